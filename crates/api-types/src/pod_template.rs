@@ -1,0 +1,154 @@
+//! Pod templates as the JSON the user wrote. Fields newer than this program pass through
+//! unchanged; the few that decide something are read through accessors.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::keys::TPU_RESOURCE;
+
+/// A `core/v1` `PodTemplateSpec` (the API server has validated it against the schema).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PodTemplate(pub Map<String, Value>);
+
+impl PodTemplate {
+    /// The value of label `key`.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.metadata_value("labels", key)
+    }
+
+    /// The value of annotation `key`.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata_value("annotations", key)
+    }
+
+    /// Sets label `key`, overriding the user's value.
+    pub fn set_label(&mut self, key: &str, value: impl Into<String>) {
+        self.set_metadata_value("labels", key, value.into());
+    }
+
+    /// Sets annotation `key`, overriding the user's value.
+    pub fn set_annotation(&mut self, key: &str, value: impl Into<String>) {
+        self.set_metadata_value("annotations", key, value.into());
+    }
+
+    /// The pod spec; `None` when the template has none.
+    #[must_use]
+    pub fn spec(&self) -> Option<&Map<String, Value>> {
+        self.0.get("spec").and_then(Value::as_object)
+    }
+
+    /// Adds `key: value` to `spec.nodeSelector`, overriding the user's value of the same key.
+    pub fn set_node_selector(&mut self, key: &str, value: impl Into<String>) {
+        let selector = object_at(object_at(&mut self.0, "spec"), "nodeSelector");
+        selector.insert(key.to_owned(), Value::String(value.into()));
+    }
+
+    /// Whether any container or init container asks for TPUs, by limit or by request.
+    #[must_use]
+    pub fn requests_tpus(&self) -> bool {
+        self.spec().is_some_and(spec_requests_tpus)
+    }
+
+    fn metadata_value(&self, field: &str, key: &str) -> Option<&str> {
+        self.0.get("metadata")?.get(field)?.get(key)?.as_str()
+    }
+
+    fn set_metadata_value(&mut self, field: &str, key: &str, value: String) {
+        let values = object_at(object_at(&mut self.0, "metadata"), field);
+        values.insert(key.to_owned(), Value::String(value));
+    }
+}
+
+/// Whether any container or init container of a pod spec asks for TPUs.
+#[must_use]
+pub fn spec_requests_tpus(spec: &Map<String, Value>) -> bool {
+    ["containers", "initContainers"]
+        .iter()
+        .filter_map(|list| spec.get(*list)?.as_array())
+        .flatten()
+        .any(container_requests_tpus)
+}
+
+/// Whether a container's limit, or else its request, of TPUs is not zero.
+#[must_use]
+pub fn container_requests_tpus(container: &Value) -> bool {
+    ["limits", "requests"].iter().any(|list| {
+        let amount = container.get("resources").and_then(|it| it.get(list)?.get(TPU_RESOURCE));
+        amount.is_some_and(|amount| !is_zero_quantity(amount))
+    })
+}
+
+/// A quantity is zero when every digit of its number is; its suffix does not matter.
+fn is_zero_quantity(quantity: &Value) -> bool {
+    match quantity {
+        Value::String(text) => {
+            let number = text.trim_start_matches(['+', '-']);
+            let end =
+                number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
+            number.bytes().take(end).all(|byte| matches!(byte, b'0' | b'.'))
+        }
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        _ => true,
+    }
+}
+
+/// The object at `key` of `parent`, made when there is none. What is there and is no object (null
+/// is the only such value that passes the schema) is replaced.
+fn object_at<'a>(parent: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
+    if !parent.get(key).is_some_and(Value::is_object) {
+        parent.insert(key.to_owned(), Value::Object(Map::new()));
+    }
+    #[expect(clippy::unreachable, reason = "the lines above made it an object")]
+    match parent.get_mut(key) {
+        Some(Value::Object(object)) => object,
+        _ => unreachable!("{key} is an object"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn template(value: Value) -> PodTemplate {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn setters_create_parents_and_win_over_the_user() {
+        let mut it =
+            template(json!({"metadata": null, "spec": {"nodeSelector": {"a": "b", "k": "old"}}}));
+        it.set_label("l", "1");
+        it.set_annotation("a", "2");
+        it.set_node_selector("k", "v");
+        assert_eq!(it.label("l"), Some("1"));
+        assert_eq!(it.annotation("a"), Some("2"));
+        assert_eq!(it.0["spec"], json!({"nodeSelector": {"a": "b", "k": "v"}}));
+    }
+
+    #[test]
+    fn tpus_are_found_by_limit_or_request_in_any_container() {
+        for (container, expected) in [
+            (json!({"resources": {"limits": {TPU_RESOURCE: "4"}}}), true),
+            (json!({"resources": {"requests": {TPU_RESOURCE: 4}}}), true),
+            (
+                json!({"resources": {"limits": {TPU_RESOURCE: "0"}, "requests": {TPU_RESOURCE: "1"}}}),
+                true,
+            ),
+            (json!({"resources": {"limits": {TPU_RESOURCE: "0"}}}), false),
+            (json!({"resources": {"limits": {TPU_RESOURCE: "0.0Ki"}}}), false),
+            (json!({"resources": {"limits": {"cpu": "1"}}}), false),
+            (json!({"name": "c"}), false),
+            (json!("not a container"), false),
+        ] {
+            for list in ["containers", "initContainers"] {
+                let it = template(json!({"spec": {list: [{"name": "other"}, container.clone()]}}));
+                assert_eq!(it.requests_tpus(), expected, "{list}: {container}");
+            }
+        }
+    }
+}
