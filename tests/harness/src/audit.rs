@@ -1,0 +1,157 @@
+//! The API server's audit log: which requests were made, by whom, to what.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::{Error, Result};
+
+/// A moment in the log. Everything that was answered before it lies before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// The beginning of the log.
+    pub const START: Self = Self(0);
+}
+
+/// What requests are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestKey {
+    /// The user name, such as `system:serviceaccount:lws-system:lws-controller-manager`.
+    pub user: String,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; for other paths the HTTP method.
+    pub verb: String,
+    /// The plural, such as `pods`; empty for paths that are no resource.
+    pub resource: String,
+    /// Such as `status`; empty for the resource itself.
+    pub subresource: String,
+    /// Empty for objects without a namespace.
+    pub namespace: String,
+}
+
+/// One request that was answered. A watch counts when it begins.
+#[derive(Debug, Clone)]
+pub struct AuditEvent {
+    /// Who did what kind of thing to what kind of object.
+    pub key: RequestKey,
+    /// The object's name; empty for lists, watches and names the server chose.
+    pub name: String,
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// The HTTP status.
+    pub code: u16,
+    /// What the client calls itself.
+    pub user_agent: String,
+    /// The path with the query.
+    pub uri: String,
+}
+
+/// Reads the audit log of a cluster.
+#[derive(Debug, Clone)]
+pub struct AuditLog {
+    path: PathBuf,
+}
+
+impl AuditLog {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The present end of the log.
+    pub fn mark(&self) -> Result<Mark> {
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) => Ok(Mark(metadata.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Mark::START),
+            Err(error) => Err(Error::file("read", &self.path)(error)),
+        }
+    }
+
+    /// All requests since `mark`, in the order in which they were answered.
+    pub fn since(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
+        let mut text = String::new();
+        let read = std::fs::File::open(&self.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(mark.0))?;
+            file.read_to_string(&mut text)
+        });
+        read.map_err(Error::file("read", &self.path))?;
+        // The last line may be half written.
+        let complete = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+        let events: Vec<Option<AuditEvent>> = complete.lines().map(parse).collect::<Result<_>>()?;
+        Ok(events.into_iter().flatten().collect())
+    }
+
+    /// How many requests of each kind there were since `mark`.
+    pub fn counts_since(&self, mark: Mark) -> Result<BTreeMap<RequestKey, usize>> {
+        let mut counts = BTreeMap::new();
+        for event in self.since(mark)? {
+            *counts.entry(event.key).or_default() += 1;
+        }
+        Ok(counts)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    stage: String,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    verb: String,
+    user: User,
+    #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
+    object_ref: ObjectRef,
+    #[serde(default)]
+    response_status: ResponseStatus,
+}
+
+#[derive(Deserialize)]
+struct User {
+    #[serde(default)]
+    username: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct ObjectRef {
+    resource: String,
+    namespace: String,
+    name: String,
+    api_group: String,
+    subresource: String,
+}
+
+#[derive(Deserialize, Default)]
+struct ResponseStatus {
+    #[serde(default)]
+    code: u16,
+}
+
+/// The request a line is about, unless another line is: a watch has one at its begin and one at its end.
+fn parse(text: &str) -> Result<Option<AuditEvent>> {
+    let line: Line = serde_json::from_str(text)
+        .map_err(|source| Error::AuditEvent { line: text.to_owned(), source })?;
+    let counted = if line.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
+    if line.stage != counted {
+        return Ok(None);
+    }
+    let object = line.object_ref;
+    Ok(Some(AuditEvent {
+        key: RequestKey {
+            user: line.user.username,
+            verb: line.verb,
+            resource: object.resource,
+            subresource: object.subresource,
+            namespace: object.namespace,
+        },
+        name: object.name,
+        group: object.api_group,
+        code: line.response_status.code,
+        user_agent: line.user_agent,
+        uri: line.request_uri,
+    }))
+}
