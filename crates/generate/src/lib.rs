@@ -1,1 +1,18 @@
-//! placeholder
+//! Generated parts of an installation: the custom resource definition.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`published`] | Kubernetes' own schemas and where they come from |
+//! | [`schema`] | the keywords of a schema |
+//! | [`structural`] | the rules that turn published schemas into structural ones |
+//! | [`definition`] | the definition and its YAML form |
+
+pub mod definition;
+mod error;
+pub mod published;
+pub mod schema;
+pub mod structural;
+
+pub use definition::Definition;
+pub use error::Error;
+pub use published::Published;
