@@ -1,0 +1,223 @@
+//! The effective settings of a process: the configuration file, then the flags that were given.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `file` | the form of the file and its strict decoding |
+//! | `checks` | which values are accepted |
+//! | `tls` | names of TLS versions and cipher suites |
+//!
+//! Both binaries accept the whole file, also what only the other one uses: they share it.
+
+mod checks;
+pub(crate) mod file;
+mod tls;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+use lws_api_types::validation::{FieldError, aggregate};
+use serde::Serialize;
+
+use crate::{flags::Flags, tls_server::TlsOptions};
+use file::Configuration;
+
+/// Where Kubernetes tells a pod its namespace.
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The namespace of the system when the process does not run in a pod.
+const DEFAULT_NAMESPACE: &str = "lws-system";
+
+/// What a process runs with: every value is present and checked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// Namespace that the system is installed in.
+    pub namespace: String,
+    /// The webhook's listener.
+    pub webhook: WebhookSettings,
+    /// Which replica of the controller works.
+    pub leader_election: LeaderElectionSettings,
+    /// Where metrics are served, `host:port` or `:port`; `None` is nowhere.
+    pub metrics_bind_address: Option<String>,
+    /// The endpoints that a kubelet probes.
+    pub health: HealthSettings,
+    /// What TLS clients of this process are offered.
+    #[serde(serialize_with = "tls::as_names")]
+    pub tls: TlsOptions,
+    /// Names of the objects through which certificates are issued; `None` when they come from
+    /// elsewhere, such as cert-manager.
+    pub internal_certificates: Option<InternalCertificateSettings>,
+    /// The scheduler that places a group at once; `None` is off.
+    pub gang_scheduler: Option<GangScheduler>,
+    /// Requests to the API server.
+    pub client: ClientSettings,
+}
+
+/// The webhook's listener.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookSettings {
+    /// Host to listen on; empty is all addresses.
+    pub host: String,
+    /// Port to listen on, from 1.
+    pub port: u16,
+    /// Directory that holds `tls.crt` and `tls.key`.
+    pub cert_dir: PathBuf,
+}
+
+impl WebhookSettings {
+    /// The address in the form that [`crate::listen::listen`] takes.
+    #[must_use]
+    pub fn bind_address(&self) -> String {
+        if self.host.contains(':') && !self.host.starts_with('[') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Which replica of the controller works. The lease lasts longer than the holder tries to renew it,
+/// and that lasts more than 1.2 times the pause between two tries.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaderElectionSettings {
+    /// Off means that this process works at once: there must be no second one.
+    pub enabled: bool,
+    /// How long others wait after the holder's last renewal.
+    #[serde(serialize_with = "as_text")]
+    pub lease_duration: Duration,
+    /// How long the holder tries to renew before it stops.
+    #[serde(serialize_with = "as_text")]
+    pub renew_deadline: Duration,
+    /// Pause between two tries.
+    #[serde(serialize_with = "as_text")]
+    pub retry_period: Duration,
+    /// Name of the Lease.
+    pub resource_name: String,
+    /// Namespace of the Lease.
+    pub resource_namespace: String,
+}
+
+/// The endpoints that a kubelet probes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthSettings {
+    /// `host:port` or `:port`; `None` is nowhere.
+    pub bind_address: Option<String>,
+    /// Path of readiness, with its slash.
+    pub readiness_path: String,
+    /// Path of liveness, with its slash.
+    pub liveness_path: String,
+}
+
+/// Names of the objects through which certificates are issued, in the system's namespace.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InternalCertificateSettings {
+    /// Service of the webhook; the certificate is for `<service>.<namespace>.svc`.
+    pub webhook_service_name: String,
+    /// Secret that holds authority and certificate.
+    pub webhook_secret_name: String,
+}
+
+/// A scheduler that places all pods of a group or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GangScheduler {
+    /// <https://volcano.sh>
+    Volcano,
+}
+
+/// Requests to the API server.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientSettings {
+    /// Requests per second in the long run; above 0.
+    pub qps: f64,
+    /// Requests that may be sent at once; above 0.
+    pub burst: u32,
+    /// Credentials; `None` looks in the usual places.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Why settings could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("read {path}: {source}", path = .path.display())]
+    Read {
+        /// The configuration file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not YAML or JSON, a value has the wrong type, or a field is there twice.
+    #[error("strict decoding error: {0}")]
+    Decode(#[from] serde_saphyr::Error),
+    /// The file has fields that do not exist.
+    #[error("strict decoding error: {}", unknown_fields(.0))]
+    UnknownFields(Vec<String>),
+    /// The file is something else than a configuration.
+    #[error("expected apiVersion {expected_version}, kind {expected_kind}; found {found}", expected_version = file::API_VERSION, expected_kind = file::KIND)]
+    NotAConfiguration {
+        /// What it says it is.
+        found: String,
+    },
+    /// Values are not accepted.
+    #[error("{}", aggregate(.0))]
+    Invalid(Vec<FieldError>),
+    /// Names of TLS versions or suites are not accepted.
+    #[error("unable to parse TLS options from configuration: {}", .0.join(", "))]
+    Tls(Vec<String>),
+}
+
+fn unknown_fields(fields: &[String]) -> String {
+    let texts: Vec<String> =
+        fields.iter().map(|field| format!("unknown field {field:?}")).collect();
+    texts.join(", ")
+}
+
+/// Reads the file that `flags` name, if any, and applies the flags that were given.
+pub fn load(flags: &Flags) -> Result<Settings, ConfigError> {
+    let configuration = match &flags.config {
+        Some(path) => {
+            let text = fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+            file::decode(&text)?
+        }
+        None => Configuration::default(),
+    };
+    checks::settings(flags.over(configuration), &namespace(Path::new(NAMESPACE_FILE))).map(
+        |settings| Settings {
+            client: ClientSettings { kubeconfig: flags.kubeconfig.clone(), ..settings.client },
+            ..settings
+        },
+    )
+}
+
+/// The namespace that `file` names. A process outside a pod has no such file.
+fn namespace(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let name = text.trim();
+    if name.is_empty() { DEFAULT_NAMESPACE.to_owned() } else { name.to_owned() }
+}
+
+/// A duration as Go writes it, such as `1m30s`.
+fn duration_text(duration: Duration) -> String {
+    use jiff::fmt::friendly::{Spacing, SpanPrinter};
+    let printer = SpanPrinter::new().spacing(Spacing::None);
+    SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{}s", duration.as_secs()), |it| printer.duration_to_string(&it))
+}
+
+fn as_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&duration_text(*duration))
+}
+
+#[cfg(test)]
+mod tests;

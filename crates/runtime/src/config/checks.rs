@@ -1,0 +1,193 @@
+//! Which values are accepted, and what stands for absent ones.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use lws_api_types::validation::{FieldError, formats};
+
+use super::{
+    ClientSettings, ConfigError, GangScheduler, HealthSettings, InternalCertificateSettings,
+    LeaderElectionSettings, Settings, WebhookSettings, duration_text,
+    file::{
+        ClientConnection, Configuration, GangSchedulingManagement, InternalCertManagement,
+        LeaderElection, Probes, Webhook,
+    },
+    tls,
+};
+
+/// Tries to renew are at least this factor shorter than the time that they may take in all: the
+/// pause between them is stretched by up to as much.
+const RETRY_JITTER: f64 = 1.2;
+
+/// Checks `configuration` and completes it; `namespace` is the one of the system.
+pub(super) fn settings(
+    configuration: Configuration,
+    namespace: &str,
+) -> Result<Settings, ConfigError> {
+    let mut errors = Vec::new();
+    let settings = Settings {
+        namespace: namespace.to_owned(),
+        webhook: webhook(configuration.webhook.unwrap_or_default(), &mut errors),
+        leader_election: leader_election(
+            configuration.leader_election.unwrap_or_default(),
+            namespace,
+            &mut errors,
+        ),
+        metrics_bind_address: address(
+            configuration.metrics.unwrap_or_default().bind_address,
+            ":8443",
+        ),
+        health: health(configuration.health.unwrap_or_default()),
+        tls: tls::options(configuration.tls.unwrap_or_default())?,
+        internal_certificates: internal_certificates(
+            configuration.internal_cert_management.unwrap_or_default(),
+            &mut errors,
+        ),
+        gang_scheduler: configuration
+            .gang_scheduling_management
+            .and_then(|section| gang_scheduler(section, &mut errors)),
+        client: client(configuration.client_connection.unwrap_or_default(), &mut errors),
+    };
+    if errors.is_empty() { Ok(settings) } else { Err(ConfigError::Invalid(errors)) }
+}
+
+fn webhook(section: Webhook, errors: &mut Vec<FieldError>) -> WebhookSettings {
+    // 0 is what an unset number looks like.
+    let port = section.port.filter(|port| *port != 0).unwrap_or(9443);
+    WebhookSettings {
+        host: section.host.unwrap_or_default(),
+        port: u16::try_from(port).unwrap_or_else(|_| {
+            let detail = "must be between 1 and 65535, inclusive";
+            errors.push(FieldError::invalid("webhook.port", port, detail));
+            0
+        }),
+        cert_dir: text(section.cert_dir, "/tmp/k8s-webhook-server/serving-certs").into(),
+    }
+}
+
+fn leader_election(
+    section: LeaderElection,
+    namespace: &str,
+    errors: &mut Vec<FieldError>,
+) -> LeaderElectionSettings {
+    if let Some(lock) = section.resource_lock.filter(|lock| !lock.is_empty() && lock != "leases") {
+        errors.push(FieldError::unsupported("leaderElection.resourceLock", lock, &["leases"]));
+    }
+    let mut duration = |path: &'static str, value: Option<String>, seconds| {
+        duration(path, value.as_deref(), Duration::from_secs(seconds), errors)
+    };
+    let settings = LeaderElectionSettings {
+        enabled: section.leader_elect.unwrap_or(true),
+        lease_duration: duration("leaderElection.leaseDuration", section.lease_duration, 15),
+        renew_deadline: duration("leaderElection.renewDeadline", section.renew_deadline, 10),
+        retry_period: duration("leaderElection.retryPeriod", section.retry_period, 2),
+        resource_name: text(section.resource_name, "b8b2488c.x-k8s.io"),
+        resource_namespace: text(section.resource_namespace, namespace),
+    };
+    if settings.enabled && settings.lease_duration <= settings.renew_deadline {
+        let lease_duration = duration_text(settings.lease_duration);
+        let detail = "must be greater than renewDeadline";
+        errors.push(FieldError::invalid("leaderElection.leaseDuration", lease_duration, detail));
+    }
+    if settings.enabled && settings.renew_deadline <= settings.retry_period.mul_f64(RETRY_JITTER) {
+        let renew_deadline = duration_text(settings.renew_deadline);
+        let detail = format!("must be greater than {RETRY_JITTER} times retryPeriod");
+        errors.push(FieldError::invalid("leaderElection.renewDeadline", renew_deadline, detail));
+    }
+    settings
+}
+
+fn health(section: Probes) -> HealthSettings {
+    let path = |name: Option<String>, default| {
+        let name = text(name, default);
+        if name.starts_with('/') { name } else { format!("/{name}") }
+    };
+    HealthSettings {
+        bind_address: address(section.health_probe_bind_address, ":8081"),
+        readiness_path: path(section.readiness_endpoint_name, "/readyz"),
+        liveness_path: path(section.liveness_endpoint_name, "/healthz"),
+    }
+}
+
+fn internal_certificates(
+    section: InternalCertManagement,
+    errors: &mut Vec<FieldError>,
+) -> Option<InternalCertificateSettings> {
+    if section.enable == Some(false) {
+        return None;
+    }
+    let settings = InternalCertificateSettings {
+        webhook_service_name: text(section.webhook_service_name, "lws-webhook-service"),
+        webhook_secret_name: text(section.webhook_secret_name, "lws-webhook-server-cert"),
+    };
+    let mut check = |path: &'static str, name: &String, problems: Vec<String>| {
+        if !problems.is_empty() {
+            errors.push(FieldError::invalid(path, name.clone(), problems.join(",")));
+        }
+    };
+    let service = &settings.webhook_service_name;
+    check("internalCertManagement.webhookServiceName", service, formats::dns_1035_label(service));
+    let secret = &settings.webhook_secret_name;
+    check("internalCertManagement.webhookSecretName", secret, formats::dns_1123_subdomain(secret));
+    Some(settings)
+}
+
+fn gang_scheduler(
+    section: GangSchedulingManagement,
+    errors: &mut Vec<FieldError>,
+) -> Option<GangScheduler> {
+    // The path has no parent in the existing implementation either.
+    let path = "schedulerProvider";
+    match section.scheduler_provider.unwrap_or_default().as_str() {
+        "volcano" => return Some(GangScheduler::Volcano),
+        "" => {
+            let detail = "must be set when gang scheduling is enabled";
+            errors.push(FieldError::required(path, detail));
+        }
+        other => errors.push(FieldError::unsupported(path, other, &["volcano"])),
+    }
+    None
+}
+
+fn client(section: ClientConnection, errors: &mut Vec<FieldError>) -> ClientSettings {
+    // 0 is what an unset number looks like.
+    let qps = section.qps.filter(|qps| *qps != 0.0).unwrap_or(500.0);
+    let burst = section.burst.filter(|burst| *burst != 0).unwrap_or(500);
+    let detail = "must be greater than 0";
+    if !(qps > 0.0 && qps.is_finite()) {
+        errors.push(FieldError::invalid("clientConnection.qps", qps, detail));
+    }
+    let burst = u32::try_from(burst).unwrap_or_else(|_| {
+        errors.push(FieldError::invalid("clientConnection.burst", burst, detail));
+        0
+    });
+    ClientSettings { qps, burst, kubeconfig: None }
+}
+
+/// An empty text counts as unset.
+fn text(value: Option<String>, default: &str) -> String {
+    value.filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned())
+}
+
+/// The address `0` switches a server off.
+fn address(value: Option<String>, default: &str) -> Option<String> {
+    Some(text(value, default)).filter(|address| address != "0")
+}
+
+fn duration(
+    path: &'static str,
+    value: Option<&str>,
+    default: Duration,
+    errors: &mut Vec<FieldError>,
+) -> Duration {
+    let Some(text) = value.filter(|text| !text.is_empty()) else { return default };
+    match text.parse::<SignedDuration>().map(Duration::try_from) {
+        Ok(Ok(duration)) if !duration.is_zero() => return duration,
+        Ok(_) => errors.push(FieldError::invalid(path, text, "must be greater than 0")),
+        Err(_) => {
+            let detail = "must be a duration such as 15s, 1m30s or 100ms";
+            errors.push(FieldError::invalid(path, text, detail));
+        }
+    }
+    default
+}

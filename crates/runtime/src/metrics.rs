@@ -1,0 +1,144 @@
+//! The registry of a process's metrics, and the endpoint that shows it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::{StatusCode, header};
+use lws_certs::reload::ReloadingCertificate;
+use prometheus::{
+    Encoder as _, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::{Collector, Desc},
+    process_collector::ProcessCollector,
+    proto::MetricFamily,
+};
+use tracing::error;
+
+use crate::version;
+
+/// A registry that holds the metrics of the process itself (`process_*`) and what was built
+/// (`lws_build_info`). There is one per process; whoever counts something registers it there.
+pub fn registry() -> Result<Registry, prometheus::Error> {
+    let registry = Registry::new();
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    let build_info = IntGaugeVec::new(
+        Opts::new("lws_build_info", "Always 1; the labels say what was built."),
+        &["version", "commit", "build_date"],
+    )?;
+    build_info.with_label_values(&[version::VERSION, version::COMMIT, version::BUILD_DATE]).set(1);
+    registry.register(Box::new(build_info))?;
+    Ok(registry)
+}
+
+/// Adds the reloads and the expiry of a serving certificate to `registry`.
+pub fn register_certificate(
+    registry: &Registry,
+    certificate: Arc<ReloadingCertificate>,
+) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(CertificateCollector {
+        certificate,
+        reads: IntCounter::new(
+            "certwatcher_read_certificate_total",
+            "Times that the serving certificate was read from its files.",
+        )?,
+        errors: IntCounter::new(
+            "certwatcher_read_certificate_errors_total",
+            "Times that the files held no usable certificate and the one in use was kept.",
+        )?,
+        expiry: IntGauge::new(
+            "lws_serving_certificate_expiry_timestamp_seconds",
+            "When the serving certificate in use expires, in seconds since 1970; 0 when there is \
+             none.",
+        )?,
+    }))
+}
+
+/// `GET /metrics` in the text format of Prometheus. Whoever serves it decides who may ask.
+pub fn router(registry: Registry) -> Router {
+    Router::new().route("/metrics", get(move || std::future::ready(exposition(&registry))))
+}
+
+fn exposition(registry: &Registry) -> Response {
+    let encoder = TextEncoder::new();
+    let mut text = Vec::new();
+    match encoder.encode(&registry.gather(), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type())], text).into_response(),
+        Err(error) => {
+            error!(%error, "metrics cannot be encoded");
+            (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        }
+    }
+}
+
+/// Shows the counters that the certificate keeps itself.
+struct CertificateCollector {
+    certificate: Arc<ReloadingCertificate>,
+    reads: IntCounter,
+    errors: IntCounter,
+    expiry: IntGauge,
+}
+
+impl Collector for CertificateCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.reads.desc(), self.errors.desc(), self.expiry.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        for (counter, count) in
+            [(&self.reads, self.certificate.reads()), (&self.errors, self.certificate.errors())]
+        {
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        self.expiry.set(self.certificate.not_after().map_or(0, jiff::Timestamp::as_second));
+        [self.reads.collect(), self.errors.collect(), self.expiry.collect()].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use http::Request;
+    use tower::Service as _;
+
+    use super::*;
+
+    async fn scrape(registry: &Registry) -> String {
+        let request = Request::get("/metrics").body(Body::empty()).unwrap();
+        let response = router(registry.clone()).call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; version=0.0.4");
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_process_and_its_build_are_shown() {
+        let text = scrape(&registry().unwrap()).await;
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+        let build = format!("version=\"{}\"}} 1\n", version::VERSION);
+        assert!(text.contains("lws_build_info{") && text.contains(&build), "{text}");
+    }
+
+    #[tokio::test]
+    async fn failed_reads_of_a_certificate_are_counted() {
+        let empty = tempfile::tempdir().unwrap();
+        let certificate = Arc::new(ReloadingCertificate::new(empty.path()));
+        let registry = registry().unwrap();
+        register_certificate(&registry, Arc::clone(&certificate)).unwrap();
+        assert!(
+            scrape(&registry).await.contains("\ncertwatcher_read_certificate_errors_total 0\n")
+        );
+        certificate.reload().unwrap_err();
+        let text = scrape(&registry).await;
+        for line in [
+            "certwatcher_read_certificate_total 1\n",
+            "certwatcher_read_certificate_errors_total 1\n",
+            "lws_serving_certificate_expiry_timestamp_seconds 0\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+}
