@@ -1,1 +1,24 @@
-//! placeholder
+//! The controller: brings the groups of every `LeaderWorkerSet` to the state its user wants.
+//!
+//! ```text
+//! watch streams ──► observe::index ──► queue (a set's key) ──► Observed snapshot
+//!                        ▲                                          │ plan (pure)
+//!                        └──── returned objects ◄──── act ◄──── Plan { actions, status, events }
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`observe`] | what is known of the cluster, as slim values |
+//! | [`plan`] | every decision, as pure functions over those values |
+//! | [`act`] | requests to the API server |
+//! | [`reconcile`] | the loop that runs the three for one set after another |
+//! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
+//! | [`lease`] | that only one controller acts |
+
+pub mod act;
+pub mod backoff;
+pub mod metrics;
+pub mod observe;
+pub mod plan;
+pub mod queue;
+pub mod reconcile;

@@ -1,0 +1,146 @@
+//! Requests to the API server: carries out the tasks of a plan and takes the answers into the
+//! index.
+
+mod guard;
+mod recorder;
+mod request;
+
+pub use guard::Guard;
+pub use recorder::Recorder;
+pub use request::{Error, Requests};
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use lws_api_types::LeaderWorkerSet;
+
+use crate::observe::index::{Index, Indexed};
+use crate::plan::task::{Action, EventDraft, ObjectRef, Related, StatusChange, Target, Task};
+use request::Deleted;
+
+/// Requests of one set that are in flight at once.
+const REQUESTS_IN_FLIGHT: usize = 32;
+
+/// Carries out plans.
+#[derive(Debug)]
+pub struct Actor {
+    requests: Requests,
+    recorder: Recorder,
+    index: Arc<Index>,
+}
+
+impl Actor {
+    /// An actor that writes through `requests`, tells events through `recorder` and keeps `index`
+    /// current.
+    #[must_use]
+    pub fn new(requests: Requests, recorder: Recorder, index: Arc<Index>) -> Self {
+        Self { requests, recorder, index }
+    }
+
+    /// The requests this actor makes.
+    #[must_use]
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Carries out `tasks`, several at once; gives the failures. A failed task hinders no other.
+    pub async fn perform(&self, set: &LeaderWorkerSet, tasks: Vec<Task>) -> Vec<Error> {
+        let outcomes = futures::stream::iter(tasks)
+            .map(|task| self.perform_one(set, task))
+            .buffer_unordered(REQUESTS_IN_FLIGHT);
+        outcomes.filter_map(|outcome| async { outcome.err() }).collect().await
+    }
+
+    /// Tells events that belong to no request. One that was told lately is not told again.
+    pub fn tell(&self, set: &LeaderWorkerSet, events: Vec<EventDraft>) {
+        for event in events {
+            self.recorder.tell_once(set, event);
+        }
+    }
+
+    /// Writes the status.
+    ///
+    /// # Errors
+    /// When the request fails; a conflict means that the set has changed meanwhile.
+    pub async fn write_status(
+        &self,
+        set: &LeaderWorkerSet,
+        change: StatusChange,
+    ) -> Result<(), Error> {
+        if let Some(event) = change.event {
+            self.recorder.tell(set, event);
+        }
+        let written = self.requests.update_status(set, &change.status).await?;
+        self.index.written(written);
+        Ok(())
+    }
+
+    async fn perform_one(&self, set: &LeaderWorkerSet, task: Task) -> Result<(), Error> {
+        match self.request(set.namespace(), &task.action).await {
+            Ok(answer) => {
+                for mut event in task.done {
+                    if event.related == Related::Answer {
+                        event.related = answer.clone().map_or(Related::None, Related::Object);
+                    }
+                    self.recorder.tell(set, event);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if let Some(mut event) = task.failed {
+                    event.note = format!("{}: {}", event.note, error.reason());
+                    self.recorder.tell(set, event);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes one request; gives the object that was made, where an event may refer to it.
+    async fn request(&self, namespace: &str, action: &Action) -> Result<Option<ObjectRef>, Error> {
+        let (requests, index) = (&self.requests, &self.index);
+        match action {
+            Action::CreateRevision(object) => {
+                let revision = requests.create_revision(namespace, object).await?;
+                let reference = ObjectRef {
+                    api_version: "apps/v1",
+                    kind: "ControllerRevision",
+                    name: revision.identity.name().to_owned(),
+                    uid: revision.identity.uid().to_owned(),
+                };
+                index.written(revision);
+                return Ok(Some(reference));
+            }
+            Action::RaiseRevision { target, number } => {
+                index.written(requests.raise_revision(namespace, target, *number).await?);
+            }
+            Action::DeleteRevision(target) => {
+                self.removed(namespace, target, requests.delete_revision(namespace, target).await?);
+            }
+            Action::ApplyLeaderSet { object, existing } => {
+                let applied =
+                    requests.apply_leader_set(namespace, object, existing.as_deref()).await?;
+                index.written(applied);
+            }
+            Action::CreateWorkerSet(object) => {
+                index.written(requests.create_worker_set(namespace, object).await?);
+            }
+            Action::CreateService(object) => {
+                index.written(requests.create_service(namespace, object).await?);
+            }
+            Action::DeleteLeader(target) => {
+                self.removed(namespace, target, requests.delete_leader(namespace, target).await?);
+            }
+        }
+        Ok(None)
+    }
+
+    fn removed<V: Indexed>(&self, namespace: &str, target: &Target, answer: Deleted<V>) {
+        match answer {
+            Deleted::Terminating(object) => {
+                self.index.written(*object);
+            }
+            Deleted::Gone => self.index.forget::<V>(namespace, &target.name, &target.uid),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The requests this controller makes, each with a time limit of its own and an error that names
+//! what was tried.
+
+use std::fmt::{self, Debug};
+use std::time::Duration;
+
+use kube::api::{
+    Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
+use kube::core::{NamespaceResourceScope, Request};
+use kube::{Client, Resource};
+use lws_api_types::keys::FIELD_MANAGER;
+use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus, keys};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::Guard;
+use crate::observe::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView};
+use crate::plan::task::Target;
+
+/// The longest a request may take. The API server cuts requests off at 60 s; one that takes this
+/// long is better repeated than waited for.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// A request that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{verb} {what}: {cause}")]
+pub struct Error {
+    /// What was tried, as in permissions: `create`, `patch`, …
+    pub verb: &'static str,
+    /// On which object: `statefulsets default/x`.
+    pub what: String,
+    /// Why it failed.
+    #[source]
+    pub cause: Cause,
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The API server refused it or could not be reached.
+    #[error("{}", server_message(.0))]
+    Server(#[source] kube::Error),
+    /// No answer came in time; it may have been carried out.
+    #[error("no answer within {} s", TIME_LIMIT.as_secs())]
+    TimedOut,
+    /// The name is taken by an object that is not ours.
+    #[error(
+        "an object of that name exists and is not controlled by this set: it is left as it is, delete or rename it"
+    )]
+    Foreign,
+    /// This process may not write: another one leads, or may by now.
+    #[error("not the leader any more")]
+    NotLeading,
+}
+
+/// The server's own words; `kube::Error` repeats them in debug form.
+fn server_message(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+impl Error {
+    /// Why it failed, in the words of the server where it answered.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        self.cause.to_string()
+    }
+
+    /// Whether the object has changed or gone since it was read: looking again is the cure.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(&self.cause, Cause::Server(kube::Error::Api(status)) if status.code == 409 || status.code == 404)
+    }
+
+    /// Whether permission is missing.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(&self.cause, Cause::Server(kube::Error::Api(status)) if status.code == 403)
+    }
+}
+
+/// What became of a deleted object.
+#[derive(Debug)]
+pub(super) enum Deleted<V> {
+    /// It is on its way out.
+    Terminating(Box<V>),
+    /// It is gone, or was before.
+    Gone,
+}
+
+/// Makes requests for as long as this process leads.
+#[derive(Clone)]
+pub struct Requests {
+    client: Client,
+    guard: Guard,
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Requests").field("guard", &self.guard).finish_non_exhaustive()
+    }
+}
+
+/// A kind of object that is written.
+trait Written:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
+{
+}
+impl<K> Written for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+{
+}
+
+impl Requests {
+    /// Requests through `client`, refused once `guard` says that this process leads no more.
+    #[must_use]
+    pub fn new(client: Client, guard: Guard) -> Self {
+        Self { client, guard }
+    }
+
+    pub(super) async fn create_revision(
+        &self,
+        ns: &str,
+        object: &Value,
+    ) -> Result<RevisionView, Error> {
+        self.create(ns, object).await
+    }
+
+    pub(super) async fn create_service(
+        &self,
+        ns: &str,
+        object: &Value,
+    ) -> Result<ServiceView, Error> {
+        self.create_or_read(ns, object, |it: &ServiceView| &it.identity).await
+    }
+
+    pub(super) async fn create_worker_set(
+        &self,
+        ns: &str,
+        object: &Value,
+    ) -> Result<StatefulSetView, Error> {
+        self.create_or_read(ns, object, |it: &StatefulSetView| &it.identity).await
+    }
+
+    /// Applies the leader `StatefulSet`. One that must not exist is applied without force: where
+    /// an object of that name has other managers, the server refuses and changes nothing.
+    pub(super) async fn apply_leader_set(
+        &self,
+        ns: &str,
+        object: &Value,
+        existing: Option<&str>,
+    ) -> Result<StatefulSetView, Error> {
+        let api = Api::<StatefulSetView>::namespaced(self.client.clone(), ns);
+        let name = name(object);
+        let mut params = PatchParams::apply(FIELD_MANAGER);
+        let mut body = object.clone();
+        if let Some(uid) = existing {
+            params = params.force();
+            if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.insert("uid".to_owned(), json!(uid));
+            }
+        }
+        let outcome = self
+            .send(
+                "patch",
+                &what::<StatefulSetView>(ns, name),
+                api.patch(name, &params, &Patch::Apply(&body)),
+            )
+            .await;
+        match outcome {
+            Err(error) if existing.is_none() && error.is_conflict() => {
+                self.read_ours(error, ns, object, |it: &StatefulSetView| &it.identity).await
+            }
+            other => other,
+        }
+    }
+
+    pub(super) async fn raise_revision(
+        &self,
+        ns: &str,
+        target: &Target,
+        number: i64,
+    ) -> Result<RevisionView, Error> {
+        let api = Api::<RevisionView>::namespaced(self.client.clone(), ns);
+        let body = json!({"metadata": {"uid": target.uid}, "revision": number});
+        let params =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(&body);
+        self.send(
+            "patch",
+            &what::<RevisionView>(ns, &target.name),
+            api.patch(&target.name, &params, &patch),
+        )
+        .await
+    }
+
+    pub(super) async fn delete_revision(
+        &self,
+        ns: &str,
+        target: &Target,
+    ) -> Result<Deleted<RevisionView>, Error> {
+        self.delete(ns, target, PropagationPolicy::Background).await
+    }
+
+    /// Deletes a leader pod in the foreground: its workers go at once, and its name is free for
+    /// the next leader only when they are gone.
+    pub(super) async fn delete_leader(
+        &self,
+        ns: &str,
+        target: &Target,
+    ) -> Result<Deleted<PodView>, Error> {
+        self.delete(ns, target, PropagationPolicy::Foreground).await
+    }
+
+    /// Replaces the status, provided that the set has not changed since it was read.
+    pub(super) async fn update_status(
+        &self,
+        set: &LeaderWorkerSet,
+        status: &LeaderWorkerSetStatus,
+    ) -> Result<SetView, Error> {
+        let (ns, name) = (set.namespace(), set.name());
+        let body = json!({
+            "apiVersion": keys::API_VERSION,
+            "kind": keys::KIND,
+            "metadata": {
+                "name": name,
+                "namespace": ns,
+                "uid": set.metadata.uid,
+                "resourceVersion": set.metadata.resource_version,
+            },
+            "spec": set.spec,
+            "status": status,
+        });
+        let request = Request::new(SetView::url_path(&(), Some(ns))).replace_subresource(
+            "status",
+            name,
+            &PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() },
+            body.to_string().into_bytes(),
+        );
+        let what = format!("{}/status {ns}/{name}", keys::PLURAL);
+        self.send("update", &what, self.request(request)).await
+    }
+
+    /// Labels of a node; empty when it does not exist.
+    pub async fn node_labels(
+        &self,
+        name: &str,
+    ) -> Result<std::collections::BTreeMap<String, String>, Error> {
+        let api = Api::<k8s_openapi::api::core::v1::Node>::all(self.client.clone());
+        let node = self.send("get", &format!("nodes {name}"), api.get_metadata_opt(name)).await?;
+        Ok(node.and_then(|it| it.metadata.labels).unwrap_or_default())
+    }
+
+    async fn create<K: Written>(&self, ns: &str, object: &Value) -> Result<K, Error> {
+        let params =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let request = Request::new(K::url_path(&(), Some(ns)))
+            .create(&params, object.to_string().into_bytes());
+        self.send("create", &what::<K>(ns, name(object)), self.request(request)).await
+    }
+
+    /// Creates an object; one that is there already and is controlled by the owner that `object`
+    /// names is the answer to an earlier request.
+    async fn create_or_read<K: Written>(
+        &self,
+        ns: &str,
+        object: &Value,
+        identity: fn(&K) -> &crate::observe::views::Identity,
+    ) -> Result<K, Error> {
+        match self.create(ns, object).await {
+            Err(error) if error.is_conflict() => self.read_ours(error, ns, object, identity).await,
+            other => other,
+        }
+    }
+
+    /// Reads the object that is in the way of `object`, when it is ours after all.
+    async fn read_ours<K: Written>(
+        &self,
+        refused: Error,
+        ns: &str,
+        object: &Value,
+        identity: fn(&K) -> &crate::observe::views::Identity,
+    ) -> Result<K, Error> {
+        let api = Api::<K>::namespaced(self.client.clone(), ns);
+        let name = name(object);
+        let found = self.send("get", &what::<K>(ns, name), api.get_opt(name)).await?;
+        let owner = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+        match found {
+            Some(found) if owner.is_some_and(|uid| identity(&found).is_controlled_by(uid)) => {
+                Ok(found)
+            }
+            Some(_) => Err(Error { cause: Cause::Foreign, ..refused }),
+            None => Err(refused),
+        }
+    }
+
+    async fn delete<K: Written>(
+        &self,
+        ns: &str,
+        target: &Target,
+        propagation: PropagationPolicy,
+    ) -> Result<Deleted<K>, Error> {
+        let api = Api::<K>::namespaced(self.client.clone(), ns);
+        let params = DeleteParams {
+            propagation_policy: Some(propagation),
+            preconditions: Some(Preconditions {
+                uid: Some(target.uid.clone()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match self
+            .send("delete", &what::<K>(ns, &target.name), api.delete(&target.name, &params))
+            .await
+        {
+            Ok(answer) => {
+                Ok(answer.left().map_or(Deleted::Gone, |it| Deleted::Terminating(Box::new(it))))
+            }
+            // The object that was meant is gone, whoever has its name now.
+            Err(error) if error.is_conflict() => Ok(Deleted::Gone),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn request<K: DeserializeOwned>(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> kube::Result<K> {
+        self.client.request(request.map_err(kube::Error::BuildRequest)?).await
+    }
+
+    /// Runs one request under the lease guard and the time limit.
+    async fn send<T>(
+        &self,
+        verb: &'static str,
+        what: &str,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Error> {
+        let failed = |cause| Error { verb, what: what.to_owned(), cause };
+        if verb != "get" && !self.guard.is_valid() {
+            return Err(failed(Cause::NotLeading));
+        }
+        match tokio::time::timeout(TIME_LIMIT, request).await {
+            Ok(answer) => answer.map_err(|error| failed(Cause::Server(error))),
+            Err(_) => Err(failed(Cause::TimedOut)),
+        }
+    }
+}
+
+fn what<K: Resource<DynamicType = ()>>(ns: &str, name: &str) -> String {
+    format!("{} {ns}/{name}", K::plural(&()))
+}
+
+fn name(object: &Value) -> &str {
+    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,113 @@
+//! Metrics of the controller.
+
+use std::time::Duration;
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
+
+use crate::observe::index::SetKey;
+use crate::queue::Queue;
+
+/// How a reconcile ended, as metrics tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing is left to do.
+    Success,
+    /// There is more to do at once.
+    Requeue,
+    /// A request failed.
+    Error,
+}
+
+impl Outcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Requeue => "requeue",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Metrics of the controller, under the names that consumers of the existing implementation read.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    reconciles: IntCounterVec,
+    durations: HistogramVec,
+    leading: IntGauge,
+}
+
+const CONTROLLER: &str = "leaderworkerset";
+
+impl Metrics {
+    /// Registers the metrics with `registry`.
+    ///
+    /// # Errors
+    /// When a metric of the same name is registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let reconciles = IntCounterVec::new(
+            Opts::new("controller_runtime_reconcile_total", "Reconciles by controller and result."),
+            &["controller", "result"],
+        )?;
+        let durations = HistogramVec::new(
+            HistogramOpts::new(
+                "controller_runtime_reconcile_time_seconds",
+                "Time one reconcile took, requests included.",
+            )
+            .buckets(vec![0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0]),
+            &["controller"],
+        )?;
+        let leading = IntGauge::new(
+            "leader_election_master_status",
+            "Whether this process leads: 1, or 0 when it stands by.",
+        )?;
+        for outcome in [Outcome::Success, Outcome::Requeue, Outcome::Error] {
+            reconciles.with_label_values(&[CONTROLLER, outcome.label()]);
+        }
+        registry.register(Box::new(reconciles.clone()))?;
+        registry.register(Box::new(durations.clone()))?;
+        registry.register(Box::new(leading.clone()))?;
+        Ok(Self { reconciles, durations, leading })
+    }
+
+    /// Registers the state of `queue`.
+    ///
+    /// # Errors
+    /// When a metric of the same name is registered already.
+    pub fn register_queue(
+        registry: &Registry,
+        queue: Queue<SetKey>,
+    ) -> Result<(), prometheus::Error> {
+        let depth = IntGauge::new("workqueue_depth", "Sets that wait to be reconciled.")?;
+        registry.register(Box::new(QueueDepth { queue, depth }))
+    }
+
+    pub(crate) fn reconciled(&self, outcome: Outcome, took: Duration) {
+        self.reconciles.with_label_values(&[CONTROLLER, outcome.label()]).inc();
+        self.durations.with_label_values(&[CONTROLLER]).observe(took.as_secs_f64());
+    }
+
+    /// Tells whether this process leads.
+    pub fn set_leading(&self, leads: bool) {
+        self.leading.set(i64::from(leads));
+    }
+}
+
+/// Reads the depth of the queue when it is scraped.
+struct QueueDepth {
+    queue: Queue<SetKey>,
+    depth: IntGauge,
+}
+
+impl Collector for QueueDepth {
+    fn desc(&self) -> Vec<&prometheus::core::Desc> {
+        self.depth.desc()
+    }
+
+    fn collect(&self) -> Vec<prometheus::proto::MetricFamily> {
+        let waiting = self.queue.stats().depth;
+        self.depth.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.depth.collect()
+    }
+}

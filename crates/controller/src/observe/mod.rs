@@ -1,0 +1,6 @@
+//! What is known of the cluster: slim values parsed from watch streams and from the answers to our
+//! own writes, indexed by the set they belong to.
+
+pub mod index;
+pub mod views;
+pub mod watch;

@@ -1,0 +1,58 @@
+//! Slim values of the Kubernetes objects that decisions read. Each is parsed straight from the
+//! server's JSON and keeps only what some decision needs, so memory grows with the pods of sets by
+//! a few hundred bytes each and never with what those objects carry besides.
+
+mod meta;
+mod pod;
+mod revision;
+mod service;
+mod set;
+mod stateful_set;
+
+pub use meta::{Identity, Owner};
+pub use pod::{Phase, PodView};
+pub use revision::RevisionView;
+pub use service::ServiceView;
+pub use set::SetView;
+pub use stateful_set::StatefulSetView;
+
+/// What the index needs from every kind of object: who it is and which set it names.
+pub trait View: Clone + Send + Sync + 'static {
+    /// Identity of the object.
+    fn identity(&self) -> &Identity;
+    /// Name of the set it belongs to by label, or its own for a set; `None` when it names none.
+    fn set_name(&self) -> Option<&str>;
+}
+
+/// Implements `kube::Resource` for a view that keeps an [`Identity`], so that typed API calls and
+/// watches work on it.
+macro_rules! resource {
+    ($view:ty, $kind:literal, $group:literal, $version:literal, $plural:literal) => {
+        impl kube::Resource for $view {
+            type DynamicType = ();
+            type Scope = kube::core::NamespaceResourceScope;
+
+            fn kind((): &()) -> std::borrow::Cow<'_, str> {
+                $kind.into()
+            }
+            fn group((): &()) -> std::borrow::Cow<'_, str> {
+                $group.into()
+            }
+            fn version((): &()) -> std::borrow::Cow<'_, str> {
+                $version.into()
+            }
+            fn plural((): &()) -> std::borrow::Cow<'_, str> {
+                $plural.into()
+            }
+            fn meta(&self) -> &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                &self.identity.meta
+            }
+            fn meta_mut(
+                &mut self,
+            ) -> &mut k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                &mut self.identity.meta
+            }
+        }
+    };
+}
+use resource;

@@ -1,0 +1,216 @@
+//! Pods of groups.
+
+use lws_api_types::keys::{annotations, labels};
+use lws_api_types::pod_template;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::meta::WireMeta;
+use super::{Identity, View, resource};
+
+/// A pod of a group, or one that carries the set's name label.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Wire")]
+pub struct PodView {
+    /// Who it is.
+    pub identity: Identity,
+    /// Label `name`.
+    pub set: Option<String>,
+    /// Label `group-index`.
+    pub group_index: Option<String>,
+    /// Label `group-key`.
+    pub group_key: Option<String>,
+    /// Label `worker-index`.
+    pub worker_index: Option<String>,
+    /// Label `template-revision-hash`: the revision key it was built from.
+    pub revision: Option<String>,
+    /// Label `controller-revision-hash`: the `StatefulSet` revision it was built from.
+    pub stateful_set_revision: Option<String>,
+    /// Annotation `leader-name`, which only worker pods may carry.
+    pub leader_name: Option<String>,
+    /// `status.phase`.
+    pub phase: Phase,
+    /// Whether condition `Ready` is true.
+    pub ready_condition: bool,
+    /// Whether any container or init container has been restarted.
+    pub restarted: bool,
+    /// Node it is bound to.
+    pub node: Option<String>,
+    /// Whether any container or init container asks for TPUs.
+    pub requests_tpus: bool,
+}
+
+/// `status.phase` of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Phase {
+    /// Not all containers have started.
+    #[default]
+    Pending,
+    /// All containers have started.
+    Running,
+    /// All containers have ended well.
+    Succeeded,
+    /// All containers have ended, one of them badly, or the pod was evicted.
+    Failed,
+    /// The node has not been heard of, or a phase newer than this program.
+    #[serde(other)]
+    Unknown,
+}
+
+impl PodView {
+    /// Whether the pod serves: Running, Ready, and not on its way out. A terminating pod whose
+    /// condition still says Ready does not count.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Running && self.ready_condition && !self.identity.is_terminating()
+    }
+
+    /// Whether the pod is a leader by its labels.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.worker_index.as_deref() == Some("0")
+    }
+}
+
+impl View for PodView {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+    fn set_name(&self) -> Option<&str> {
+        self.set.as_deref()
+    }
+}
+
+resource!(PodView, "Pod", "", "v1", "pods");
+
+#[derive(Deserialize)]
+struct Wire {
+    metadata: WireMeta,
+    #[serde(default)]
+    spec: WireSpec,
+    #[serde(default)]
+    status: WireStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireSpec {
+    node_name: Option<String>,
+    containers: Vec<WireContainer>,
+    init_containers: Vec<WireContainer>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireContainer {
+    resources: Map<String, Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireStatus {
+    phase: Phase,
+    conditions: Vec<WireCondition>,
+    container_statuses: Vec<WireContainerStatus>,
+    init_container_statuses: Vec<WireContainerStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireCondition {
+    r#type: String,
+    status: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireContainerStatus {
+    restart_count: i32,
+}
+
+impl From<Wire> for PodView {
+    fn from(wire: Wire) -> Self {
+        let Wire { mut metadata, spec, status } = wire;
+        let restarted = status
+            .container_statuses
+            .iter()
+            .chain(&status.init_container_statuses)
+            .any(|container| container.restart_count > 0);
+        let requests_tpus = spec
+            .containers
+            .into_iter()
+            .chain(spec.init_containers)
+            .any(|it| pod_template::resources_request_tpus(&it.resources));
+        Self {
+            set: metadata.take_label(labels::NAME),
+            group_index: metadata.take_label(labels::GROUP_INDEX),
+            group_key: metadata.take_label(labels::GROUP_KEY),
+            worker_index: metadata.take_label(labels::WORKER_INDEX),
+            revision: metadata.take_label(labels::REVISION),
+            stateful_set_revision: metadata.take_label("controller-revision-hash"),
+            leader_name: metadata.annotations.remove(annotations::LEADER_NAME),
+            phase: status.phase,
+            ready_condition: status
+                .conditions
+                .iter()
+                .any(|it| it.r#type == "Ready" && it.status == "True"),
+            restarted,
+            node: spec.node_name.filter(|node| !node.is_empty()),
+            requests_tpus,
+            identity: metadata.into_identity(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_is_reduced_to_what_decides() {
+        let pod: PodView = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "s-0", "namespace": "n", "uid": "u", "resourceVersion": "12",
+                "labels": {labels::NAME: "s", labels::WORKER_INDEX: "0", labels::GROUP_INDEX: "0", "other": "x"},
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "X", "name": "not", "uid": "the controller"},
+                    {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "s", "uid": "o", "controller": true},
+                ],
+                "managedFields": [{"manager": "m"}],
+            },
+            "spec": {"nodeName": "node-1", "containers": [{"name": "c", "resources": {"limits": {"google.com/tpu": "4"}}}]},
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{"name": "c", "restartCount": 0}],
+                "initContainerStatuses": [{"name": "i", "restartCount": 2}],
+            },
+        }))
+        .unwrap();
+        assert_eq!(pod.set_name(), Some("s"));
+        assert_eq!(pod.identity.version(), 12);
+        assert!(pod.identity.is_controlled_by("o"));
+        assert!(pod.is_leader() && pod.is_ready() && pod.restarted && pod.requests_tpus);
+        assert_eq!(pod.identity.meta.managed_fields, None);
+        assert_eq!(pod.node.as_deref(), Some("node-1"));
+    }
+
+    #[test]
+    fn a_terminating_pod_is_not_ready_and_an_unknown_phase_is_read() {
+        let mut pod: PodView = serde_json::from_value(json!({
+            "metadata": {"name": "p", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        }))
+        .unwrap();
+        assert!(!pod.is_ready());
+        pod.identity.meta.deletion_timestamp = None;
+        assert!(pod.is_ready());
+        let odd: PodView =
+            serde_json::from_value(json!({"metadata": {}, "status": {"phase": "FromTheFuture"}}))
+                .unwrap();
+        assert_eq!(odd.phase, Phase::Unknown);
+    }
+}

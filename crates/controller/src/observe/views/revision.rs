@@ -1,0 +1,58 @@
+//! `ControllerRevision`s: the contents of a set that its groups were built from.
+
+use std::sync::Arc;
+
+use lws_api_types::keys::labels;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::meta::WireMeta;
+use super::{Identity, View, resource};
+
+/// A `ControllerRevision` that carries a set's name label.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Wire")]
+pub struct RevisionView {
+    /// Who it is.
+    pub identity: Identity,
+    /// Label `name`.
+    pub set: Option<String>,
+    /// Label `template-revision-hash`: the key that objects built from it carry.
+    pub key: String,
+    /// `revision`: the highest is the newest.
+    pub number: i64,
+    /// The recorded content.
+    pub data: Arc<Value>,
+}
+
+impl View for RevisionView {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+    fn set_name(&self) -> Option<&str> {
+        self.set.as_deref()
+    }
+}
+
+resource!(RevisionView, "ControllerRevision", "apps", "v1", "controllerrevisions");
+
+#[derive(Deserialize)]
+struct Wire {
+    metadata: WireMeta,
+    #[serde(default)]
+    revision: i64,
+    #[serde(default)]
+    data: Value,
+}
+
+impl From<Wire> for RevisionView {
+    fn from(Wire { mut metadata, revision, data }: Wire) -> Self {
+        Self {
+            set: metadata.take_label(labels::NAME),
+            key: metadata.take_label(labels::REVISION).unwrap_or_default(),
+            number: revision,
+            data: Arc::new(data),
+            identity: metadata.into_identity(),
+        }
+    }
+}

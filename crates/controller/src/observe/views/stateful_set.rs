@@ -1,0 +1,135 @@
+//! Leader and worker `StatefulSet`s.
+
+use std::sync::Arc;
+
+use lws_api_types::keys::{annotations, labels};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::meta::WireMeta;
+use super::{Identity, View, resource};
+
+/// A `StatefulSet` that carries a set's name label.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct StatefulSetView {
+    /// Who it is.
+    pub identity: Identity,
+    /// Label `name`.
+    pub set: Option<String>,
+    /// Label `template-revision-hash`.
+    pub revision: Option<String>,
+    /// Annotation `replicas` as an integer, on leader `StatefulSet`s.
+    pub annotated_replicas: Option<i64>,
+    /// `spec.replicas`; 1 when absent.
+    pub replicas: i64,
+    /// `spec.updateStrategy.rollingUpdate.partition`; 0 when absent.
+    pub partition: i64,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
+    /// `status.replicas`.
+    pub status_replicas: i64,
+    /// `status.availableReplicas`.
+    pub available_replicas: i64,
+    /// `status.currentRevision`.
+    pub current_revision: String,
+    /// `status.updateRevision`.
+    pub update_revision: String,
+    /// The whole object, kept for leader `StatefulSet`s only: what is applied is compared with it.
+    pub object: Option<Arc<Value>>,
+}
+
+impl StatefulSetView {
+    /// Whether all its pods are available and on its latest revision. Two absent revisions are
+    /// equal, and the generation is not compared: clients rely on both.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.replicas == self.available_replicas && self.current_revision == self.update_revision
+    }
+
+    /// Whether the `StatefulSet` controller has acted on the present template and partition, so
+    /// that a deleted pod comes back at the update revision.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        let generation = self.identity.meta.generation.unwrap_or(0);
+        self.observed_generation >= generation && !self.update_revision.is_empty()
+    }
+}
+
+impl View for StatefulSetView {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+    fn set_name(&self) -> Option<&str> {
+        self.set.as_deref()
+    }
+}
+
+resource!(StatefulSetView, "StatefulSet", "apps", "v1", "statefulsets");
+
+impl TryFrom<Value> for StatefulSetView {
+    type Error = serde_json::Error;
+
+    fn try_from(object: Value) -> Result<Self, Self::Error> {
+        let mut metadata = WireMeta::of(&object)?;
+        let integer = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64);
+        let text = |pointer: &str| {
+            object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let mut view = Self {
+            set: metadata.take_label(labels::NAME),
+            revision: metadata.take_label(labels::REVISION),
+            annotated_replicas: metadata
+                .annotations
+                .get(annotations::REPLICAS)
+                .and_then(|value| value.parse().ok()),
+            replicas: integer("/spec/replicas").unwrap_or(1),
+            partition: integer("/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0),
+            observed_generation: integer("/status/observedGeneration").unwrap_or(0),
+            status_replicas: integer("/status/replicas").unwrap_or(0),
+            available_replicas: integer("/status/availableReplicas").unwrap_or(0),
+            current_revision: text("/status/currentRevision"),
+            update_revision: text("/status/updateRevision"),
+            identity: metadata.into_identity(),
+            object: None,
+        };
+        // Worker StatefulSets, of which there is one a group, are controlled by pods.
+        if view.identity.owner.as_ref().is_none_or(|owner| owner.kind != "Pod") {
+            view.object = Some(Arc::new(object));
+        }
+        Ok(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn view(value: Value) -> StatefulSetView {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn absent_numbers_have_the_meaning_the_api_gives_them() {
+        let it = view(json!({"metadata": {"name": "s"}, "spec": {}}));
+        assert_eq!((it.replicas, it.partition, it.available_replicas), (1, 0, 0));
+        assert!(!it.is_ready() && !it.is_observed());
+        assert_eq!(it.annotated_replicas, None);
+        assert!(it.object.is_some());
+    }
+
+    #[test]
+    fn readiness_and_observation() {
+        let it = view(json!({
+            "metadata": {"name": "s-0", "generation": 2, "annotations": {annotations::REPLICAS: "7"},
+                "ownerReferences": [{"kind": "Pod", "name": "s-0", "uid": "p", "controller": true}]},
+            "spec": {"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": 2}}},
+            "status": {"availableReplicas": 3, "observedGeneration": 2, "updateRevision": "r", "currentRevision": "r"},
+        }));
+        assert!(it.is_ready() && it.is_observed());
+        assert_eq!((it.partition, it.annotated_replicas), (2, Some(7)));
+        assert_eq!(it.object, None, "worker StatefulSets are not kept whole");
+    }
+}

@@ -1,0 +1,259 @@
+//! The groups of a set: how each stands, and what each still lacks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lws_api_types::keys::annotations;
+use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
+use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, revision as content};
+
+use super::build::{self, Topology};
+use super::ownership;
+use super::rollout::GroupState;
+use super::status::GroupObservation;
+use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Task};
+use super::{Nodes, revision};
+use crate::observe::index::Entry;
+use crate::observe::views::{PodView, RevisionView, StatefulSetView};
+
+/// A group whose leader pod exists.
+#[derive(Debug)]
+pub struct Group<'a> {
+    /// Its index, from the leader's label.
+    pub index: i64,
+    /// Its leader pod.
+    pub leader: &'a Arc<PodView>,
+    /// Its worker `StatefulSet`, when it is this very leader's.
+    pub worker_set: Option<&'a Arc<StatefulSetView>>,
+    /// The spec at the leader's revision; `None` when that revision is not known.
+    pub spec: Option<Arc<LeaderWorkerSetSpec>>,
+    /// Whether all its pods are ready.
+    pub ready: bool,
+    /// Whether its objects carry the current revision key.
+    pub updated: bool,
+}
+
+/// The groups of a set.
+#[derive(Debug)]
+pub struct Groups<'a> {
+    /// By index; a leader whose labels make no sense is in none.
+    pub all: Vec<Group<'a>>,
+    /// Leader pods without a usable group index.
+    pub unreadable: Vec<&'a Arc<PodView>>,
+}
+
+impl<'a> Groups<'a> {
+    /// The groups led by the pods of `leader_set`. `key` is the current revision key.
+    #[must_use]
+    pub fn of(
+        set: &LeaderWorkerSet,
+        leader_set: &StatefulSetView,
+        key: &str,
+        entry: &'a Entry,
+        revisions: &[&RevisionView],
+    ) -> Self {
+        let mut specs = Specs { set, key, revisions, known: BTreeMap::new() };
+        let mut groups = Self { all: Vec::new(), unreadable: Vec::new() };
+        let leaders = entry.pods.values().filter(|pod| {
+            pod.is_leader() && pod.identity.is_controlled_by(leader_set.identity.uid())
+        });
+        for leader in leaders {
+            let index = leader.group_index.as_deref().and_then(|it| it.parse::<u32>().ok());
+            let Some(index) = index else {
+                groups.unreadable.push(leader);
+                continue;
+            };
+            let worker_set = entry
+                .stateful_sets
+                .get(leader.identity.name())
+                .filter(|it| it.identity.is_controlled_by(leader.identity.uid()));
+            let spec = specs.at(leader.revision.as_deref().unwrap_or_default());
+            let size = spec.as_ref().unwrap_or(&specs.live()).leader_worker_template.size();
+            let carries_key = |revision: &Option<String>| revision.as_deref() == Some(key);
+            groups.all.push(Group {
+                index: i64::from(index),
+                leader,
+                worker_set,
+                ready: leader.is_ready()
+                    && (size == 1 || worker_set.is_some_and(|it| it.is_ready())),
+                updated: carries_key(&leader.revision)
+                    && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
+                spec,
+            });
+        }
+        groups
+    }
+
+    /// State at every index below `count`, for the rollout. Objects whose name does not go with
+    /// their index make no group.
+    #[must_use]
+    pub fn states(&self, set: &LeaderWorkerSet, count: i64) -> Vec<GroupState> {
+        let mut states = vec![GroupState::default(); usize::try_from(count).unwrap_or(0)];
+        for group in &self.all {
+            let name = format!("{}-{}", set.name(), group.index);
+            let state = usize::try_from(group.index).ok().and_then(|it| states.get_mut(it));
+            if let Some(state) = state.filter(|_| name == group.leader.identity.name()) {
+                *state = GroupState { ready: group.ready, updated: group.updated };
+            }
+        }
+        states
+    }
+
+    /// The groups as the status counts them.
+    #[must_use]
+    pub fn observations(&self) -> Vec<GroupObservation> {
+        let observation = |group: &Group<'_>| GroupObservation {
+            index: group.index,
+            ready: group.ready,
+            updated: group.updated,
+            counted: group.worker_set.is_some() || group.size() == 1,
+        };
+        self.all.iter().map(observation).collect()
+    }
+}
+
+impl Group<'_> {
+    /// Pods of the group at its own revision, leader included; 0 when that is not known.
+    fn size(&self) -> i32 {
+        self.spec.as_ref().map_or(0, |spec| spec.leader_worker_template.size())
+    }
+}
+
+/// The specs of a set at its revisions, each restored once.
+struct Specs<'a> {
+    set: &'a LeaderWorkerSet,
+    key: &'a str,
+    revisions: &'a [&'a RevisionView],
+    known: BTreeMap<String, Option<Arc<LeaderWorkerSetSpec>>>,
+}
+
+impl Specs<'_> {
+    fn live(&mut self) -> Arc<LeaderWorkerSetSpec> {
+        let spec = || Some(Arc::new(self.set.spec.clone()));
+        let known = self.known.entry(self.key.to_owned()).or_insert_with(spec);
+        known.clone().unwrap_or_default()
+    }
+
+    fn at(&mut self, key: &str) -> Option<Arc<LeaderWorkerSetSpec>> {
+        if key == self.key {
+            return Some(self.live());
+        }
+        let restore = || {
+            let revision = revision::with_key(self.set, self.revisions, key)?;
+            content::restore(&self.set.spec, &revision.data)
+                .inspect_err(|error| {
+                    let revision = revision.identity.name();
+                    tracing::warn!(revision, %error, "the revision cannot be restored");
+                })
+                .ok()
+                .map(Arc::new)
+        };
+        self.known.entry(key.to_owned()).or_insert_with(restore).clone()
+    }
+}
+
+/// Adds to `plan` what a group lacks: its Service, then its worker `StatefulSet`.
+pub(super) fn complete(
+    plan: &mut Plan,
+    set: &LeaderWorkerSet,
+    group: &Group<'_>,
+    entry: &Entry,
+    nodes: &Nodes,
+) {
+    let leader = group.leader;
+    let name = leader.identity.name();
+    if leader.identity.is_terminating() {
+        return;
+    }
+    if leader.leader_name.as_deref().is_some_and(|it| !it.is_empty()) {
+        plan.events.push(misplaced_annotation(leader));
+        return;
+    }
+    let Some(spec) = &group.spec else {
+        // Its revision is on its way to us, or lost; a set's own objects keep it alive.
+        plan.recheck_after(Duration::from_secs(1));
+        return;
+    };
+    if spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
+        let holder = ownership::holder(entry.services.get(name), leader.identity.uid());
+        if !ownership::is_held(plan, holder, "service", name) {
+            plan.tasks.push(super::service_task(build::group_service(set, leader)));
+        }
+    }
+    let is_due =
+        set.spec.startup_policy() == StartupPolicy::LeaderCreated || leader.ready_condition;
+    if group.size() == 1 || !is_due {
+        return;
+    }
+    let holder = ownership::holder(entry.stateful_sets.get(name), leader.identity.uid());
+    if !ownership::is_held(plan, holder, "worker statefulset", name)
+        && let Ok(topology) = topology(plan, set, leader, nodes)
+    {
+        let object = build::worker_stateful_set(set, spec, leader, topology.as_ref());
+        plan.tasks.push(worker_set_task(object, leader));
+    }
+}
+
+/// The worker `StatefulSet` has to wait; why is in the plan already.
+struct Wait;
+
+/// The domain that an exclusively placed group is bound to: the one of its leader's node.
+fn topology(
+    plan: &mut Plan,
+    set: &LeaderWorkerSet,
+    leader: &PodView,
+    nodes: &Nodes,
+) -> Result<Option<Topology>, Wait> {
+    let Some(key) = set.annotation(annotations::EXCLUSIVE_TOPOLOGY) else { return Ok(None) };
+    // Until the leader is scheduled there is nothing to do: its next change wakes us.
+    let node = leader.node.as_deref().ok_or(Wait)?;
+    let Some(labels) = nodes.get(node) else {
+        plan.unknown_nodes.push(node.to_owned());
+        return Err(Wait);
+    };
+    if let Some(value) = labels.get(key) {
+        return Ok(Some(Topology { key: key.to_owned(), value: value.clone() }));
+    }
+    let name = leader.identity.name();
+    let message = format!(
+        "Failed to create worker statefulset for leader pod {name}: node {node} does not have \
+         topology label {key}"
+    );
+    plan.events
+        .push(EventDraft::warning("FailedCreate", "Create", message).about(reference(leader)));
+    plan.recheck_after(Duration::from_secs(10));
+    Err(Wait)
+}
+
+fn worker_set_task(object: serde_json::Value, leader: &PodView) -> Task {
+    let name = leader.identity.name();
+    let created = format!("Created worker statefulset for leader pod {name}");
+    let failed = format!("Failed to create worker statefulset for leader pod {name}");
+    Task::new(Action::CreateWorkerSet(object))
+        .told(EventDraft::normal("GroupsProgressing", "Create", created).about(reference(leader)))
+        .or_warned(EventDraft::warning("FailedCreate", "Create", failed).about(reference(leader)))
+}
+
+/// A leader pod that claims to be a worker: on clusters that ignore `ordinals.start`, worker
+/// `StatefulSet`s make such pods, and following them would nest groups without end.
+fn misplaced_annotation(leader: &PodView) -> EventDraft {
+    let note = format!(
+        "leader pod {}/{} contains mistake annotation '{}': requires Kubernetes ≥v1.27 or v1.26 \
+         with StatefulSetStartOrdinal feature",
+        leader.identity.namespace(),
+        leader.identity.name(),
+        annotations::LEADER_NAME,
+    );
+    EventDraft::warning("FailedCreate", "Create", note).about(reference(leader))
+}
+
+/// A reference to a leader pod.
+pub(super) fn reference(leader: &PodView) -> Related {
+    Related::Object(ObjectRef {
+        api_version: "v1",
+        kind: "Pod",
+        name: leader.identity.name().to_owned(),
+        uid: leader.identity.uid().to_owned(),
+    })
+}

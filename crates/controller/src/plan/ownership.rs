@@ -1,0 +1,72 @@
+//! Whose an object is that has the name we need. Identity is the UID: an object of the same name
+//! that belongs to somebody else, or to a former set or leader, is never taken for ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::task::{EventDraft, Plan};
+use crate::observe::views::{Owner, View};
+
+/// How long to wait before looking again at an object that is about to be garbage collected. Its
+/// deletion is observed too; this only covers a missed one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who holds a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// No object has it.
+    Nobody,
+    /// Our object.
+    Us,
+    /// An object that is being deleted, or whose owner was the former set or leader pod of the
+    /// same name: it goes by itself.
+    Going,
+    /// An object that carries the set's label and that nobody controls, as an orphaning deletion
+    /// of the former owner leaves it.
+    Orphan,
+    /// Somebody else's object.
+    Other(String),
+}
+
+/// Who holds the name of `object`, wanted by the owner with `uid`. Only objects that carry the
+/// set's label are known here; any other shows when the server refuses to create ours.
+pub(super) fn holder<V: View>(object: Option<&Arc<V>>, uid: &str) -> Holder {
+    let Some(object) = object else { return Holder::Nobody };
+    let identity = object.identity();
+    if identity.is_terminating() {
+        return Holder::Going;
+    }
+    match &identity.owner {
+        Some(owner) if owner.uid == uid => Holder::Us,
+        Some(owner) if is_former(owner, identity.name()) => Holder::Going,
+        Some(owner) => Holder::Other(format!("{} {}", owner.kind, owner.name)),
+        None => Holder::Orphan,
+    }
+}
+
+/// Whether nothing is to be done about an object of group or set because somebody holds its name;
+/// tells of a holder who will not go.
+pub(super) fn is_held(plan: &mut Plan, holder: Holder, what: &str, name: &str) -> bool {
+    match holder {
+        Holder::Nobody => return false,
+        Holder::Us => {}
+        Holder::Going => plan.recheck_after(PATIENCE),
+        Holder::Orphan => plan.events.push(foreign(what, name, "nobody")),
+        Holder::Other(owner) => plan.events.push(foreign(what, name, &owner)),
+    }
+    true
+}
+
+/// Whether `owner` is a former set or leader pod: those give their objects their own name.
+fn is_former(owner: &Owner, name: &str) -> bool {
+    matches!(owner.kind.as_str(), "LeaderWorkerSet" | "Pod") && owner.name == name
+}
+
+/// The event that tells of an object in the way.
+pub(super) fn foreign(what: &str, name: &str, owner: &str) -> EventDraft {
+    let note = format!(
+        "Failed to create {what} {name}: a {what} of that name exists and is controlled by \
+         {owner}; it is left as it is, delete or rename it"
+    );
+    EventDraft::warning("FailedCreate", "Create", note)
+}

@@ -1,0 +1,223 @@
+//! What a set's status says: how many groups are ready and updated, which conditions hold, and
+//! the event that tells of a change.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use lws_api_types::conditions::{ConditionType, set_true};
+
+/// A group whose leader pod exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupObservation {
+    /// Its index, counted from 0.
+    pub index: i64,
+    /// All its pods are ready and none is being deleted.
+    pub ready: bool,
+    /// All its objects carry the current revision key.
+    pub updated: bool,
+    /// It has every object that a group of its size has. Without them it counts for nothing.
+    pub counted: bool,
+}
+
+/// Groups of a set, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// `status.readyReplicas`: ready groups, surge included.
+    pub ready: i32,
+    /// `status.updatedReplicas`: groups on the current revision, surge included.
+    pub updated: i32,
+    desired: i64,
+    ready_desired: i64,
+    in_range: i64,
+    updated_in_range: i64,
+    settled_in_range: i64,
+    partition: i64,
+}
+
+impl Counts {
+    /// Counts `groups` of a set that wants `replicas` of them and updates those at an index of at
+    /// least `partition` (its own, not the one of the leader `StatefulSet`).
+    #[must_use]
+    pub fn of(groups: &[GroupObservation], replicas: i64, partition: i64) -> Self {
+        let mut counts = Self {
+            ready: 0,
+            updated: 0,
+            desired: replicas,
+            ready_desired: 0,
+            in_range: 0,
+            updated_in_range: 0,
+            settled_in_range: 0,
+            partition,
+        };
+        for group in groups.iter().filter(|group| group.counted) {
+            let desired = group.index < replicas;
+            let in_range = desired && group.index >= partition;
+            counts.ready += i32::from(group.ready);
+            counts.updated += i32::from(group.updated);
+            counts.ready_desired += i64::from(desired && group.ready);
+            counts.in_range += i64::from(in_range);
+            counts.updated_in_range += i64::from(in_range && group.updated);
+            counts.settled_in_range += i64::from(in_range && group.updated && group.ready);
+        }
+        counts
+    }
+
+    /// The conditions that hold, the most telling first.
+    #[must_use]
+    pub fn conditions(&self) -> &'static [ConditionType] {
+        if self.updated_in_range < self.in_range {
+            &[ConditionType::UpdateInProgress, ConditionType::Progressing]
+        } else if self.ready_desired == self.desired && self.settled_in_range == self.in_range {
+            &[ConditionType::Available]
+        } else {
+            &[ConditionType::Progressing]
+        }
+    }
+
+    /// Whether every desired group is ready and on the current revision, with none held back by
+    /// the partition: no other revision is needed any more.
+    #[must_use]
+    pub fn update_complete(&self) -> bool {
+        self.partition == 0 && self.settled_in_range == self.desired
+    }
+}
+
+/// The event that tells of changed conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Its reason.
+    pub reason: &'static str,
+    /// Its text.
+    pub note: String,
+}
+
+/// Makes the conditions of `counts` true in `stored`, the excluded ones false, and raises every
+/// observed generation to `generation`. Gives the event to emit when any status changed.
+pub fn merge_conditions(
+    stored: &mut Vec<Condition>,
+    counts: &Counts,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Transition> {
+    let wanted = counts.conditions();
+    let mut changed = false;
+    for condition in wanted {
+        changed |= set_true(stored, *condition, generation, now);
+    }
+    let told = wanted.first().filter(|_| changed)?;
+    let note = format!(
+        "{}, with {} groups ready of total {} groups",
+        told.message(),
+        counts.ready,
+        counts.desired
+    );
+    Some(Transition { reason: told.reason(), note })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One group a word: index, then `O`ld or `N`ew, then `+` ready or `-` not; a `?` in front
+    /// marks a group that lacks objects.
+    fn groups(row: &str) -> Vec<GroupObservation> {
+        let parse = |word: &str| {
+            let counted = !word.starts_with('?');
+            let (index, state) = word.trim_start_matches('?').split_at(1);
+            GroupObservation {
+                index: index.parse().unwrap(),
+                ready: state.ends_with('+'),
+                updated: state.starts_with('N'),
+                counted,
+            }
+        };
+        row.split_whitespace().map(parse).collect()
+    }
+
+    fn first_condition(counts: &Counts) -> &'static str {
+        counts.conditions()[0].as_str()
+    }
+
+    #[test]
+    fn counts_and_conditions() {
+        for (row, replicas, partition, ready, updated, condition, complete) in [
+            ("", 0, 0, 0, 0, "Available", true),
+            ("", 2, 0, 0, 0, "Progressing", false),
+            ("0N+", 2, 0, 1, 1, "Progressing", false),
+            ("0N+ 1N-", 2, 0, 1, 2, "Progressing", false),
+            ("0N+ 1N+", 2, 0, 2, 2, "Available", true),
+            ("0O+ 1O+", 2, 0, 2, 0, "UpdateInProgress", false),
+            ("0O- 1N+", 2, 0, 1, 1, "UpdateInProgress", false),
+            // Below the partition a group may be old, but must be ready.
+            ("0O+ 1N+", 2, 1, 2, 1, "Available", false),
+            ("0O- 1N+", 2, 1, 1, 1, "Progressing", false),
+            ("0O+ 1O+", 2, 5, 2, 0, "Available", false),
+            // Surge groups show in the numbers and decide nothing.
+            ("0N+ 1N+ 2O+ 3N-", 2, 0, 3, 3, "Available", true),
+            ("0N- 1N+ 2N+", 2, 0, 2, 3, "Progressing", false),
+            // A group that lacks objects counts for nothing.
+            ("?0O+ ?1O+", 2, 0, 0, 0, "Progressing", false),
+            ("0N+ ?1N+", 2, 0, 1, 1, "Progressing", false),
+        ] {
+            let counts = Counts::of(&groups(row), replicas, partition);
+            assert_eq!(
+                (counts.ready, counts.updated, first_condition(&counts), counts.update_complete()),
+                (ready, updated, condition, complete),
+                "`{row}` of {replicas}, partition {partition}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_tells_of_each_change_once_and_with_the_numbers() {
+        let mut stored = Vec::new();
+        let mut merge = |row: &str, replicas, generation| {
+            let counts = Counts::of(&groups(row), replicas, 0);
+            let now = Timestamp::from_second(generation).unwrap();
+            merge_conditions(&mut stored, &counts, Some(generation), now)
+                .map(|it| format!("{}: {}", it.reason, it.note))
+        };
+        for (row, replicas, generation, event) in [
+            (
+                "",
+                2,
+                1,
+                "GroupsProgressing: Replicas are progressing, with 0 groups ready of total 2 groups",
+            ),
+            ("0N+", 2, 1, ""),
+            (
+                "0N+ 1N+",
+                2,
+                1,
+                "AllGroupsReady: All replicas are ready, with 2 groups ready of total 2 groups",
+            ),
+            ("0N+ 1N+", 2, 2, ""),
+            (
+                "0N+ 1N+",
+                3,
+                3,
+                "GroupsProgressing: Replicas are progressing, with 2 groups ready of total 3 groups",
+            ),
+            (
+                "0O+ 1O+ 2N+",
+                3,
+                4,
+                "GroupsUpdating: Rolling Upgrade is in progress, with 3 groups ready of total 3 groups",
+            ),
+            ("0O+ 1N+ 2N+", 3, 4, ""),
+        ] {
+            let expected = (!event.is_empty()).then(|| event.to_owned());
+            assert_eq!(merge(row, replicas, generation), expected, "`{row}` of {replicas}");
+        }
+        let of = |it: &Condition| (it.type_.clone(), it.status.clone(), it.observed_generation);
+        let state: Vec<_> = stored.iter().map(of).collect();
+        let entry = |name: &str, status: &str| (name.to_owned(), status.to_owned(), Some(4));
+        assert_eq!(
+            state,
+            [
+                entry("Progressing", "True"),
+                entry("Available", "False"),
+                entry("UpdateInProgress", "True"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! What a plan consists of: requests to make, events to tell, and what to look at again later.
+
+use std::time::Duration;
+
+use lws_api_types::LeaderWorkerSetStatus;
+use serde_json::Value;
+
+/// Everything that is to be done about one set now.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Requests, independent of each other.
+    pub tasks: Vec<Task>,
+    /// The new status, when it differs from the stored one. Written once no task is left.
+    pub status: Option<StatusChange>,
+    /// Events about what was found, not about a request.
+    pub events: Vec<EventDraft>,
+    /// Nodes whose labels have to be known before the plan can be completed.
+    pub unknown_nodes: Vec<String>,
+    /// When to look again although nothing may have been observed.
+    pub recheck: Option<Duration>,
+}
+
+/// A status to write, and the event that tells of it.
+#[derive(Debug, PartialEq)]
+pub struct StatusChange {
+    /// The whole new status.
+    pub status: LeaderWorkerSetStatus,
+    /// Told before the status is written.
+    pub event: Option<EventDraft>,
+}
+
+/// One request and what to tell of its outcome.
+#[derive(Debug, PartialEq)]
+pub struct Task {
+    /// The request.
+    pub action: Action,
+    /// Events to tell once it has succeeded.
+    pub done: Vec<EventDraft>,
+    /// Event to tell when it fails; the server's message is appended to the note.
+    pub failed: Option<EventDraft>,
+}
+
+/// A request to the API server. Objects are named in the namespace of the set.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Creates a `ControllerRevision`.
+    CreateRevision(Value),
+    /// Gives a `ControllerRevision` a higher number.
+    RaiseRevision {
+        /// The revision.
+        target: Target,
+        /// Its new number.
+        number: i64,
+    },
+    /// Deletes a `ControllerRevision`.
+    DeleteRevision(Target),
+    /// Applies the leader `StatefulSet` on the server side. When `existing` is `None` it must not
+    /// exist: an apply that would take a field from another manager is refused.
+    ApplyLeaderSet {
+        /// The fields we own.
+        object: Value,
+        /// UID of the object that is applied to.
+        existing: Option<String>,
+    },
+    /// Creates the worker `StatefulSet` of a group.
+    CreateWorkerSet(Value),
+    /// Creates a headless Service.
+    CreateService(Value),
+    /// Deletes a leader pod, and with it its group.
+    DeleteLeader(Target),
+}
+
+/// An object by name and UID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its UID. A request is refused when the name has passed to another object.
+    pub uid: String,
+}
+
+/// An event about a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventDraft {
+    /// Whether something is wrong.
+    pub is_warning: bool,
+    /// Why, in one `CamelCase` word.
+    pub reason: &'static str,
+    /// What was done, or tried: `Create`, `Update` or `Delete`.
+    pub action: &'static str,
+    /// The text for people, told verbatim.
+    pub note: String,
+    /// The other object it is about.
+    pub related: Related,
+}
+
+/// The object besides the set that an event is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Related {
+    /// None.
+    #[default]
+    None,
+    /// The object that the server answered the request with.
+    Answer,
+    /// This one.
+    Object(ObjectRef),
+}
+
+/// A reference to an object in the namespace of the set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// Its `apiVersion`.
+    pub api_version: &'static str,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+impl Plan {
+    /// Looks again after `delay`, or earlier when that is wanted already.
+    pub(super) fn recheck_after(&mut self, delay: Duration) {
+        self.recheck = Some(self.recheck.map_or(delay, |earlier| earlier.min(delay)));
+    }
+}
+
+impl Task {
+    pub(super) fn new(action: Action) -> Self {
+        Self { action, done: Vec::new(), failed: None }
+    }
+
+    pub(super) fn told(mut self, event: EventDraft) -> Self {
+        self.done.push(event);
+        self
+    }
+
+    pub(super) fn or_warned(mut self, event: EventDraft) -> Self {
+        self.failed = Some(event);
+        self
+    }
+}
+
+impl EventDraft {
+    pub(super) fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
+        Self { is_warning: false, reason, action, note, related: Related::None }
+    }
+
+    pub(super) fn warning(reason: &'static str, action: &'static str, note: String) -> Self {
+        Self { is_warning: true, ..Self::normal(reason, action, note) }
+    }
+
+    pub(super) fn about(mut self, related: Related) -> Self {
+        self.related = related;
+        self
+    }
+}
