@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::cluster::ClusterOptions;
-use crate::credentials::Credentials;
+use crate::credentials::{CONTROLLER_MANAGER, Credentials, SCHEDULER, write_private};
+use crate::options::ClusterOptions;
 use crate::processes::ProcessSpec;
 use crate::{Error, Result};
 
@@ -82,7 +82,9 @@ impl Components<'_> {
         Ok(spec.args(self.feature_gates()).args(&self.options.api_server_args))
     }
 
-    pub(crate) fn controller_manager(&self, kubeconfig: &Path) -> Result<ProcessSpec> {
+    pub(crate) fn controller_manager(&self, server_url: &str) -> Result<ProcessSpec> {
+        let kubeconfig =
+            self.kubeconfig("kube-controller-manager", CONTROLLER_MANAGER, server_url)?;
         let spec = self.spec("kube-controller-manager")?.args(UNTHROTTLED).args([
             format!("--kubeconfig={}", kubeconfig.display()),
             "--leader-elect=false".to_owned(),
@@ -104,7 +106,8 @@ impl Components<'_> {
         Ok(spec.args(self.feature_gates()).args(&self.options.controller_manager_args))
     }
 
-    pub(crate) fn scheduler(&self, kubeconfig: &Path) -> Result<ProcessSpec> {
+    pub(crate) fn scheduler(&self, server_url: &str) -> Result<ProcessSpec> {
+        let kubeconfig = self.kubeconfig("kube-scheduler", SCHEDULER, server_url)?;
         let spec = self.spec("kube-scheduler")?.args(UNTHROTTLED).args([
             format!("--kubeconfig={}", kubeconfig.display()),
             "--leader-elect=false".to_owned(),
@@ -115,6 +118,12 @@ impl Components<'_> {
 
     fn spec(&self, name: &str) -> Result<ProcessSpec> {
         Ok(ProcessSpec::new(name, &binary(&self.options.kubernetes_version, name)?))
+    }
+
+    fn kubeconfig(&self, component: &str, user: &str, server_url: &str) -> Result<PathBuf> {
+        let path = self.directory.join(format!("{component}.kubeconfig"));
+        write_private(&path, &self.credentials.kubeconfig_of(user, server_url).to_string())?;
+        Ok(path)
     }
 
     fn feature_gates(&self) -> Option<String> {

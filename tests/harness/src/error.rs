@@ -122,6 +122,9 @@ pub enum Error {
     /// The cluster was started without controllers, so it has no simulated nodes.
     #[error("this cluster has no simulated nodes: it was started without controllers")]
     NoSimulator,
+    /// The simulation has ended.
+    #[error("the simulator has ended")]
+    SimulatorEnded,
     /// A simulated node, pod or container does not exist.
     #[error("the simulator knows no {what}")]
     Unknown {

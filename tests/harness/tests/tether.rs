@@ -1,5 +1,10 @@
 //! Nothing outlives the process that started a cluster, however it ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
 
 use std::path::Path;
 use std::process::Stdio;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lws_harness::{Cluster, ClusterOptions};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
 #[command(about = "A real Kubernetes control plane with simulated nodes, on 127.0.0.1")]
@@ -44,10 +45,10 @@ fn feature_gate(text: &str) -> Result<(String, bool)> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
+    // The client logs every look at an API server that is not ready yet.
+    let quiet = EnvFilter::new("warn,kube_client=off");
+    let filter = EnvFilter::try_from_default_env().unwrap_or(quiet);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Arguments { command: Command::Up(up) } = Arguments::parse();
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
