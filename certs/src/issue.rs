@@ -180,13 +180,13 @@ fn dns_name(name: &str) -> Result<SanType, IssueError> {
 fn generate_key() -> Result<(KeyPair, String), IssueError> {
     let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
         .map_err(IssueError::GenerateKey)?;
-    let pkcs1 = pkcs1(key.serialized_der()).map_err(IssueError::EncodeKey)?;
+    let pkcs1 = without_envelope(key.serialized_der()).map_err(IssueError::EncodeKey)?;
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     Ok((key, pem::encode_config(&pem::Pem::new("RSA PRIVATE KEY", pkcs1), config)))
 }
 
-/// The PKCS#1 key inside a PKCS#8 envelope: version, algorithm, key.
-fn pkcs1(pkcs8: &[u8]) -> Result<Vec<u8>, String> {
+/// The key inside a PKCS#8 envelope, which is version, algorithm and key: PKCS#1 if it is RSA.
+fn without_envelope(pkcs8: &[u8]) -> Result<Vec<u8>, String> {
     let read = || {
         let (_, envelope) = Sequence::from_der(pkcs8)?;
         let (rest, _version) = Integer::from_der(&envelope.content)?;

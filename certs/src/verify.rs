@@ -9,7 +9,10 @@ use rustls::{
     crypto::aws_lc_rs,
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer, ServerName, UnixTime,
+    pem::{self, PemObject as _},
+};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use crate::Pair;
@@ -21,14 +24,14 @@ pub enum VerifyError {
     #[error("no certificate in PEM form")]
     NoCertificate,
     /// The PEM of a certificate is damaged.
-    #[error("certificate is not PEM: {0}")]
-    CertificatePem(rustls_pki_types::pem::Error),
+    #[error("certificate is not PEM: {}", pem_problem(.0))]
+    CertificatePem(pem::Error),
     /// The PEM holds something else than a certificate.
     #[error("certificate cannot be parsed: {0}")]
     CertificateForm(String),
     /// There is no private key in the text, or its PEM is damaged.
-    #[error("private key is not PEM: {0}")]
-    KeyPem(rustls_pki_types::pem::Error),
+    #[error("private key is not PEM: {}", pem_problem(.0))]
+    KeyPem(pem::Error),
     /// The key is damaged or of a kind that is not supported.
     #[error("private key cannot be used: {0}")]
     KeyForm(rustls::Error),
@@ -69,6 +72,16 @@ pub enum VerifyError {
     /// Another rule for certificates is broken.
     #[error("certificate is not accepted: {0}")]
     Other(rustls::Error),
+}
+
+/// The library prints lines of the file as numbers.
+fn pem_problem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "the end marker is missing".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "the start marker is damaged".to_owned(),
+        pem::Error::NoItemsFound => "there is none".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Whether a client that trusts `authorities_pem` (one or several) accepts `pair` at the time `at`
