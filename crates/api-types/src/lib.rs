@@ -11,6 +11,7 @@
 //! | [`conditions`] | the condition types and how they are merged |
 //! | [`defaults`] | what the mutating webhook fills in |
 //! | [`validation`] | the rules V1–V25 |
+//! | [`subgroup`] | which pods of a group form a subgroup |
 //! | [`quantity`] | resource quantities in canonical form |
 //! | [`revision`] | revision data, its byte form, key, and comparison |
 
@@ -23,6 +24,7 @@ pub mod pod_template;
 pub mod quantity;
 pub mod revision;
 pub mod set;
+pub mod subgroup;
 pub mod validation;
 
 pub use set::{LeaderWorkerSet, LeaderWorkerSetSpec, LeaderWorkerSetStatus};

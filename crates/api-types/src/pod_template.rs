@@ -75,14 +75,21 @@ pub fn spec_requests_tpus(spec: &Map<String, Value>) -> bool {
 /// Whether a container's limit, or else its request, of TPUs is not zero.
 #[must_use]
 pub fn container_requests_tpus(container: &Value) -> bool {
+    container.get("resources").and_then(Value::as_object).is_some_and(resources_request_tpus)
+}
+
+/// Whether the limit, or else the request, of TPUs in a container's `resources` is not zero.
+#[must_use]
+pub fn resources_request_tpus(resources: &Map<String, Value>) -> bool {
     ["limits", "requests"].iter().any(|list| {
-        let amount = container.get("resources").and_then(|it| it.get(list)?.get(TPU_RESOURCE));
+        let amount = resources.get(*list).and_then(|it| it.get(TPU_RESOURCE));
         amount.is_some_and(|amount| !is_zero_quantity(amount))
     })
 }
 
 /// A quantity is zero when every digit of its number is; its suffix does not matter.
-fn is_zero_quantity(quantity: &Value) -> bool {
+#[must_use]
+pub fn is_zero_quantity(quantity: &Value) -> bool {
     match quantity {
         Value::String(text) => {
             let number = text.trim_start_matches(['+', '-']);

@@ -1,1 +1,27 @@
-//! placeholder
+//! The admission webhook of the LeaderWorkerSet system: stateless, and without write access to
+//! anything. A request is decoded as far as a decision needs, decided by pure functions, and
+//! answered with the smallest JSON Patch.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`server`] | HTTP: routes, limits, panics |
+//! | [`hook`] | which path decides what |
+//! | `review` | the admission protocol |
+//! | `pod` | what pods of a group must carry |
+//! | `set` | defaults and rules of a `LeaderWorkerSet` |
+//! | `patch` | JSON Patch |
+//! | `json` | decoding of the fields that are read |
+//! | [`metrics`] | what is measured |
+
+pub mod hook;
+mod json;
+pub mod metrics;
+mod patch;
+mod pod;
+mod review;
+pub mod server;
+mod set;
+
+pub use metrics::Metrics;
+pub use pod::Settings;
+pub use server::router;

@@ -1,0 +1,92 @@
+//! `lws-webhook`: serves the admission webhooks of the LeaderWorkerSet system.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use jiff::Timestamp;
+use lws_certs::reload::ReloadingCertificate;
+use lws_runtime::config::{self, Settings};
+use lws_runtime::flags::{self, Flags};
+use lws_runtime::health::Health;
+use lws_runtime::listen::{DefaultHost, listen};
+use lws_runtime::tls_server::{self, Limits};
+use lws_runtime::{endpoints, logging, metrics, shutdown};
+use lws_webhook::{Metrics, router};
+
+/// How often the certificate files are looked at. A new certificate is served this much later, and
+/// a replica that starts before its certificate exists is ready this much after it.
+const CERTIFICATE_POLL: Duration = Duration::from_secs(1);
+
+/// Admission webhooks of LeaderWorkerSet
+#[derive(Parser)]
+#[command(name = "lws-webhook", version = lws_runtime::version::VERSION)]
+struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+
+    /// Address of the webhooks, host:port or :port, instead of the file's webhook.host and port
+    #[arg(long, value_name = "ADDRESS")]
+    webhook_bind_address: Option<String>,
+
+    /// Directory of tls.crt and tls.key, instead of the file's webhook.certDir
+    #[arg(long, value_name = "DIRECTORY")]
+    webhook_cert_dir: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Arguments = flags::parse();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "stopping");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    logging::init(&arguments.flags.log)?;
+    let mut settings =
+        config::load(&arguments.flags).context("unable to load the configuration")?;
+    if let Some(directory) = arguments.webhook_cert_dir {
+        settings.webhook.cert_dir = directory;
+    }
+    let address = arguments.webhook_bind_address.unwrap_or_else(|| settings.webhook.bind_address());
+    tracing::info!(
+        version = lws_runtime::version::VERSION,
+        address,
+        configuration = serde_json::to_string(&settings)?,
+        "starting"
+    );
+    serve(&settings, &address).await
+}
+
+/// Serves until a signal asks to stop. Ready once the listener is up with a valid certificate.
+async fn serve(settings: &Settings, address: &str) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal()?;
+    let registry = metrics::registry()?;
+    let webhook_metrics = Metrics::register(&registry)?;
+    let certificate = Arc::new(ReloadingCertificate::new(&settings.webhook.cert_dir));
+    metrics::register_certificate(&registry, Arc::clone(&certificate))?;
+
+    let mut health = Health::new(shutdown.clone());
+    let served = Arc::clone(&certificate);
+    health.ready("certificate", move || served.check(Timestamp::now()));
+    let listening = health.gate("listener");
+    endpoints::start(settings, health, registry, &shutdown).await?;
+
+    let tls = tls_server::server_config(&settings.tls, certificate.clone())?;
+    let listener = listen(address, DefaultHost::All).await?;
+    listening.open();
+    tracing::info!(address = %listener.local_addr()?, "serving webhooks");
+    let pods = lws_webhook::Settings { gang_scheduling: settings.gang_scheduler.is_some() };
+    let webhooks = router(pods, webhook_metrics);
+    tokio::spawn(async move { certificate.watch(CERTIFICATE_POLL).await });
+    tls_server::serve(listener, tls, webhooks, Limits::default(), shutdown).await?;
+    Ok(())
+}

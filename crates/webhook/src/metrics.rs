@@ -1,0 +1,125 @@
+//! What the webhook measures. The `controller_runtime_…` names and labels are the ones that
+//! dashboards of the existing implementation read.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
+
+use crate::hook::Hook;
+
+/// Seconds. Decisions take tens of microseconds, the API server gives up after 30 s at most.
+const LATENCY_BUCKETS: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0];
+
+/// The metrics of the webhook.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    reviews: IntCounterVec,
+    patch_operations: Histogram,
+    requests: IntCounterVec,
+    latency: HistogramVec,
+    in_flight: IntGaugeVec,
+    panics: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the metrics. Fails when one of the names is taken.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            reviews: IntCounterVec::new(
+                Opts::new(
+                    "lws_webhook_reviews_total",
+                    "Admission reviews by path, operation and outcome: the status code answered, \
+                     or `patched` for a request that was allowed with changes.",
+                ),
+                &["webhook", "operation", "outcome"],
+            )?,
+            patch_operations: Histogram::with_opts(
+                HistogramOpts::new(
+                    "lws_webhook_patch_operations",
+                    "Operations of the JSON patches of requests that were allowed with changes.",
+                )
+                .buckets(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]),
+            )?,
+            requests: IntCounterVec::new(
+                Opts::new(
+                    "controller_runtime_webhook_requests_total",
+                    "Total number of admission requests by HTTP status code.",
+                ),
+                &["webhook", "code"],
+            )?,
+            latency: HistogramVec::new(
+                HistogramOpts::new(
+                    "controller_runtime_webhook_latency_seconds",
+                    "Histogram of the latency of processing admission requests",
+                )
+                .buckets(LATENCY_BUCKETS.to_vec()),
+                &["webhook"],
+            )?,
+            in_flight: IntGaugeVec::new(
+                Opts::new(
+                    "controller_runtime_webhook_requests_in_flight",
+                    "Current number of admission requests being served.",
+                ),
+                &["webhook"],
+            )?,
+            panics: IntCounter::new(
+                "controller_runtime_webhook_panics_total",
+                "Total number of webhook panics",
+            )?,
+        };
+        registry.register(Box::new(metrics.reviews.clone()))?;
+        registry.register(Box::new(metrics.patch_operations.clone()))?;
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.latency.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.panics.clone()))?;
+        for hook in Hook::ALL {
+            for code in ["200", "500"] {
+                metrics.requests.with_label_values(&[hook.path(), code]);
+            }
+            metrics.in_flight.with_label_values(&[hook.path()]);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts a request as being served until the returned guard is dropped.
+    pub(crate) fn begin(&self, hook: Hook) -> InFlight {
+        let gauge = self.in_flight.with_label_values(&[hook.path()]);
+        gauge.inc();
+        InFlight(gauge)
+    }
+
+    /// Counts an answered review: `outcome` is the status code in the answer, or `patched`.
+    pub(crate) fn reviewed(&self, hook: Hook, operation: &str, outcome: &str) {
+        self.reviews.with_label_values(&[hook.path(), operation, outcome]).inc();
+    }
+
+    /// Records the size of a patch.
+    pub(crate) fn patched(&self, operations: u32) {
+        self.patch_operations.observe(f64::from(operations));
+    }
+
+    /// Counts an answered HTTP request.
+    pub(crate) fn answered(&self, hook: Hook, status: http::StatusCode, latency: Duration) {
+        self.requests.with_label_values(&[hook.path(), status.as_str()]).inc();
+        self.latency.with_label_values(&[hook.path()]).observe(latency.as_secs_f64());
+    }
+
+    /// Counts a panic that was caught.
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
+    }
+}
+
+/// A request that is being served.
+#[derive(Debug)]
+pub(crate) struct InFlight(prometheus::IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,76 @@
+//! Admission of pods: what a pod of a group must carry, decided from the pod alone.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `view` | the fields of a pod that decide something |
+//! | `identity` | which pod of which group it is, and the labels that say so |
+//! | `exclusive` | affinity that gives a group or subgroup a topology domain of its own |
+//! | `gang` | the annotation that names its `PodGroup` |
+//! | `tpu` | the hosts of its TPU group |
+//! | `variables` | the environment of its containers |
+//! | `mutate` | all of them, as one patch |
+
+mod exclusive;
+mod gang;
+mod identity;
+mod mutate;
+mod tpu;
+mod variables;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use mutate::mutate;
+pub(crate) use view::Pod;
+
+use lws_api_types::keys::annotations;
+
+/// What the configuration says about pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether pods are scheduled by group: each names its `PodGroup`.
+    pub gang_scheduling: bool,
+}
+
+/// Why a pod is rejected. The texts are the ones of the existing implementation where it rejects
+/// too: users search for them.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Rejection {
+    /// Every pod of a set carries the size of its group.
+    #[error("size annotation is unexpectedly missing for pod {pod}")]
+    SizeMissing { pod: String },
+    /// An annotation that holds a number holds none.
+    #[error("annotation {key}: strconv.Atoi: parsing {value:?}: {problem}")]
+    NotANumber { key: &'static str, value: String, problem: &'static str },
+    /// An annotation holds a number that makes no sense.
+    #[error("annotation {key}: must be at least 1, is {value}")]
+    NotPositive { key: &'static str, value: String },
+    /// The ordinal is what tells a pod from its siblings.
+    #[error("parsing pod ordinal for pod {pod}")]
+    NoOrdinal { pod: String },
+    /// The name of a TPU worker must begin with the name of its leader.
+    #[error("parsing parent name from pod {pod}")]
+    NoParent { pod: String },
+    /// The address of the leader cannot be told.
+    #[error(
+        "Failure constructing environment variables, no group index label found for pod \
+         {namespace}/{pod}"
+    )]
+    NoGroupIndex { namespace: String, pod: String },
+    /// A TPU pod that is in no list of TPU hosts cannot work.
+    #[error(
+        "pod {pod} cannot be a TPU host: its ordinal is {ordinal}, and annotation {} says {size}",
+        annotations::SIZE
+    )]
+    OutsideGroup { pod: String, ordinal: u32, size: u32 },
+    /// No API server could store the pod.
+    #[error(
+        "the TPU host lists of pod {pod} would take about {bytes} bytes, at most {limit} fit into \
+         an object"
+    )]
+    HostListsTooLong { pod: String, bytes: usize, limit: usize },
+    /// A change could not be written as JSON.
+    #[error("writing the patch: {0}")]
+    Patch(#[from] serde_json::Error),
+}

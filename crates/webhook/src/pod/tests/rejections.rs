@@ -1,0 +1,97 @@
+//! Every text with which a pod is rejected.
+
+use super::*;
+
+fn rejection(pod: &Value) -> String {
+    operations(pod, SETTINGS).unwrap_err()
+}
+
+#[test]
+fn the_size_must_be_there_and_a_number() {
+    let mut it = pod("test-0", 2);
+    for (size, expected) in [
+        ("two", r#"strconv.Atoi: parsing "two": invalid syntax"#),
+        ("", r#"strconv.Atoi: parsing "": invalid syntax"#),
+        ("+", r#"strconv.Atoi: parsing "+": invalid syntax"#),
+        ("1.5", r#"strconv.Atoi: parsing "1.5": invalid syntax"#),
+        (
+            "99999999999999999999",
+            r#"strconv.Atoi: parsing "99999999999999999999": value out of range"#,
+        ),
+        ("0", "must be at least 1, is 0"),
+        ("-3", "must be at least 1, is -3"),
+    ] {
+        annotate(&mut it, annotations::SIZE, size);
+        let prefix = "annotation leaderworkerset.sigs.k8s.io/size: ";
+        assert_eq!(rejection(&it), format!("{prefix}{expected}"));
+    }
+    it["metadata"]["annotations"] = json!({});
+    let expected = "size annotation is unexpectedly missing for pod test-0";
+    assert_eq!(rejection(&it), expected);
+    it["metadata"].as_object_mut().unwrap().remove("annotations");
+    assert_eq!(rejection(&it), expected);
+}
+
+#[test]
+fn the_subgroup_size_must_be_a_number() {
+    for name in ["test-0", "test-0-1"] {
+        let mut it = pod(name, 2);
+        for (size, expected) in [
+            ("x", r#"strconv.Atoi: parsing "x": invalid syntax"#),
+            ("0", "must be at least 1, is 0"),
+        ] {
+            annotate(&mut it, annotations::SUBGROUP_SIZE, size);
+            let prefix = "annotation leaderworkerset.sigs.k8s.io/subgroup-size: ";
+            assert_eq!(rejection(&it), format!("{prefix}{expected}"));
+        }
+    }
+}
+
+#[test]
+fn the_name_must_end_in_an_ordinal() {
+    for name in ["leader", "leader-", "leader-2147483648", ""] {
+        let mut leader = pod("test-0", 2);
+        leader["metadata"]["name"] = name.into();
+        assert_eq!(rejection(&leader), format!("parsing pod ordinal for pod {name}"));
+        leader["metadata"]["labels"][labels::GROUP_INDEX] = "0".into();
+        admit(&leader);
+        let mut worker = pod("test-0-1", 2);
+        worker["metadata"]["name"] = name.into();
+        assert_eq!(rejection(&worker), format!("parsing pod ordinal for pod {name}"));
+    }
+}
+
+#[test]
+fn a_tpu_worker_needs_a_leader_and_a_place() {
+    let mut it = pod("test-0-1", 2);
+    it["spec"]["containers"] = json!([tpu_container(&json!([]))]);
+    it["metadata"]["name"] = "-1".into();
+    assert_eq!(rejection(&it), "parsing parent name from pod -1");
+    it["metadata"]["name"] = "test-0-2".into();
+    assert_eq!(
+        rejection(&it),
+        "pod test-0-2 cannot be a TPU host: its ordinal is 2, and annotation \
+         leaderworkerset.sigs.k8s.io/size says 2"
+    );
+}
+
+#[test]
+fn host_lists_are_bounded() {
+    let mut it = pod("test-0-1", i32::MAX.unsigned_abs());
+    it["spec"]["containers"] = json!([tpu_container(&json!([]))]);
+    let expected = "the TPU host lists of pod test-0-1 would take about";
+    assert!(rejection(&it).starts_with(expected), "{}", rejection(&it));
+    annotate(&mut it, annotations::SIZE, "10000");
+    admit(&it);
+}
+
+#[test]
+fn a_worker_needs_the_index_of_its_group() {
+    let mut it = pod("test-0-1", 2);
+    it["metadata"]["labels"].as_object_mut().unwrap().remove(labels::GROUP_INDEX);
+    assert_eq!(
+        rejection(&it),
+        "Failure constructing environment variables, no group index label found for pod \
+         default/test-0-1"
+    );
+}

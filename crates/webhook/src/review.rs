@@ -1,0 +1,230 @@
+//! The admission protocol: what a request asks, and how an answer is written.
+//!
+//! Every answer is an `AdmissionReview`; the API server reads allowed or not from it, never from
+//! the HTTP status.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::json::{DecodeError, Text, decode, object};
+use crate::patch::Patch;
+
+/// Largest request body in bytes.
+pub(crate) const BODY_LIMIT: usize = 7 * 1024 * 1024;
+
+const KIND: &str = "AdmissionReview";
+
+/// The version in which a review was sent, and is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) enum Version {
+    #[default]
+    #[serde(rename = "admission.k8s.io/v1")]
+    V1,
+    #[serde(rename = "admission.k8s.io/v1beta1")]
+    V1Beta1,
+}
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation<'a> {
+    Create,
+    Update,
+    Delete,
+    Connect,
+    Unknown(&'a str),
+}
+
+impl Operation<'_> {
+    /// The value of metric label `operation`: one of five, whatever was sent.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+object! {
+    struct Review<'a> {
+        api_version: Text<'a> = "apiVersion",
+        kind: Text<'a> = "kind",
+        request: Option<Request<'a>> = "request",
+    }
+}
+
+object! {
+    /// A request for admission. The objects stay undecoded: not every decision looks at them.
+    pub(crate) struct Request<'a> {
+        pub(crate) uid: Text<'a> = "uid",
+        pub(crate) namespace: Text<'a> = "namespace",
+        operation: Text<'a> = "operation",
+        object: Option<&'a RawValue> = "object",
+        old_object: Option<&'a RawValue> = "oldObject",
+    }
+}
+
+/// Decodes the body of an admission request.
+pub(crate) fn parse(body: &[u8]) -> Result<(Version, Request<'_>), Refusal> {
+    let review: Review<'_> = decode(body)?;
+    let (api_version, kind) = (&*review.api_version, &*review.kind);
+    let version = match (api_version, kind) {
+        ("admission.k8s.io/v1", KIND) | ("", "" | KIND) => Version::V1,
+        ("admission.k8s.io/v1beta1", KIND) => Version::V1Beta1,
+        _ => {
+            return Err(Refusal::bad_request(format!(
+                "no kind {kind:?} is registered for version {api_version:?}"
+            )));
+        }
+    };
+    let request =
+        review.request.ok_or_else(|| Refusal::bad_request("the review has no request"))?;
+    Ok((version, request))
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn operation(&self) -> Operation<'_> {
+        match &*self.operation {
+            "CREATE" => Operation::Create,
+            "UPDATE" => Operation::Update,
+            "DELETE" => Operation::Delete,
+            "CONNECT" => Operation::Connect,
+            unknown => Operation::Unknown(unknown),
+        }
+    }
+
+    /// Decodes the object as it is to be.
+    pub(crate) fn object<T: Deserialize<'a>>(&self) -> Result<T, Refusal> {
+        decode_object(self.object)
+    }
+
+    /// Decodes the object as it was before an update.
+    pub(crate) fn old_object<T: Deserialize<'a>>(&self) -> Result<T, Refusal> {
+        decode_object(self.old_object)
+    }
+}
+
+fn decode_object<'a, T: Deserialize<'a>>(object: Option<&'a RawValue>) -> Result<T, Refusal> {
+    let object = object.ok_or_else(|| Refusal::bad_request("there is no content to decode"))?;
+    Ok(decode(object.get().as_bytes())?)
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// HTTP status that the API server reports to its client.
+    pub(crate) code: u16,
+    /// What the client reads.
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// The object may not be as it is.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self { code: 403, message: message.into() }
+    }
+
+    /// The request cannot be understood.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self { code: 400, message: message.into() }
+    }
+
+    /// The request is larger than [`BODY_LIMIT`].
+    pub(crate) fn too_large() -> Self {
+        let message = format!("request entity is too large; limit is {BODY_LIMIT} bytes");
+        Self { code: 413, message }
+    }
+
+    /// The request could not be judged.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self { code: 500, message: message.into() }
+    }
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+/// Consent to a request.
+#[derive(Debug, Default)]
+pub(crate) struct Consent {
+    /// Changes to make first.
+    pub(crate) patch: Patch,
+    /// What the API server tells its client.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What is answered to a request.
+pub(crate) type Answer = Result<Consent, Refusal>;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReviewAnswer<'a> {
+    kind: &'static str,
+    api_version: Version,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    status: Status<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<&'a Patch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    metadata: Empty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    code: u16,
+}
+
+/// `{}`.
+#[derive(Serialize)]
+struct Empty {}
+
+/// Writes `answer` to the request with this `uid` (empty when none could be read).
+pub(crate) fn render(
+    version: Version,
+    uid: &str,
+    answer: &Answer,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let response = match answer {
+        Ok(Consent { patch, warnings }) => Response {
+            uid,
+            allowed: true,
+            status: Status { metadata: Empty {}, message: None, reason: None, code: 200 },
+            patch: (!patch.is_empty()).then_some(patch),
+            patch_type: (!patch.is_empty()).then_some("JSONPatch"),
+            warnings,
+        },
+        Err(Refusal { code, message }) => Response {
+            uid,
+            allowed: false,
+            status: Status {
+                metadata: Empty {},
+                message: Some(message),
+                reason: (*code == 403).then_some("Forbidden"),
+                code: *code,
+            },
+            patch: None,
+            patch_type: None,
+            warnings: &[],
+        },
+    };
+    serde_json::to_vec(&ReviewAnswer { kind: KIND, api_version: version, response })
+}

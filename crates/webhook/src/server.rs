@@ -1,0 +1,206 @@
+//! The HTTP side: one route for each webhook, and an answer to whatever comes in.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use http::{Request as HttpRequest, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use crate::hook::Hook;
+use crate::metrics::Metrics;
+use crate::pod::Settings;
+use crate::review::{Answer, BODY_LIMIT, Refusal, Version, parse, render};
+
+const JSON: &str = "application/json";
+
+/// How long a body may take to arrive when the API server does not say how long it waits: the
+/// longest it can be told to.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+struct Webhook {
+    settings: Settings,
+    metrics: Metrics,
+}
+
+/// Serves the paths of [`Hook::ALL`]; any other path is answered with status 404.
+///
+/// A decision is an `AdmissionReview` under status 200, also when it is a refusal.
+pub fn router(settings: Settings, metrics: Metrics) -> Router {
+    let webhook = Arc::new(Webhook { settings, metrics });
+    Hook::ALL.into_iter().fold(Router::new(), |router, hook| {
+        let webhook = Arc::clone(&webhook);
+        let handler = move |request| {
+            let webhook = Arc::clone(&webhook);
+            async move { webhook.handle(hook, request).await }
+        };
+        router.route(hook.path(), any(handler))
+    })
+}
+
+impl Webhook {
+    async fn handle(&self, hook: Hook, request: HttpRequest<Body>) -> Response {
+        let begin = Instant::now();
+        let _in_flight = self.metrics.begin(hook);
+        let answer = match read(request).await {
+            Ok(body) => self.answer(hook, &body),
+            Err(refusal) => self.refuse_unread(hook, refusal),
+        };
+        let response = match answer {
+            Ok(json) => ([(header::CONTENT_TYPE, JSON)], json).into_response(),
+            Err(error) => {
+                tracing::error!(path = hook.path(), %error, "writing an admission review");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        };
+        self.metrics.answered(hook, response.status(), begin.elapsed());
+        response
+    }
+
+    /// The review that answers the one in `body`.
+    fn answer(&self, hook: Hook, body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+        let (version, request) = match parse(body) {
+            Ok(review) => review,
+            Err(refusal) => return self.refuse_unread(hook, refusal),
+        };
+        let answer = self.guard(|| hook.decide(&request, self.settings));
+        self.record(hook, request.operation().label(), &answer);
+        render(version, &request.uid, &answer)
+    }
+
+    /// The answer to a review that could not be read, so that its version and uid are unknown.
+    fn refuse_unread(&self, hook: Hook, refusal: Refusal) -> Result<Vec<u8>, serde_json::Error> {
+        let answer = Err(refusal);
+        self.record(hook, "unknown", &answer);
+        render(Version::default(), "", &answer)
+    }
+
+    /// Turns a panic into a refusal: one bad object must not take the process down with the other
+    /// requests it is serving.
+    fn guard(&self, decide: impl FnOnce() -> Answer) -> Answer {
+        catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|panic| {
+            self.metrics.panicked();
+            let text = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no text");
+            Err(Refusal::internal(format!("panic: {text} [recovered]")))
+        })
+    }
+
+    fn record(&self, hook: Hook, operation: &str, answer: &Answer) {
+        match answer {
+            Ok(consent) if consent.patch.is_empty() => {
+                self.metrics.reviewed(hook, operation, "200");
+            }
+            Ok(consent) => {
+                self.metrics.reviewed(hook, operation, "patched");
+                self.metrics.patched(consent.patch.count());
+            }
+            Err(Refusal { code, message }) => {
+                self.metrics.reviewed(hook, operation, &code.to_string());
+                tracing::info!(path = hook.path(), operation, code, message, "request refused");
+            }
+        }
+    }
+}
+
+/// The body of a request that may be an admission review.
+async fn read(request: HttpRequest<Body>) -> Result<Bytes, Refusal> {
+    let (parts, body) = request.into_parts();
+    let wait = timeout(&parts.uri).unwrap_or(LONGEST_WAIT);
+    let body = tokio::time::timeout(wait, Limited::new(body, BODY_LIMIT).collect())
+        .await
+        .map_err(|_| Refusal {
+            code: 504,
+            message: format!("the request body did not arrive within {} s", wait.as_secs()),
+        })?
+        .map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Refusal::too_large()
+            } else {
+                Refusal::bad_request(format!("reading the request body: {error}"))
+            }
+        })?
+        .to_bytes();
+    if body.is_empty() {
+        return Err(Refusal::bad_request("request body is empty"));
+    }
+    let content_type = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |it| it.as_bytes());
+    if content_type != JSON.as_bytes() {
+        let content_type = String::from_utf8_lossy(content_type);
+        return Err(Refusal::bad_request(format!("contentType={content_type}, expected {JSON}")));
+    }
+    Ok(body)
+}
+
+/// How long the API server waits for the answer: query parameter `timeout`, whole seconds.
+fn timeout(uri: &Uri) -> Option<Duration> {
+    let seconds = uri
+        .query()?
+        .split('&')
+        .find_map(|parameter| parameter.strip_prefix("timeout=")?.strip_suffix('s'))?
+        .parse()
+        .ok()?;
+    let wait = Duration::from_secs(seconds);
+    (!wait.is_zero() && wait <= LONGEST_WAIT).then_some(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::review::Consent;
+
+    #[test]
+    fn a_panic_is_a_refusal() {
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let webhook = Webhook { settings: Settings::default(), metrics };
+        let worse = "worse";
+        let decisions: [(&dyn Fn() -> Answer, &str); 2] = [
+            (&|| -> Answer { panic!("bad") }, "panic: bad [recovered]"),
+            (&|| -> Answer { panic!("even {worse}") }, "panic: even worse [recovered]"),
+        ];
+        for (decide, expected) in decisions {
+            assert_eq!(webhook.guard(decide).unwrap_err(), Refusal::internal(expected));
+        }
+        assert!(webhook.guard(|| Ok(Consent::default())).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>());
+        let request = HttpRequest::post("/x?timeout=3s").body(body).unwrap();
+        let refusal = read(request).await.unwrap_err();
+        assert_eq!(
+            (refusal.code, refusal.message.as_str()),
+            (504, "the request body did not arrive within 3 s")
+        );
+    }
+
+    #[test]
+    fn timeouts_of_the_api_server_are_read() {
+        for (uri, seconds) in [
+            ("/x?timeout=10s", Some(10)),
+            ("/x?a=b&timeout=1s", Some(1)),
+            ("/x?timeout=30s", Some(30)),
+            ("/x?timeout=31s", None),
+            ("/x?timeout=0s", None),
+            ("/x?timeout=1m", None),
+            ("/x?timeout=", None),
+            ("/x", None),
+        ] {
+            let uri = Uri::from_static(uri);
+            assert_eq!(timeout(&uri), seconds.map(Duration::from_secs), "{uri}");
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Requests and answers through the router, as the API server sees them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing test panics"
+)]
+
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use lws_webhook::hook::Hook;
+use lws_webhook::{Metrics, Settings, router};
+use prometheus::{Encoder as _, Registry, TextEncoder};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+const V1: &str = "admission.k8s.io/v1";
+const LIMIT: usize = 7_340_032;
+
+struct Webhook {
+    router: axum::Router,
+    registry: Registry,
+}
+
+impl Webhook {
+    fn new() -> Self {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        Self { router: router(Settings::default(), metrics), registry }
+    }
+
+    async fn send(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Body>,
+    ) -> (StatusCode, Vec<u8>) {
+        let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
+        let request = request.body(body.into()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+    }
+
+    /// The answered review to any body.
+    async fn answer(&self, hook: Hook, body: impl Into<Body>) -> Value {
+        let path = format!("{}?timeout=10s", hook.path());
+        let (status, body) = self.send(&path, "application/json", body).await;
+        assert_eq!(status, StatusCode::OK);
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// The `response` to a review, whose uid it must echo.
+    async fn review(&self, hook: Hook, operation: &str, object: &Value, old: &Value) -> Value {
+        let review = json!({
+            "apiVersion": V1,
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "u-1",
+                "operation": operation,
+                "namespace": "default",
+                "userInfo": {"username": "someone", "groups": ["a"]},
+                "object": object,
+                "oldObject": old,
+                "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
+            },
+        });
+        let answer = self.answer(hook, review.to_string()).await;
+        assert_eq!(answer["apiVersion"], V1);
+        assert_eq!(answer["kind"], "AdmissionReview");
+        assert_eq!(answer["response"]["uid"], "u-1");
+        answer["response"].clone()
+    }
+
+    async fn create(&self, hook: Hook, object: &Value) -> Value {
+        self.review(hook, "CREATE", object, &Value::Null).await
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+}
+
+fn allowed() -> Value {
+    json!({"uid": "u-1", "allowed": true, "status": {"metadata": {}, "code": 200}})
+}
+
+fn refused(uid: &str, code: u16, message: &str) -> Value {
+    json!({"uid": uid, "allowed": false, "status": {"metadata": {}, "code": code, "message": message}})
+}
+
+/// `object` after the patch of `response`.
+fn patched(object: &Value, response: &Value) -> Value {
+    assert_eq!(response["allowed"], true, "{response}");
+    assert_eq!(response["patchType"], "JSONPatch");
+    let patch = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
+    let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
+    let mut object = object.clone();
+    json_patch::patch(&mut object, &patch).unwrap();
+    object
+}
+
+fn set() -> Value {
+    json!({
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": {"name": "test", "namespace": "default"},
+        "spec": {"replicas": 2, "leaderWorkerTemplate": {
+            "size": 2, "workerTemplate": {"spec": {"containers": [{"name": "c", "image": "i"}]}},
+        }},
+    })
+}
+
+fn leader() -> Value {
+    json!({
+        "metadata": {
+            "name": "test-1",
+            "labels": {
+                "leaderworkerset.sigs.k8s.io/name": "test",
+                "leaderworkerset.sigs.k8s.io/worker-index": "0",
+            },
+            "annotations": {"leaderworkerset.sigs.k8s.io/size": "2"},
+        },
+        "spec": {"subdomain": "test", "containers": [{"name": "c"}]},
+    })
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_review_are_refused() {
+    let webhook = Webhook::new();
+    for hook in Hook::ALL {
+        let answer = webhook.answer(hook, "").await;
+        assert_eq!(answer["response"], refused("", 400, "request body is empty"));
+        assert_eq!(answer["apiVersion"], V1);
+        let answer = webhook.answer(hook, vec![b' '; LIMIT + 1]).await;
+        let message = "request entity is too large; limit is 7340032 bytes";
+        assert_eq!(answer["response"], refused("", 413, message));
+        for content_type in ["text/plain", "application/json; charset=utf-8"] {
+            let (status, body) = webhook.send(hook.path(), content_type, "{}").await;
+            assert_eq!(status, StatusCode::OK);
+            let message = format!("contentType={content_type}, expected application/json");
+            let answer: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(answer["response"], refused("", 400, &message));
+        }
+        for (body, expected) in [
+            ("{", "EOF while parsing an object at line 1 column 1"),
+            ("[]", "invalid type: sequence, expected an object at line 1 column 0"),
+            ("{}", "the review has no request"),
+            (
+                r#"{"request": {"uid": 5}}"#,
+                "request.uid: invalid type: integer `5`, expected a string",
+            ),
+            (
+                r#"{"apiVersion": "v1", "kind": "Pod", "request": {}}"#,
+                r#"no kind "Pod" is registered for version "v1""#,
+            ),
+        ] {
+            let answer = webhook.answer(hook, body).await;
+            let status = &answer["response"]["status"];
+            assert_eq!(status["code"], 400, "{body}");
+            let message = status["message"].as_str().unwrap();
+            assert!(message.starts_with(expected), "{body}: {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_the_limit_is_read() {
+    let webhook = Webhook::new();
+    let mut body = br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u"}}"#.to_vec();
+    body.resize(LIMIT, b' ');
+    let answer = webhook.answer(Hook::ValidatePod, body).await;
+    assert_eq!(answer["response"]["allowed"], true);
+}
+
+#[tokio::test]
+async fn the_version_of_the_review_is_answered() {
+    let webhook = Webhook::new();
+    let body = r#"{"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview", "request": {"uid": "u-\u00e9"}}"#;
+    let answer = webhook.answer(Hook::ValidatePod, body).await;
+    assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
+    assert_eq!(answer["response"]["uid"], "u-é");
+}
+
+#[tokio::test]
+async fn objects_of_the_wrong_type_are_refused_by_name() {
+    let webhook = Webhook::new();
+    for (object, expected) in [
+        (json!({"metadata": {"labels": ["a"]}}), "metadata.labels: invalid type: sequence"),
+        (json!("pod"), "invalid type: string \"pod\""),
+        (Value::Null, "there is no content to decode"),
+    ] {
+        let response = webhook.create(Hook::MutatePod, &object).await;
+        assert_eq!(response["allowed"], false);
+        assert_eq!(response["status"]["code"], 400);
+        let message = response["status"]["message"].as_str().unwrap();
+        assert!(message.starts_with(expected), "{message}");
+    }
+    for hook in [Hook::MutateSet, Hook::ValidateSet] {
+        let response = webhook.create(hook, &Value::Null).await;
+        assert_eq!(response, refused("u-1", 400, "there is no content to decode"));
+    }
+}
+
+#[tokio::test]
+async fn unlabelled_pods_pass_both_webhooks() {
+    let webhook = Webhook::new();
+    let mut pod = leader();
+    pod["metadata"]["labels"] = json!({"app": "x"});
+    for hook in [Hook::MutatePod, Hook::ValidatePod] {
+        assert_eq!(webhook.create(hook, &pod).await, allowed());
+    }
+}
+
+#[tokio::test]
+async fn pods_are_patched_and_rejected() {
+    let webhook = Webhook::new();
+    let mut pod = leader();
+    let admitted = patched(&pod, &webhook.create(Hook::MutatePod, &pod).await);
+    let labels = &admitted["metadata"]["labels"];
+    assert_eq!(labels["leaderworkerset.sigs.k8s.io/group-index"], "1");
+    // The namespace of the request counts when the pod does not name it.
+    assert_eq!(
+        labels["leaderworkerset.sigs.k8s.io/group-key"],
+        lws_api_types::names::group_key("default", "test-1")
+    );
+    assert_eq!(webhook.create(Hook::MutatePod, &admitted).await, allowed());
+    assert_eq!(webhook.review(Hook::MutatePod, "DELETE", &pod, &pod).await, allowed());
+
+    pod["metadata"]["annotations"] = json!({});
+    let message = "size annotation is unexpectedly missing for pod test-1";
+    let mut expected = refused("u-1", 403, message);
+    expected["status"]["reason"] = "Forbidden".into();
+    assert_eq!(webhook.create(Hook::MutatePod, &pod).await, expected);
+    assert_eq!(webhook.create(Hook::ValidatePod, &pod).await, allowed());
+}
+
+#[tokio::test]
+async fn sets_are_defaulted_once() {
+    let webhook = Webhook::new();
+    let set = set();
+    let admitted = patched(&set, &webhook.create(Hook::MutateSet, &set).await);
+    let spec = &admitted["spec"];
+    assert_eq!(spec["leaderWorkerTemplate"]["restartPolicy"], "RecreateGroupOnPodRestart");
+    assert_eq!(spec["networkConfig"], json!({"subdomainPolicy": "Shared"}));
+    assert_eq!(
+        spec["rolloutStrategy"],
+        json!({
+            "type": "RollingUpdate",
+            "rollingUpdateConfiguration": {"partition": 0, "maxUnavailable": 1, "maxSurge": 0},
+        })
+    );
+    assert_eq!(webhook.create(Hook::MutateSet, &admitted).await, allowed());
+    assert_eq!(webhook.review(Hook::MutateSet, "DELETE", &Value::Null, &set).await, allowed());
+}
+
+#[tokio::test]
+async fn sets_are_validated_on_create_and_update() {
+    let webhook = Webhook::new();
+    let old = patched(&set(), &webhook.create(Hook::MutateSet, &set()).await);
+    assert_eq!(webhook.create(Hook::ValidateSet, &old).await, allowed());
+    let mut new = old.clone();
+    new["spec"]["leaderWorkerTemplate"]["size"] = (-1).into();
+    let expected =
+        "spec.leaderWorkerTemplate.size: Invalid value: -1: size must be equal or greater than 1";
+    for operation in ["CREATE", "UPDATE"] {
+        let response = webhook.review(Hook::ValidateSet, operation, &new, &old).await;
+        assert_eq!(response["status"]["code"], 403);
+        assert_eq!(response["status"]["reason"], "Forbidden");
+        assert_eq!(response["status"]["message"], expected);
+    }
+    for operation in ["DELETE", "CONNECT"] {
+        assert_eq!(webhook.review(Hook::ValidateSet, operation, &new, &old).await, allowed());
+    }
+    let response = webhook.review(Hook::ValidateSet, "RENAME", &new, &old).await;
+    assert_eq!(response, refused("u-1", 400, r#"unknown operation "RENAME""#));
+}
+
+#[tokio::test]
+async fn a_change_of_an_immutable_field_is_seen() {
+    let webhook = Webhook::new();
+    let with = |size: u8| {
+        let mut it = set();
+        it["spec"]["leaderWorkerTemplate"]["subGroupPolicy"] = json!({"subGroupSize": size});
+        it
+    };
+    let response = webhook.review(Hook::ValidateSet, "UPDATE", &with(2), &with(1)).await;
+    let expected = "spec.leaderWorkerTemplate.SubGroupPolicy.subGroupSize: Invalid value: 2: field is immutable";
+    assert_eq!(response["status"]["message"], expected);
+}
+
+#[tokio::test]
+async fn other_paths_are_not_found() {
+    let webhook = Webhook::new();
+    for path in ["/", "/convert", "/mutate-v1-pod", "/validate--v1-pod/x"] {
+        assert_eq!(webhook.send(path, "application/json", "{}").await.0, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted() {
+    let webhook = Webhook::new();
+    let idle = webhook.metrics();
+    for hook in Hook::ALL {
+        for code in ["200", "500"] {
+            let line = format!(
+                "controller_runtime_webhook_requests_total{{code=\"{code}\",webhook=\"{}\"}} 0\n",
+                hook.path()
+            );
+            assert!(idle.contains(&line), "{line}{idle}");
+        }
+    }
+    webhook.create(Hook::MutatePod, &leader()).await;
+    webhook.create(Hook::MutatePod, &json!({})).await;
+    webhook.create(Hook::MutatePod, &json!([])).await;
+    webhook.answer(Hook::MutatePod, "").await;
+    let counted = webhook.metrics();
+    for line in [
+        r#"lws_webhook_reviews_total{operation="CREATE",outcome="patched",webhook="/mutate--v1-pod"} 1"#,
+        r#"lws_webhook_reviews_total{operation="CREATE",outcome="200",webhook="/mutate--v1-pod"} 1"#,
+        r#"lws_webhook_reviews_total{operation="CREATE",outcome="400",webhook="/mutate--v1-pod"} 1"#,
+        r#"lws_webhook_reviews_total{operation="unknown",outcome="400",webhook="/mutate--v1-pod"} 1"#,
+        r#"controller_runtime_webhook_requests_total{code="200",webhook="/mutate--v1-pod"} 4"#,
+        r#"controller_runtime_webhook_latency_seconds_count{webhook="/mutate--v1-pod"} 4"#,
+        r#"controller_runtime_webhook_requests_in_flight{webhook="/mutate--v1-pod"} 0"#,
+        "lws_webhook_patch_operations_count 1",
+        "lws_webhook_patch_operations_sum 3",
+        "controller_runtime_webhook_panics_total 0",
+    ] {
+        assert!(counted.contains(&format!("{line}\n")), "{line}\n{counted}");
+    }
+}
