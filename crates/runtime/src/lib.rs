@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | the configuration file, its defaults and checks; the effective [`config::Settings`] |
+//! | [`endpoints`] | the health and metrics endpoints of a process |
 //! | [`flags`] | the command line |
 //! | [`health`] | named checks and the endpoints that report them |
 //! | [`http_server`] | HTTP/1.1 connections under limits, and a drain that loses no request |
@@ -15,6 +16,7 @@
 
 pub mod config;
 mod connection;
+pub mod endpoints;
 pub mod flags;
 pub mod health;
 pub mod http_server;

@@ -1,11 +1,9 @@
 //! Requests to the API server: carries out the tasks of a plan and takes the answers into the
 //! index.
 
-mod guard;
 mod recorder;
 mod request;
 
-pub use guard::Guard;
 pub use recorder::Recorder;
 pub use request::{Error, Requests};
 

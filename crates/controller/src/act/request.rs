@@ -13,8 +13,9 @@ use lws_api_types::keys::FIELD_MANAGER;
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus, keys};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use super::Guard;
+use crate::lease::Leadership;
 use crate::observe::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView};
 use crate::plan::task::Target;
 
@@ -95,12 +96,15 @@ pub(super) enum Deleted<V> {
 #[derive(Clone)]
 pub struct Requests {
     client: Client,
-    guard: Guard,
+    leadership: watch::Receiver<Leadership>,
 }
 
 impl fmt::Debug for Requests {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Requests").field("guard", &self.guard).finish_non_exhaustive()
+        formatter
+            .debug_struct("Requests")
+            .field("leadership", &*self.leadership.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,10 +122,12 @@ impl<K> Written for K where
 }
 
 impl Requests {
-    /// Requests through `client`, refused once `guard` says that this process leads no more.
+    /// Requests through `client`. Writes are refused while `leadership` is not valid: it is asked
+    /// before each, so that a process which was stopped and wakes up as a former leader writes
+    /// nothing.
     #[must_use]
-    pub fn new(client: Client, guard: Guard) -> Self {
-        Self { client, guard }
+    pub fn new(client: Client, leadership: watch::Receiver<Leadership>) -> Self {
+        Self { client, leadership }
     }
 
     pub(super) async fn create_revision(
@@ -335,7 +341,7 @@ impl Requests {
         self.client.request(request.map_err(kube::Error::BuildRequest)?).await
     }
 
-    /// Runs one request under the lease guard and the time limit.
+    /// Runs one request within the leadership and the time limit.
     async fn send<T>(
         &self,
         verb: &'static str,
@@ -343,7 +349,7 @@ impl Requests {
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Error> {
         let failed = |cause| Error { verb, what: what.to_owned(), cause };
-        if verb != "get" && !self.guard.is_valid() {
+        if verb != "get" && !self.leadership.borrow().is_valid() {
             return Err(failed(Cause::NotLeading));
         }
         match tokio::time::timeout(TIME_LIMIT, request).await {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lws_api_types::keys::annotations;
+use lws_api_types::keys::{annotations, labels};
 use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, revision as content};
 
@@ -141,13 +141,7 @@ impl Specs<'_> {
         }
         let restore = || {
             let revision = revision::with_key(self.set, self.revisions, key)?;
-            content::restore(&self.set.spec, &revision.data)
-                .inspect_err(|error| {
-                    let revision = revision.identity.name();
-                    tracing::warn!(revision, %error, "the revision cannot be restored");
-                })
-                .ok()
-                .map(Arc::new)
+            content::restore(&self.set.spec, &revision.data).ok().map(Arc::new)
         };
         self.known.entry(key.to_owned()).or_insert_with(restore).clone()
     }
@@ -171,8 +165,9 @@ pub(super) fn complete(
         return;
     }
     let Some(spec) = &group.spec else {
-        // Its revision is on its way to us, or lost; a set's own objects keep it alive.
+        // Its revision may be on its way to us.
         plan.recheck_after(Duration::from_secs(1));
+        plan.events.push(lost_revision(leader));
         return;
     };
     if spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
@@ -233,6 +228,28 @@ fn worker_set_task(object: serde_json::Value, leader: &PodView) -> Task {
     Task::new(Action::CreateWorkerSet(object))
         .told(EventDraft::normal("GroupsProgressing", "Create", created).about(reference(leader)))
         .or_warned(EventDraft::warning("FailedCreate", "Create", failed).about(reference(leader)))
+}
+
+/// A leader whose labels do not tell its group.
+pub(super) fn unreadable(leader: &PodView) -> EventDraft {
+    let message = format!(
+        "leader pod {} is ignored: label {} is {:?}, expected the ordinal of its group",
+        leader.identity.name(),
+        labels::GROUP_INDEX,
+        leader.group_index.as_deref().unwrap_or_default(),
+    );
+    EventDraft::warning("InvalidGroup", "Update", message).about(reference(leader))
+}
+
+/// A leader whose revision is missing or unreadable, so that nobody knows what its workers are.
+fn lost_revision(leader: &PodView) -> EventDraft {
+    let message = format!(
+        "no readable revision with key {:?} for leader pod {}: its group is left as it is, \
+         delete the pod to build the group anew",
+        leader.revision.as_deref().unwrap_or_default(),
+        leader.identity.name(),
+    );
+    EventDraft::warning("MissingRevision", "Create", message).about(reference(leader))
 }
 
 /// A leader pod that claims to be a worker: on clusters that ignore `ordinals.start`, worker

@@ -127,13 +127,7 @@ impl Scope<'_> {
     fn existing(&self, plan: &mut Plan, leader_set: &StatefulSetView, now: Timestamp) {
         let key = self.current.key.as_str();
         let groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
-        for leader in &groups.unreadable {
-            tracing::warn!(
-                pod = leader.identity.name(),
-                group_index = leader.group_index.as_deref(),
-                "leader pod ignored: its group index is no number"
-            );
-        }
+        plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
         self.apply_leader_set(plan, Some(leader_set), Some(&groups));
         let applies =
             plan.tasks.iter().any(|it| matches!(it.action, Action::ApplyLeaderSet { .. }));

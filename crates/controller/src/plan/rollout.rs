@@ -131,25 +131,44 @@ impl View<'_> {
         }
     }
 
-    /// How many groups there should be. Surge groups that are no longer needed go, and new ones
-    /// come only while groups wait to be replaced: never at rest, whatever the readiness.
+    /// How many groups there should be. New surge groups come only while groups wait to be
+    /// replaced, never at rest, whatever the readiness. Those that are no longer needed go, from
+    /// the top index down, but no ready one that keeps up the budget.
     fn with_surge(&self, template_changed: bool) -> i64 {
-        let RollingUpdate { partition: floor, max_unavailable, max_surge } = *self.strategy;
-        let unsettled = self.count(0..self.replicas, |group| !group.settled());
-        let useful =
-            if unsettled > max_surge { max_surge } else { (unsettled - max_unavailable).max(0) };
-        let waiting = if template_changed {
-            floor < self.replicas
+        let RollingUpdate { max_unavailable, max_surge, .. } = *self.strategy;
+        let most = if self.waits(template_changed) {
+            max_surge
         } else {
-            let unreleased = floor..self.current.partition.min(self.replicas);
-            self.count(unreleased, |group| !group.updated) > 0
+            let desired_before = self.current.annotated_replicas.unwrap_or(self.replicas);
+            let surge = self.current.replicas - desired_before.max(self.replicas);
+            surge.clamp(0, max_surge)
         };
-        if waiting {
-            return self.replicas + useful;
+        let unsettled = self.count(0..self.replicas, |group| !group.settled());
+        let useful = if unsettled > max_surge { max_surge } else { unsettled - max_unavailable };
+        let needed = self.replicas + useful.clamp(0, most);
+        let mut kept = self.current.replicas.min(self.replicas + most);
+        let mut spare =
+            self.count(0..kept, |group| group.ready) - (self.replicas - max_unavailable);
+        while kept > needed {
+            if self.group(kept - 1).ready {
+                if spare <= 0 {
+                    return kept;
+                }
+                spare -= 1;
+            }
+            kept -= 1;
         }
-        let desired_before = self.current.annotated_replicas.unwrap_or(self.replicas);
-        let surge = self.current.replicas - desired_before.max(self.replicas);
-        self.replicas + useful.min(surge.max(0))
+        needed
+    }
+
+    /// Whether some group that may be replaced has not been released yet, and is old or missing.
+    fn waits(&self, template_changed: bool) -> bool {
+        let floor = self.strategy.partition;
+        if template_changed {
+            return floor < self.replicas;
+        }
+        let unreleased = floor..self.current.partition.min(self.replicas);
+        self.count(unreleased, |group| !group.updated) > 0
     }
 }
 

@@ -81,7 +81,7 @@ impl Identity {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct WireMeta {
-    name: Option<String>,
+    pub(super) name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,

@@ -1,7 +1,7 @@
 //! Pods of groups.
 
 use lws_api_types::keys::{annotations, labels};
-use lws_api_types::pod_template;
+use lws_api_types::{names, pod_template};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ pub struct PodView {
     pub identity: Identity,
     /// Label `name`.
     pub set: Option<String>,
-    /// Label `group-index`.
+    /// Label `group-index`; of a leader that was admitted without it, the ordinal in its name.
     pub group_index: Option<String>,
     /// Label `group-key`.
     pub group_key: Option<String>,
@@ -141,11 +141,16 @@ impl From<Wire> for PodView {
             .into_iter()
             .chain(spec.init_containers)
             .any(|it| pod_template::resources_request_tpus(&it.resources));
+        let worker_index = metadata.take_label(labels::WORKER_INDEX);
+        let group_index = metadata.take_label(labels::GROUP_INDEX).or_else(|| {
+            let (_, ordinal) = names::parent_and_ordinal(metadata.name.as_deref()?)?;
+            (worker_index.as_deref() == Some("0")).then(|| ordinal.to_string())
+        });
         Self {
             set: metadata.take_label(labels::NAME),
-            group_index: metadata.take_label(labels::GROUP_INDEX),
+            group_index,
             group_key: metadata.take_label(labels::GROUP_KEY),
-            worker_index: metadata.take_label(labels::WORKER_INDEX),
+            worker_index,
             revision: metadata.take_label(labels::REVISION),
             stateful_set_revision: metadata.take_label("controller-revision-hash"),
             leader_name: metadata.annotations.remove(annotations::LEADER_NAME),

@@ -1,0 +1,179 @@
+//! Plans for whole sets: a pretend API server carries them out, and the next plan is made from
+//! what it answers, as the controller does.
+
+mod world;
+
+use lws_api_types::keys::{annotations, labels};
+use lws_controller::plan::task::Action;
+use serde_json::json;
+use world::World;
+
+#[test]
+fn a_new_set_gets_its_revision_then_its_stateful_set_and_service() {
+    let mut world = World::with_set(json!({"replicas": 2}));
+    assert_eq!(world.tasks(), [world.revision_task(1)]);
+    world.carry_out();
+    assert_eq!(world.tasks(), ["create service s", "apply s p0 r2"]);
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0]);
+    assert_eq!(
+        world.told,
+        [
+            "Normal CreatingRevision: Creating revision with key KEY for a newly created LeaderWorkerSet",
+            "Normal GroupsProgressing: Created leader statefulset s",
+        ]
+    );
+}
+
+#[test]
+fn a_settled_set_wants_nothing() {
+    let world = World::settled(json!({"replicas": 3, "leaderWorkerTemplate": {"size": 2}}));
+    let plan = world.plan();
+    assert_eq!(plan.status, None);
+    assert_eq!(plan.events, []);
+    assert_eq!(plan.recheck, None);
+    assert_eq!(world.tasks(), [""; 0]);
+}
+
+#[test]
+fn a_set_that_is_being_deleted_wants_nothing() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    world.change_set(|set| set["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
+    world.delete_pod("s-0");
+    assert_eq!(world.tasks(), [""; 0]);
+    assert_eq!(world.plan().status, None);
+}
+
+#[test]
+fn a_changed_template_makes_one_revision_however_often_the_apply_fails() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    world.change_image("new");
+    world.carry_out();
+    for _ in 0..10 {
+        assert_eq!(world.tasks(), ["apply s p2 r2"], "the apply is repeated, nothing else");
+    }
+    assert_eq!(world.revisions(), 2);
+}
+
+#[test]
+fn going_back_raises_the_former_revision() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    world.change_image("new");
+    world.carry_out();
+    world.carry_out();
+    world.change_image("old");
+    assert_eq!(world.tasks(), ["raise revision 1 to 3"]);
+}
+
+#[test]
+fn foreign_objects_are_left_alone_and_told() {
+    for (kind, name) in [("StatefulSet", "s"), ("Service", "s")] {
+        let mut world = World::with_set(json!({"replicas": 1}));
+        world.put(json!({"kind": kind, "metadata": {
+            "name": name,
+            "labels": {labels::NAME: "s"},
+            "ownerReferences": [{"kind": "Deployment", "name": "d", "uid": "d", "controller": true}],
+        }}));
+        world.carry_out_all();
+        let plan = world.plan();
+        assert_eq!(plan.events.len(), 1, "{kind}");
+        assert!(
+            plan.events[0].is_warning && plan.events[0].note.contains("Deployment d"),
+            "{kind}"
+        );
+        assert_eq!(world.tasks(), [""; 0], "{kind}");
+    }
+}
+
+#[test]
+fn what_the_former_set_left_is_waited_for() {
+    let mut world = World::with_set(json!({"replicas": 1}));
+    world.put(json!({"kind": "StatefulSet", "metadata": {
+        "name": "s",
+        "labels": {labels::NAME: "s"},
+        "ownerReferences": [{"kind": "LeaderWorkerSet", "name": "s", "uid": "former", "controller": true}],
+    }}));
+    let plan = world.plan();
+    assert!(plan.recheck.is_some() && plan.events.is_empty() && plan.tasks.is_empty());
+}
+
+#[test]
+fn an_orphaned_stateful_set_is_adopted() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    world.change("StatefulSet", "s", |it| it["metadata"]["ownerReferences"] = json!([]));
+    assert_eq!(world.tasks(), ["apply s p0 r2"]);
+}
+
+#[test]
+fn one_failing_worker_or_several_delete_the_leader_once() {
+    let restarted = json!([{"name": "c", "restartCount": 1}]);
+    for failing in [&["s-0-1"][..], &["s-0-1", "s-0-2"], &["s-0"]] {
+        let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
+        for pod in failing {
+            world.change("Pod", pod, |it| it["status"]["containerStatuses"] = restarted.clone());
+        }
+        assert_eq!(world.tasks(), ["delete s-0"], "{failing:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_vanished_and_came_back_recreates_its_group_once() {
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
+    world.replace_pod("s-0-1");
+    assert_eq!(world.tasks(), ["delete s-0"]);
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0], "the leader is on its way out");
+}
+
+#[test]
+fn restart_policies() {
+    let restarted = json!([{"name": "c", "restartCount": 1}]);
+    let after_start = json!({annotations::RECREATE_AFTER_START: ""});
+    for (policy, annotations, sibling, recreated) in [
+        ("None", json!({}), "Running", false),
+        ("RecreateGroupOnPodRestart", json!({}), "Pending", true),
+        ("RecreateGroupOnPodRestart", after_start.clone(), "Pending", false),
+        ("RecreateGroupOnPodRestart", after_start, "Running", true),
+        ("RecreateGroupAfterStart", json!({}), "Pending", false),
+        ("RecreateGroupAfterStart", json!({}), "Running", true),
+    ] {
+        let spec =
+            json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3, "restartPolicy": policy}});
+        let mut world = World::settled(spec);
+        world.change_set(|set| set["metadata"]["annotations"] = annotations.clone());
+        world.carry_out_all();
+        world.change("Pod", "s-0-1", |it| it["status"]["containerStatuses"] = restarted.clone());
+        world.change("Pod", "s-0-2", |it| it["status"]["phase"] = json!(sibling));
+        assert_eq!(world.deletes("s-0"), recreated, "{policy} {annotations} sibling {sibling}");
+    }
+}
+
+#[test]
+fn a_leader_that_is_not_scheduled_yet_gets_no_exclusively_placed_workers() {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
+    world.change_set(|set| {
+        set["metadata"]["annotations"] = json!({annotations::EXCLUSIVE_TOPOLOGY: "zone"});
+    });
+    world.carry_out_all();
+    world.start_leader(0);
+    assert_eq!(world.tasks(), [""; 0]);
+    world.change("Pod", "s-0", |it| it["spec"]["nodeName"] = json!("n1"));
+    assert_eq!(world.plan().unknown_nodes, ["n1"]);
+    world.nodes.insert("n1".into(), [("zone".to_owned(), "a".to_owned())].into());
+    let plan = world.plan();
+    let [Action::CreateWorkerSet(object)] = [&plan.tasks[0].action] else { panic!("{plan:?}") };
+    let selector = &object["spec"]["template"]["spec"]["nodeSelector"];
+    assert_eq!(*selector, json!({"zone": "a"}));
+}
+
+#[test]
+fn workers_wait_for_a_ready_leader_when_asked_to() {
+    let mut world = World::with_set(
+        json!({"replicas": 1, "startupPolicy": "LeaderReady", "leaderWorkerTemplate": {"size": 2}}),
+    );
+    world.carry_out_all();
+    world.start_leader(0);
+    assert_eq!(world.tasks(), [""; 0]);
+    world.make_ready("s-0");
+    assert_eq!(world.tasks(), ["create worker set s-0"]);
+}

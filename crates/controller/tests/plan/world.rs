@@ -1,0 +1,299 @@
+//! A pretend API server for one set `s` in namespace `n`: it stores what plans ask for, plays the
+//! `StatefulSet` controller on request, and shows everything through the real index.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use lws_api_types::keys::labels;
+use lws_controller::observe::index::{Index, SetKey};
+use lws_controller::observe::views::{
+    PodView, RevisionView, ServiceView, SetView, StatefulSetView,
+};
+use lws_controller::plan::task::{Action, EventDraft, Plan};
+use lws_controller::plan::{self, Nodes};
+use serde_json::{Value, json};
+
+#[derive(Default)]
+pub(crate) struct World {
+    index: Index,
+    objects: BTreeMap<(String, String), Value>,
+    version: u64,
+    pub(crate) nodes: Nodes,
+    /// Events told so far; the revision key reads `KEY`.
+    pub(crate) told: Vec<String>,
+}
+
+impl World {
+    /// A set with `spec` merged over: one container of image `old`.
+    pub(crate) fn with_set(spec: Value) -> Self {
+        let mut set = json!({
+            "kind": "LeaderWorkerSet",
+            "metadata": {"name": "s", "generation": 1},
+            "spec": {"leaderWorkerTemplate": {"workerTemplate": {"spec": {
+                "containers": [{"name": "c", "image": "old"}],
+            }}}},
+        });
+        merge(&mut set["spec"], spec);
+        let mut world = Self::default();
+        world.put(set);
+        world
+    }
+
+    /// A set whose groups are all there and ready, with its status written.
+    pub(crate) fn settled(spec: Value) -> Self {
+        let mut world = Self::with_set(spec);
+        world.carry_out_all();
+        let set = world.get("LeaderWorkerSet", "s");
+        let size = set["spec"]["leaderWorkerTemplate"]["size"].as_i64().unwrap_or(1);
+        for index in 0..set["spec"]["replicas"].as_i64().unwrap_or(1) {
+            world.start_leader(index);
+            world.carry_out_all();
+            for worker in 1..size {
+                world.start_worker(index, worker);
+            }
+            if size > 1 {
+                world.change("StatefulSet", &format!("s-{index}"), |it| {
+                    it["status"] = json!({"availableReplicas": size - 1});
+                });
+            }
+            world.make_ready(&format!("s-{index}"));
+        }
+        world.carry_out_all();
+        world.told.clear();
+        world
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
+        let key = SetKey::new("n", "s");
+        let plan = |entry: &_| {
+            let set = self.set();
+            plan::plan(&set, entry, &self.nodes, Timestamp::UNIX_EPOCH)
+        };
+        self.index.read(&key, plan).unwrap_or_default()
+    }
+
+    /// The tasks of the present plan in words.
+    pub(crate) fn tasks(&self) -> Vec<String> {
+        self.plan().tasks.iter().map(|task| words(&task.action)).collect()
+    }
+
+    pub(crate) fn revision_task(&self, number: i64) -> String {
+        let key = lws_api_types::revision::key(&lws_api_types::revision::encode(&self.set().spec));
+        format!("create revision s-{key}-{number}")
+    }
+
+    /// Carries out the present plan.
+    pub(crate) fn carry_out(&mut self) {
+        let plan = self.plan();
+        for task in plan.tasks {
+            self.tell(&task.done);
+            self.perform(task.action);
+        }
+        if let Some(change) = plan.status {
+            let status = serde_json::to_value(change.status).unwrap();
+            self.change("LeaderWorkerSet", "s", |set| set["status"] = status);
+        }
+    }
+
+    /// Carries out plans until nothing is left.
+    pub(crate) fn carry_out_all(&mut self) {
+        for _ in 0..20 {
+            let plan = self.plan();
+            if plan.tasks.is_empty() && plan.status.is_none() {
+                return;
+            }
+            self.carry_out();
+        }
+        panic!("still not settled: {:?}", self.tasks());
+    }
+
+    pub(crate) fn deletes(&self, pod: &str) -> bool {
+        self.tasks().contains(&format!("delete {pod}"))
+    }
+
+    pub(crate) fn revisions(&self) -> usize {
+        self.objects.keys().filter(|(kind, _)| kind == "ControllerRevision").count()
+    }
+
+    pub(crate) fn change_set(&mut self, change: impl FnOnce(&mut Value)) {
+        self.change("LeaderWorkerSet", "s", |set| {
+            change(set);
+            set["metadata"]["generation"] =
+                json!(set["metadata"]["generation"].as_i64().unwrap() + 1);
+        });
+    }
+
+    pub(crate) fn change_image(&mut self, image: &str) {
+        self.change_set(|set| {
+            let template = &mut set["spec"]["leaderWorkerTemplate"]["workerTemplate"];
+            template["spec"]["containers"][0]["image"] = json!(image);
+        });
+    }
+
+    /// Creates leader pod `index` as the `StatefulSet` controller would.
+    pub(crate) fn start_leader(&mut self, index: i64) {
+        let set = self.get("StatefulSet", "s");
+        self.start_pod(
+            &set,
+            &format!("s-{index}"),
+            &json!({labels::GROUP_INDEX: index.to_string()}),
+        );
+    }
+
+    fn start_worker(&mut self, index: i64, worker: i64) {
+        let name = format!("s-{index}");
+        let set = self.get("StatefulSet", &name);
+        let label = json!({labels::WORKER_INDEX: worker.to_string()});
+        self.start_pod(&set, &format!("{name}-{worker}"), &label);
+        self.make_ready(&format!("{name}-{worker}"));
+    }
+
+    fn start_pod(&mut self, owner: &Value, name: &str, more_labels: &Value) {
+        let template = &owner["spec"]["template"];
+        let mut pod = json!({
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "labels": template["metadata"]["labels"],
+                "annotations": template["metadata"]["annotations"],
+                "ownerReferences": [{
+                    "kind": "StatefulSet", "name": owner["metadata"]["name"],
+                    "uid": owner["metadata"]["uid"], "controller": true,
+                }],
+            },
+            "spec": template["spec"],
+            "status": {"phase": "Pending"},
+        });
+        // The annotation marks workers; leaders must not have it.
+        merge(&mut pod["metadata"]["labels"], more_labels.clone());
+        self.put(pod);
+    }
+
+    pub(crate) fn make_ready(&mut self, pod: &str) {
+        self.change("Pod", pod, |it| {
+            it["status"]["phase"] = json!("Running");
+            it["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+        });
+    }
+
+    /// The pod vanishes and is back under the same name before anyone looked.
+    pub(crate) fn replace_pod(&mut self, name: &str) {
+        let mut pod = self.get("Pod", name);
+        pod["metadata"]["uid"] = json!(null);
+        self.put(pod);
+    }
+
+    pub(crate) fn delete_pod(&mut self, name: &str) {
+        let mut pod = self.objects.remove(&("Pod".into(), name.into())).unwrap();
+        self.version += 1;
+        pod["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.index.deleted(&serde_json::from_value::<PodView>(pod).unwrap());
+    }
+
+    pub(crate) fn change(&mut self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut object = self.get(kind, name);
+        change(&mut object);
+        self.put(object);
+    }
+
+    /// Stores an object, with a UID when it has none, and shows it to the controller.
+    pub(crate) fn put(&mut self, mut object: Value) {
+        self.version += 1;
+        let metadata = &mut object["metadata"];
+        metadata["namespace"] = json!("n");
+        metadata["resourceVersion"] = json!(self.version.to_string());
+        if metadata["uid"].is_null() {
+            metadata["uid"] = json!(format!("uid-{}", self.version));
+        }
+        let kind = object["kind"].as_str().unwrap().to_owned();
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        self.objects.insert((kind.clone(), name), object.clone());
+        match kind.as_str() {
+            "LeaderWorkerSet" => drop(self.index.observed(view::<SetView>(object))),
+            "StatefulSet" => drop(self.index.observed(view::<StatefulSetView>(object))),
+            "Pod" => drop(self.index.observed(view::<PodView>(object))),
+            "Service" => drop(self.index.observed(view::<ServiceView>(object))),
+            "ControllerRevision" => drop(self.index.observed(view::<RevisionView>(object))),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn get(&self, kind: &str, name: &str) -> Value {
+        self.objects[&(kind.to_owned(), name.to_owned())].clone()
+    }
+
+    fn set(&self) -> lws_api_types::LeaderWorkerSet {
+        serde_json::from_value(self.get("LeaderWorkerSet", "s")).unwrap()
+    }
+
+    fn tell(&mut self, events: &[EventDraft]) {
+        let key = lws_api_types::revision::key(&lws_api_types::revision::encode(&self.set().spec));
+        for event in events {
+            let kind = if event.is_warning { "Warning" } else { "Normal" };
+            let note = event.note.replace(&key, "KEY");
+            self.told.push(format!("{kind} {}: {note}", event.reason));
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::CreateRevision(object)
+            | Action::CreateWorkerSet(object)
+            | Action::CreateService(object) => self.put(object),
+            Action::ApplyLeaderSet { mut object, .. } => {
+                if let Some(live) = self.objects.get(&("StatefulSet".into(), "s".into())) {
+                    object["metadata"]["uid"] = live["metadata"]["uid"].clone();
+                    object["status"] = live["status"].clone();
+                }
+                self.put(object);
+            }
+            Action::RaiseRevision { target, number } => {
+                self.change("ControllerRevision", &target.name, |it| {
+                    it["revision"] = json!(number)
+                });
+            }
+            Action::DeleteRevision(target) => {
+                let place = ("ControllerRevision".to_owned(), target.name);
+                let object = self.objects.remove(&place).unwrap();
+                self.index.deleted(&view::<RevisionView>(object));
+            }
+            Action::DeleteLeader(target) => self.change("Pod", &target.name, |it| {
+                it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            }),
+        }
+    }
+}
+
+fn words(action: &Action) -> String {
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
+    match action {
+        Action::CreateRevision(object) => format!("create revision {}", name(object)),
+        Action::RaiseRevision { target, number } => {
+            format!("raise revision {} to {number}", target.name.rsplit('-').next().unwrap())
+        }
+        Action::DeleteRevision(target) => format!("delete revision {}", target.name),
+        Action::ApplyLeaderSet { object, .. } => {
+            let spec = &object["spec"];
+            let partition = &spec["updateStrategy"]["rollingUpdate"]["partition"];
+            format!("apply {} p{partition} r{}", name(object), spec["replicas"])
+        }
+        Action::CreateWorkerSet(object) => format!("create worker set {}", name(object)),
+        Action::CreateService(object) => format!("create service {}", name(object)),
+        Action::DeleteLeader(target) => format!("delete {}", target.name),
+    }
+}
+
+fn view<V: serde::de::DeserializeOwned>(object: Value) -> V {
+    serde_json::from_value(object).unwrap()
+}
+
+fn merge(target: &mut Value, other: Value) {
+    match (target, other) {
+        (Value::Object(target), Value::Object(other)) => {
+            for (key, value) in other {
+                merge(target.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (target, other) => *target = other,
+    }
+}
