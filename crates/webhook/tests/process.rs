@@ -1,0 +1,133 @@
+//! The process: ready only with a certificate, serving over TLS, stopping when asked.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lws_certs::issue::{AUTHORITY_LIFETIME, Authority, SERVING_LIFETIME};
+use lws_certs::{CERTIFICATE_FILE, KEY_FILE};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct Process {
+    child: Child,
+    health: SocketAddr,
+    webhooks: SocketAddr,
+}
+
+impl Process {
+    /// Starts the binary on free ports and waits until its log names them.
+    async fn start(certificates: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lws-webhook"))
+            .args(["--webhook-bind-address", "127.0.0.1:0", "--metrics-bind-address", "0"])
+            .args(["--health-probe-bind-address", "127.0.0.1:0", "--webhook-cert-dir"])
+            .arg(certificates)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut health = None;
+        let mut webhooks = None;
+        let addresses = async {
+            while let Some(line) = log.next_line().await.unwrap() {
+                let address = || line.split('"').find_map(|part| part.parse().ok());
+                if line.contains("serving health") {
+                    health = address();
+                } else if line.contains("serving webhooks") {
+                    webhooks = address();
+                }
+                if let (Some(health), Some(webhooks)) = (health, webhooks) {
+                    return (health, webhooks);
+                }
+            }
+            panic!("the process ended early");
+        };
+        let (health, webhooks) = timeout(DEADLINE, addresses).await.unwrap();
+        // The pipe must be read on, or the process would block on its log.
+        tokio::spawn(
+            async move { while log.next_line().await.is_ok_and(|line| line.is_some()) {} },
+        );
+        Self { child, health, webhooks }
+    }
+
+    async fn readiness(&self) -> String {
+        let tcp = TcpStream::connect(self.health).await.unwrap();
+        exchange(tcp, "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await
+    }
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    timeout(DEADLINE, stream.read_to_end(&mut response)).await.unwrap().unwrap();
+    String::from_utf8(response).unwrap()
+}
+
+async fn send_review(process: &Process, authority: &Authority) -> String {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(authority.pair().certificate_pem.as_bytes());
+    roots.add(certificate.unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(process.webhooks).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.unwrap();
+    let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-7","operation":"CREATE","object":{}}}"#;
+    let request = format!(
+        "POST /mutate--v1-pod?timeout=10s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    exchange(stream, &request).await
+}
+
+#[tokio::test]
+async fn it_is_ready_once_it_has_a_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::start(directory.path()).await;
+    let answer = process.readiness().await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.contains("[-]certificate failed: no certificate is loaded"), "{answer}");
+
+    let now = Timestamp::now();
+    let authority = Authority::generate(now, AUTHORITY_LIFETIME).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let serving = authority.issue(&[name], now, SERVING_LIFETIME).unwrap();
+    std::fs::write(directory.path().join(KEY_FILE), serving.private_key_pem).unwrap();
+    std::fs::write(directory.path().join(CERTIFICATE_FILE), serving.certificate_pem).unwrap();
+    let ready = async {
+        while !process.readiness().await.starts_with("HTTP/1.1 200 ") {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(DEADLINE, ready).await.expect("ready with a certificate");
+
+    let answer = send_review(&process, &authority).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains(r#""uid":"u-7","allowed":true"#), "{answer}");
+
+    let pid = process.child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    let status = timeout(DEADLINE, process.child.wait()).await.expect("stopped").unwrap();
+    assert!(status.success(), "{status}");
+}
