@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::Value;
@@ -55,11 +56,24 @@ pub(crate) async fn api_server_ready(client: &Client) -> Result<()> {
     .map(drop)
 }
 
-/// The controller manager is at work once the default service account is there, which pods need.
+/// The controller manager is at work once the default service account is there, which pods need, and the taint that every
+/// new node has is taken away.
 pub(crate) async fn controllers_ready(client: &Client) -> Result<()> {
     let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
     let description = "the default service account is there";
     wait::eventually(START_DEADLINE, description, async || accounts.get_opt("default").await)
-        .await
-        .map(drop)
+        .await?;
+
+    let nodes: Api<Node> = Api::all(client.clone());
+    let new = |node: &Node| {
+        let mut taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+        taints.any(|taint| taint.key == "node.kubernetes.io/not-ready")
+    };
+    let count = async || {
+        nodes
+            .list(&ListParams::default())
+            .await
+            .map(|list| list.iter().filter(|node| new(node)).count())
+    };
+    wait::until(START_DEADLINE, "no node is not ready", count, |new| *new == 0).await.map(drop)
 }

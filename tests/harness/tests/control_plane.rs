@@ -41,6 +41,8 @@ async fn starts_in_time_and_leaves_nothing() {
 
     let nodes = Api::<Node>::all(cluster.client()).list(&ListParams::default()).await.unwrap();
     assert_eq!(nodes.items.len(), 20);
+    let tainted = |node: &&Node| node.spec.as_ref().is_some_and(|spec| spec.taints.is_some());
+    assert_eq!(nodes.iter().filter(tainted).count(), 0);
 
     let version = cluster.kubectl(&["version", "-o", "json"]).await.unwrap();
     assert!(version.status.success(), "{version:?}");

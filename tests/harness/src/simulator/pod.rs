@@ -326,3 +326,96 @@ fn roles(spec: &PodSpec) -> impl Iterator<Item = (&ContainerSpec, Role)> {
         });
     init.chain(spec.containers.iter().map(|container| (container, Role::Main)))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const DELAYS: Delays = Delays { ready: SECOND, termination: SECOND };
+
+    fn object(annotations: &[(&str, &str)], deleted: bool, phase: &str) -> PodObject {
+        let annotations: serde_json::Map<_, _> =
+            annotations.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "pod",
+                "uid": "1",
+                "annotations": annotations,
+                "deletionTimestamp": deleted.then_some("2026-01-01T00:00:00Z"),
+            },
+            "spec": {"nodeName": "node-0", "containers": [{"name": "main"}]},
+            "status": {"phase": phase},
+        }))
+        .unwrap()
+    }
+
+    /// What happens to a pod, told at each half second up to its end: `.` nothing, `-` it is reported as not ready,
+    /// `+` as ready, `x` it is over.
+    fn story(object: &PodObject) -> String {
+        let mut now = Instant::now();
+        let mut pod = Pod::new(object, now, Timestamp::UNIX_EPOCH);
+        pod.observe(object, DELAYS, now);
+        let mut next = Some(now);
+        let mut story = String::new();
+        while story.len() < 6 && !story.ends_with('x') {
+            // Nothing may be missed by who looks only when told to.
+            let due = next.is_some_and(|due| due <= now);
+            if due {
+                next = pod.advance(DELAYS, now, Timestamp::UNIX_EPOCH);
+            }
+            story.push(
+                match (due && pod.is_over(now), std::mem::take(&mut pod.unreported), pod.ready) {
+                    (true, ..) => 'x',
+                    (false, true, true) => '+',
+                    (false, true, false) => '-',
+                    (false, false, _) => '.',
+                },
+            );
+            now += SECOND / 2;
+        }
+        story
+    }
+
+    #[test]
+    fn time_passes() {
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+        let cases: [Case<'_>; 9] = [
+            ("-.+...", &[], "Pending"),
+            ("+.....", &[("simulator/ready-after", "0s")], "Pending"),
+            ("-...+.", &[("simulator/ready-after", "2s")], "Pending"),
+            ("-.....", &[("simulator/never-ready", "true")], "Pending"),
+            ("-.+.x", &[("simulator/vanish-after", "2s")], "Pending"),
+            ("-.+-.+", &[("simulator/restart-container", "main@1500ms")], "Pending"),
+            ("-.+...", &[("simulator/restart-container", "other@1500ms")], "Pending"),
+            ("+.....", &[], "Running"),
+            ("......", &[], "Failed"),
+        ];
+        for (expected, annotations, phase) in cases {
+            assert_eq!(
+                story(&object(annotations, false, phase)),
+                expected,
+                "{annotations:?} {phase}"
+            );
+        }
+    }
+
+    #[test]
+    fn deletion_comes_to_an_end() {
+        for (expected, annotations, phase) in [
+            ("..x", &[] as &[_], "Pending"),
+            ("..x", &[], "Failed"),
+            ("+.x", &[], "Running"),
+            ("+x", &[("simulator/terminate-after", "500ms")], "Running"),
+            ("x", &[("simulator/terminate-after", "0s")], "Running"),
+        ] {
+            assert_eq!(
+                story(&object(annotations, true, phase)),
+                expected,
+                "{annotations:?} {phase}"
+            );
+        }
+    }
+}
