@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -228,7 +229,7 @@ async fn complains(cluster: &Cluster) {
 }
 
 #[tokio::test]
-async fn loses_and_recovers_nodes() {
+async fn adopts_loses_and_recovers_nodes() {
     let options = ClusterOptions {
         nodes: 1,
         node_monitor_grace: Duration::from_secs(4),
@@ -243,6 +244,16 @@ async fn loses_and_recovers_nodes() {
     let api = pods(&cluster.client());
     api.create(&PostParams::default(), &pod("stuck", &json!({}))).await.unwrap();
     until_pod(&api, "stuck", "is ready", |pod| self::ready(pod) == Some(true)).await;
+
+    let foreign = serde_json::from_value(json!({"metadata": {"name": "foreign"}})).unwrap();
+    nodes.create(&PostParams::default(), &foreign).await.unwrap();
+    let adopted = async || nodes.get("foreign").await;
+    wait::until(DEADLINE, "the node of others is ready", adopted, |node| ready(node) == "True")
+        .await
+        .unwrap();
+    let leases: Api<Lease> = Api::namespaced(cluster.client(), "kube-node-lease");
+    let lease = async || leases.get_opt("foreign").await;
+    wait::until(DEADLINE, "the node of others has a lease", lease, Option::is_some).await.unwrap();
 
     let simulator = cluster.simulator().unwrap();
     simulator.lose_node("node-0").await.unwrap();
