@@ -43,7 +43,6 @@ fn main() -> anyhow::Result<()> {
     let Arguments { common } = flags::parse();
     logging::init(&common.log)?;
     let settings = config::load(&common).context("unable to load the configuration")?;
-    tracing::info!(settings = %serde_json::to_string(&settings)?, "effective configuration");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(settings))
 }
@@ -164,7 +163,7 @@ fn health(shutdown: &CancellationToken, synced: Synced) -> Health {
     let mut health = Health::new(shutdown.clone());
     health.ready("caches", move || match synced.missing() {
         missing if missing.is_empty() => Ok(()),
-        missing => Err(format!("not listed yet: {}", missing.join(", "))),
+        missing => Err(missing.join(", ")),
     });
     health
 }

@@ -119,7 +119,7 @@ impl Reconciler {
                 };
             }
             for task in &tasks {
-                tracing::debug!(set = %key, action = ?task.action, "acting");
+                tracing::info!(set = %key, "{}", task.action);
             }
             let failures = self.actor.perform(&set, tasks).await;
             if !failures.is_empty() {

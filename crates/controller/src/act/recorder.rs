@@ -1,8 +1,9 @@
 //! Events (`events.k8s.io/v1`) about sets. They are told in the background: a slow or forbidden
 //! event never holds up a set.
 //!
-//! An event is the same as an earlier one when set, reason, note and related object are: then the
-//! earlier one is counted up rather than repeated. Events with different notes are never merged.
+//! A normal event tells of one change and is always told. A warning that repeats an earlier one
+//! (set, reason, note and related object are the same) counts that one up: a failure that goes on
+//! is one event. Events with different notes are never merged.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::plan::task::{EventDraft, Related};
 const WAITING: usize = 4096;
 /// For how long an event counts as told. Events themselves live for an hour by default.
 const REMEMBERED: Duration = Duration::from_mins(30);
+/// A failure that is retried many times a second is still counted up only this often.
+const COUNTED_EVERY: Duration = Duration::from_secs(10);
 /// Events that are remembered.
 const MEMORY: usize = 8192;
 /// The longest note that the API server takes, in bytes.
@@ -46,6 +49,8 @@ struct Told {
     name: String,
     key: Key,
     body: Value,
+    is_warning: bool,
+    /// Whether a repetition is counted.
     repeats: bool,
 }
 
@@ -65,7 +70,7 @@ impl Recorder {
         (Self { sender, instance }, run(client, receiver))
     }
 
-    /// Tells an event; a repetition counts the earlier one up.
+    /// Tells an event; a repeated warning counts the earlier one up.
     pub(super) fn tell(&self, set: &LeaderWorkerSet, event: EventDraft) {
         self.send(set, event, true);
     }
@@ -82,6 +87,7 @@ impl Recorder {
             namespace: set.namespace().to_owned(),
             body: body(set, &event, &name, now, &self.instance),
             name,
+            is_warning: event.is_warning,
             key: Key {
                 set: set.uid().to_owned(),
                 reason: event.reason,
@@ -152,22 +158,30 @@ fn body(
     })
 }
 
-/// An event that has been told, and how often.
+/// An event that has been told.
 struct Memory {
     name: String,
+    /// How often it happened.
     count: i32,
+    /// When the API server last heard of it.
     at: Instant,
 }
 
 async fn run(client: Client, mut receiver: mpsc::Receiver<Told>) {
     let mut memory: HashMap<Key, Memory> = HashMap::new();
     while let Some(told) = receiver.recv().await {
+        if !told.is_warning {
+            report(&told, create(&client, &told).await);
+            continue;
+        }
         memory.retain(|_, it| it.at.elapsed() < REMEMBERED);
         if let Some(earlier) = memory.get_mut(&told.key) {
             if told.repeats {
                 earlier.count += 1;
-                earlier.at = Instant::now();
-                report(&told, count_up(&client, &told, earlier).await);
+                if earlier.at.elapsed() > COUNTED_EVERY {
+                    earlier.at = Instant::now();
+                    report(&told, count_up(&client, &told, earlier).await);
+                }
             }
             continue;
         }

@@ -16,24 +16,57 @@ use super::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView}
 /// Receives the sets that an observation concerns.
 pub type Notify = Arc<dyn Fn(SetKey) + Send + Sync>;
 
-/// Which kinds have been listed completely at least once.
+/// How far the watch of each kind has come.
 #[derive(Clone, Debug)]
-pub struct Synced(Vec<(&'static str, watch::Receiver<bool>)>);
+pub struct Synced(Vec<Kind>);
+
+#[derive(Clone, Debug)]
+struct Kind {
+    resource: String,
+    /// Without its watch the controller learns of these objects when it creates them.
+    is_optional: bool,
+    progress: watch::Receiver<Progress>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Progress {
+    Listing,
+    Listed,
+    Forbidden,
+}
+
+impl Progress {
+    fn is_sufficient(&self, is_optional: bool) -> bool {
+        match self {
+            Self::Listing => false,
+            Self::Listed => true,
+            Self::Forbidden => is_optional,
+        }
+    }
+}
 
 impl Synced {
-    /// Waits until every kind has been listed.
+    /// Waits until every kind that decisions need has been listed.
     pub async fn wait(&mut self) {
-        for (_, synced) in &mut self.0 {
+        for kind in &mut self.0 {
+            let is_optional = kind.is_optional;
+            let sufficient = |progress: &Progress| progress.is_sufficient(is_optional);
             // An error means that the stream's task has ended, and the process with it.
-            let _ = synced.wait_for(|done| *done).await;
+            let _ = kind.progress.wait_for(sufficient).await;
         }
     }
 
-    /// The kinds that have not been listed yet.
+    /// What is still missing, in words for people; empty once [`Self::wait`] completes.
     #[must_use]
-    pub fn missing(&self) -> Vec<&'static str> {
-        let missing = self.0.iter().filter(|(_, synced)| !*synced.borrow());
-        missing.map(|(kind, _)| *kind).collect()
+    pub fn missing(&self) -> Vec<String> {
+        let missing =
+            self.0.iter().filter(|kind| !kind.progress.borrow().is_sufficient(kind.is_optional));
+        missing
+            .map(|kind| match *kind.progress.borrow() {
+                Progress::Forbidden => format!("not permitted to list {}", kind.resource),
+                Progress::Listing | Progress::Listed => format!("{} not listed yet", kind.resource),
+            })
+            .collect()
     }
 }
 
@@ -48,14 +81,13 @@ pub fn start(
     // StatefulSets keep revisions of their own under the labels of their pods.
     let own_revisions =
         format!("{},!{},!{}", labels::NAME, labels::WORKER_INDEX, labels::GROUP_INDEX);
-    let mut kinds = Vec::new();
-    let mut stream = Streams { client, index, notify, tasks, kinds: &mut kinds };
-    stream.start::<SetView>(watcher::Config::default());
-    stream.start::<StatefulSetView>(labelled.clone());
-    stream.start::<PodView>(labelled.clone());
-    stream.start::<ServiceView>(labelled);
-    stream.start::<RevisionView>(watcher::Config::default().labels(&own_revisions));
-    Synced(kinds)
+    let mut streams = Streams { client, index, notify, tasks, kinds: Vec::new() };
+    streams.start::<SetView>(watcher::Config::default(), false);
+    streams.start::<StatefulSetView>(labelled.clone(), false);
+    streams.start::<PodView>(labelled.clone(), false);
+    streams.start::<ServiceView>(labelled, true);
+    streams.start::<RevisionView>(watcher::Config::default().labels(&own_revisions), false);
+    Synced(streams.kinds)
 }
 
 struct Streams<'a> {
@@ -63,17 +95,16 @@ struct Streams<'a> {
     index: &'a Arc<Index>,
     notify: &'a Notify,
     tasks: &'a mut tokio::task::JoinSet<()>,
-    kinds: &'a mut Vec<(&'static str, watch::Receiver<bool>)>,
+    kinds: Vec<Kind>,
 }
 
 impl Streams<'_> {
-    fn start<V>(&mut self, config: watcher::Config)
+    fn start<V>(&mut self, config: watcher::Config, is_optional: bool)
     where
         V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
     {
-        let (sender, receiver) = watch::channel(false);
-        let kind: &'static str = std::any::type_name::<V>().rsplit(':').next().unwrap_or_default();
-        self.kinds.push((kind, receiver));
+        let (sender, progress) = watch::channel(Progress::Listing);
+        self.kinds.push(Kind { resource: V::plural(&()).into_owned(), is_optional, progress });
         let api = Api::<V>::all(self.client.clone());
         self.tasks.spawn(follow(api, config, self.index.clone(), self.notify.clone(), sender));
     }
@@ -86,7 +117,7 @@ async fn follow<V>(
     config: watcher::Config,
     index: Arc<Index>,
     notify: Notify,
-    synced: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
 ) where
     V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
 {
@@ -96,14 +127,18 @@ async fn follow<V>(
         match events.try_next().await {
             Ok(Some(event)) => {
                 if matches!(event, watcher::Event::InitDone) {
-                    synced.send_replace(true);
+                    progress.send_replace(Progress::Listed);
                 }
                 for key in apply(&index, event) {
                     notify(key);
                 }
             }
             Ok(None) => return,
-            Err(error) => report(&resource, &error),
+            Err(error) => {
+                if report(&resource, &error) && *progress.borrow() == Progress::Listing {
+                    progress.send_replace(Progress::Forbidden);
+                }
+            }
         }
     }
 }
@@ -120,8 +155,9 @@ fn apply<V: Indexed>(index: &Index, event: watcher::Event<V>) -> Vec<SetKey> {
     }
 }
 
-/// A missing permission is told as what to grant; anything else as the server said it.
-fn report(resource: &str, error: &watcher::Error) {
+/// A missing permission is told as what to grant, anything else as the server said it; gives
+/// whether permission is missing.
+fn report(resource: &str, error: &watcher::Error) -> bool {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
@@ -129,12 +165,18 @@ fn report(resource: &str, error: &watcher::Error) {
         _ => None,
     };
     match status {
-        Some(status) if status.code == 403 => tracing::error!(
-            resource,
-            "not permitted: grant list and watch on {resource}: {}",
-            status.message
-        ),
-        Some(status) if status.code == 410 => tracing::debug!(resource, "watch expired, relisting"),
-        _ => tracing::warn!(resource, error = %error, "watch failed, retrying"),
+        Some(status) if status.code == 403 => {
+            let said = &status.message;
+            tracing::error!(resource, "not permitted: grant list and watch on {resource}: {said}");
+            true
+        }
+        Some(status) if status.code == 410 => {
+            tracing::debug!(resource, "watch expired, relisting");
+            false
+        }
+        _ => {
+            tracing::warn!(resource, error = %error, "watch failed, retrying");
+            false
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What a plan consists of: requests to make, events to tell, and what to look at again later.
 
+use std::fmt;
 use std::time::Duration;
 
 use lws_api_types::LeaderWorkerSetStatus;
@@ -68,6 +69,41 @@ pub enum Action {
     CreateService(Value),
     /// Deletes a leader pod, and with it its group.
     DeleteLeader(Target),
+}
+
+impl fmt::Display for Action {
+    /// One line for logs: verb, resource, name.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |object: &Value| {
+            object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        match self {
+            Self::CreateRevision(object) => {
+                write!(formatter, "create controllerrevision {}", name(object))
+            }
+            Self::RaiseRevision { target, number } => {
+                write!(formatter, "raise controllerrevision {} to {number}", target.name)
+            }
+            Self::DeleteRevision(target) => {
+                write!(formatter, "delete controllerrevision {}", target.name)
+            }
+            Self::ApplyLeaderSet { object, .. } => {
+                let number = |pointer| object.pointer(pointer).unwrap_or(&Value::Null);
+                write!(
+                    formatter,
+                    "apply statefulset {}: replicas {}, partition {}",
+                    name(object),
+                    number("/spec/replicas"),
+                    number("/spec/updateStrategy/rollingUpdate/partition"),
+                )
+            }
+            Self::CreateWorkerSet(object) => {
+                write!(formatter, "create statefulset {}", name(object))
+            }
+            Self::CreateService(object) => write!(formatter, "create service {}", name(object)),
+            Self::DeleteLeader(target) => write!(formatter, "delete pod {}", target.name),
+        }
+    }
 }
 
 /// An object by name and UID.

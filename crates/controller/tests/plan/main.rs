@@ -13,7 +13,7 @@ fn a_new_set_gets_its_revision_then_its_stateful_set_and_service() {
     let mut world = World::with_set(json!({"replicas": 2}));
     assert_eq!(world.tasks(), [world.revision_task(1)]);
     world.carry_out();
-    assert_eq!(world.tasks(), ["create service s", "apply s p0 r2"]);
+    assert_eq!(world.tasks(), ["create service s", "apply statefulset s: replicas 2, partition 0"]);
     world.carry_out();
     assert_eq!(world.tasks(), [""; 0]);
     assert_eq!(
@@ -50,7 +50,11 @@ fn a_changed_template_makes_one_revision_however_often_the_apply_fails() {
     world.change_image("new");
     world.carry_out();
     for _ in 0..10 {
-        assert_eq!(world.tasks(), ["apply s p2 r2"], "the apply is repeated, nothing else");
+        assert_eq!(
+            world.tasks(),
+            ["apply statefulset s: replicas 2, partition 2"],
+            "the apply is repeated, nothing else"
+        );
     }
     assert_eq!(world.revisions(), 2);
 }
@@ -62,7 +66,11 @@ fn going_back_raises_the_former_revision() {
     world.carry_out();
     world.carry_out();
     world.change_image("old");
-    assert_eq!(world.tasks(), ["raise revision 1 to 3"]);
+    let [raised] = &world.tasks()[..] else { panic!("{:?}", world.tasks()) };
+    assert!(
+        raised.starts_with("raise controllerrevision s-") && raised.ends_with("-1 to 3"),
+        "{raised}"
+    );
 }
 
 #[test]
@@ -101,7 +109,7 @@ fn what_the_former_set_left_is_waited_for() {
 fn an_orphaned_stateful_set_is_adopted() {
     let mut world = World::settled(json!({"replicas": 2}));
     world.change("StatefulSet", "s", |it| it["metadata"]["ownerReferences"] = json!([]));
-    assert_eq!(world.tasks(), ["apply s p0 r2"]);
+    assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 0"]);
 }
 
 #[test]
@@ -112,7 +120,7 @@ fn one_failing_worker_or_several_delete_the_leader_once() {
         for pod in failing {
             world.change("Pod", pod, |it| it["status"]["containerStatuses"] = restarted.clone());
         }
-        assert_eq!(world.tasks(), ["delete s-0"], "{failing:?}");
+        assert_eq!(world.tasks(), ["delete pod s-0"], "{failing:?}");
     }
 }
 
@@ -120,7 +128,7 @@ fn one_failing_worker_or_several_delete_the_leader_once() {
 fn a_worker_that_vanished_and_came_back_recreates_its_group_once() {
     let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
     world.replace_pod("s-0-1");
-    assert_eq!(world.tasks(), ["delete s-0"]);
+    assert_eq!(world.tasks(), ["delete pod s-0"]);
     world.carry_out();
     assert_eq!(world.tasks(), [""; 0], "the leader is on its way out");
 }
@@ -175,5 +183,5 @@ fn workers_wait_for_a_ready_leader_when_asked_to() {
     world.start_leader(0);
     assert_eq!(world.tasks(), [""; 0]);
     world.make_ready("s-0");
-    assert_eq!(world.tasks(), ["create worker set s-0"]);
+    assert_eq!(world.tasks(), ["create statefulset s-0"]);
 }

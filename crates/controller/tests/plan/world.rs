@@ -74,12 +74,12 @@ impl World {
 
     /// The tasks of the present plan in words.
     pub(crate) fn tasks(&self) -> Vec<String> {
-        self.plan().tasks.iter().map(|task| words(&task.action)).collect()
+        self.plan().tasks.iter().map(|task| task.action.to_string()).collect()
     }
 
     pub(crate) fn revision_task(&self, number: i64) -> String {
         let key = lws_api_types::revision::key(&lws_api_types::revision::encode(&self.set().spec));
-        format!("create revision s-{key}-{number}")
+        format!("create controllerrevision s-{key}-{number}")
     }
 
     /// Carries out the present plan.
@@ -108,7 +108,7 @@ impl World {
     }
 
     pub(crate) fn deletes(&self, pod: &str) -> bool {
-        self.tasks().contains(&format!("delete {pod}"))
+        self.tasks().contains(&format!("delete pod {pod}"))
     }
 
     pub(crate) fn revisions(&self) -> usize {
@@ -261,25 +261,6 @@ impl World {
                 it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
             }),
         }
-    }
-}
-
-fn words(action: &Action) -> String {
-    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
-    match action {
-        Action::CreateRevision(object) => format!("create revision {}", name(object)),
-        Action::RaiseRevision { target, number } => {
-            format!("raise revision {} to {number}", target.name.rsplit('-').next().unwrap())
-        }
-        Action::DeleteRevision(target) => format!("delete revision {}", target.name),
-        Action::ApplyLeaderSet { object, .. } => {
-            let spec = &object["spec"];
-            let partition = &spec["updateStrategy"]["rollingUpdate"]["partition"];
-            format!("apply {} p{partition} r{}", name(object), spec["replicas"])
-        }
-        Action::CreateWorkerSet(object) => format!("create worker set {}", name(object)),
-        Action::CreateService(object) => format!("create service {}", name(object)),
-        Action::DeleteLeader(target) => format!("delete {}", target.name),
     }
 }
 
