@@ -192,12 +192,10 @@ pub fn load(flags: &Flags) -> Result<Settings, ConfigError> {
         }
         None => Configuration::default(),
     };
-    checks::settings(flags.over(configuration), &namespace(Path::new(NAMESPACE_FILE))).map(
-        |settings| Settings {
-            client: ClientSettings { kubeconfig: flags.kubeconfig.clone(), ..settings.client },
-            ..settings
-        },
-    )
+    let namespace = namespace(Path::new(NAMESPACE_FILE));
+    let mut settings = checks::settings(flags.over(configuration), &namespace)?;
+    settings.client.kubeconfig.clone_from(&flags.kubeconfig);
+    Ok(settings)
 }
 
 /// The namespace that `file` names. A process outside a pod has no such file.

@@ -1,56 +1,55 @@
 //! The endpoints that every process has besides its work: health for kubelets, metrics for
 //! scrapers.
 
+use axum::Router;
 use prometheus::Registry;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
-use crate::config::Settings;
-use crate::health::Health;
-use crate::http_server::{self, Limits};
-use crate::listen::{DefaultHost, ListenError, listen};
-use crate::metrics;
+use crate::{
+    config::Settings,
+    health::Health,
+    http_server::{self, Limits},
+    listen::{DefaultHost, ListenError, listen},
+    metrics,
+};
 
-/// Starts the health and metrics endpoints where `settings` want them. They answer until
-/// `shutdown`, and while connections drain after it.
+/// Starts the health and metrics endpoints where `settings` want them. They answer for as long
+/// after `shutdown` as the process may take to finish its work.
 ///
 /// Metrics are served to this machine only unless the address names a host: they are neither
 /// encrypted nor authenticated.
 ///
-/// # Errors
-/// When an address cannot be listened on.
+/// Fails when an address cannot be listened on.
 pub async fn start(
     settings: &Settings,
     health: Health,
     registry: Registry,
     shutdown: &CancellationToken,
 ) -> Result<(), ListenError> {
-    let health_settings = &settings.health;
-    if let Some(address) = &health_settings.bind_address {
+    if let Some(address) = &settings.health.bind_address {
         let listener = listen(address, DefaultHost::All).await?;
-        let router = health.router(&health_settings.liveness_path, &health_settings.readiness_path);
-        spawn("health", listener, router, shutdown);
+        info!(address, "Serving health probes");
+        let paths = &settings.health;
+        let router = health.router(&paths.liveness_path, &paths.readiness_path);
+        spawn(listener, router, shutdown.clone());
     }
     if let Some(address) = &settings.metrics_bind_address {
         let listener = listen(address, DefaultHost::Loopback).await?;
-        spawn("metrics", listener, metrics::router(registry), shutdown);
+        // Tests of installations look for this line, with this logger.
+        info!(target: "controller-runtime.metrics", address, secure = false, "Serving metrics server");
+        spawn(listener, metrics::router(registry), shutdown.clone());
     }
     Ok(())
 }
 
-fn spawn(
-    name: &'static str,
-    listener: tokio::net::TcpListener,
-    router: axum::Router,
-    shutdown: &CancellationToken,
-) {
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving {name}");
-    }
-    let shutdown = shutdown.clone();
+fn spawn(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let work = Limits::default();
+    let limits = Limits { drain_delay: work.drain_delay + work.drain, ..work };
     tokio::spawn(async move {
-        if let Err(error) = http_server::serve(listener, router, Limits::default(), shutdown).await
-        {
-            tracing::warn!(%error, "the {name} endpoint did not stop cleanly");
+        if let Err(error) = http_server::serve(listener, router, limits, shutdown).await {
+            warn!(%error, "An endpoint did not stop cleanly");
         }
     });
 }

@@ -99,7 +99,7 @@ fn replace<T: Clone>(value: &mut Option<T>, given: Option<&T>) {
 /// Prints and ends the process for `--help`, `--version` and what it does not understand.
 #[must_use]
 pub fn parse<P: Parser>() -> P {
-    P::try_parse_from(two_dashes(std::env::args_os())).unwrap_or_else(|error| {
+    try_parse(std::env::args_os()).unwrap_or_else(|error| {
         if error.kind() == ErrorKind::DisplayVersion {
             #[allow(clippy::print_stdout, reason = "this is what --version is for")]
             {
@@ -109,6 +109,12 @@ pub fn parse<P: Parser>() -> P {
         }
         error.exit()
     })
+}
+
+fn try_parse<P: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<P, clap::Error> {
+    // Of a flag that is given twice the last one counts.
+    let matches = P::command().args_override_self(true).try_get_matches_from(two_dashes(args))?;
+    P::from_arg_matches(&matches)
 }
 
 /// Writes `-name` as `--name`. What follows a lone `--` is not a flag.
@@ -136,5 +142,68 @@ pub(crate) fn boolean(text: &str) -> Result<bool, &'static str> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err("expected true or false"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Parser)]
+    #[command(version)]
+    struct Command {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn parsed(args: &[&str]) -> Result<Flags, clap::Error> {
+        let args = ["test"].iter().chain(args).map(OsString::from);
+        try_parse::<Command>(args).map(|command| command.flags)
+    }
+
+    /// The arguments of an existing installation, and those of its base manifests.
+    #[test]
+    fn installed_arguments_are_accepted() {
+        let flags =
+            parsed(&["--config=/controller_manager_config.yaml", "--zap-log-level=2"]).unwrap();
+        assert_eq!(flags.config, Some("/controller_manager_config.yaml".into()));
+        assert_eq!(flags.leader_elect, None);
+        assert_eq!(parsed(&["--leader-elect"]).unwrap().leader_elect, Some(true));
+        for stack_traces in ["info", "error", "panic"] {
+            parsed(&["--zap-stacktrace-level", stack_traces]).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_dash_is_as_good_as_two() {
+        for (args, config, leader_elect) in [
+            (&["-config", "/c"][..], Some("/c"), None),
+            (&["-config=/c", "-leader-elect=false"], Some("/c"), Some(false)),
+            (&["-leader-elect", "--config", "/c"], Some("/c"), Some(true)),
+            (&["--leader-elect=0"], None, Some(false)),
+            (&["--leader-elect=T", "-kube-api-qps", "1"], None, Some(true)),
+            (&["--config", "/a", "--config", "/b"], Some("/b"), None),
+        ] {
+            let flags = parsed(args).unwrap_or_else(|error| panic!("{args:?}: {error}"));
+            assert_eq!(flags.config, config.map(PathBuf::from), "{args:?}");
+            assert_eq!(flags.leader_elect, leader_elect, "{args:?}");
+        }
+        let kept = ["a", "-", "--", "-config", "-1"].map(OsString::from);
+        assert_eq!(two_dashes(kept.clone()), kept);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for args in [
+            &["--confg=/c"][..],
+            &["--leader-elect=yes"],
+            &["--zap-log-level=loud"],
+            &["--zap-encoder=xml"],
+            &["--kube-api-burst=many"],
+            &["word"],
+        ] {
+            assert!(parsed(args).is_err(), "{args:?}");
+        }
+        assert_eq!(parsed(&["-version"]).unwrap_err().kind(), ErrorKind::DisplayVersion);
     }
 }

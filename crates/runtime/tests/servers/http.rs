@@ -1,0 +1,233 @@
+//! Limits and shutdown of servers, seen from their clients.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{Router, routing::get};
+use lws_runtime::http_server::{Limits, ServeError};
+use tokio::{net::TcpStream, sync::Semaphore};
+
+use crate::support::{Client, app, limits, soon, start};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+/// A request to `/held` adds a permit to the first semaphore when it arrives, and is answered once
+/// the second has one.
+fn held() -> (Router, Arc<Semaphore>, Arc<Semaphore>) {
+    let (arrived, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (told, asked) = (Arc::clone(&arrived), Arc::clone(&leave));
+    let answer = async move || {
+        told.add_permits(1);
+        asked.acquire().await.unwrap().forget();
+        "at last"
+    };
+    (app().route("/held", get(answer)), arrived, leave)
+}
+
+#[tokio::test]
+async fn a_connection_carries_several_requests() {
+    let server = start(app(), limits()).await;
+    let mut client = Client::connect(server.address).await;
+    for _ in 0..3 {
+        let response = client.get("/").await.unwrap();
+        assert_eq!((response.status, response.close, &*response.body), (200, false, "hello"));
+    }
+    assert_eq!(client.get("/nowhere").await.unwrap().status, 404);
+    let body = "x".repeat(200_000);
+    let length = body.len();
+    client
+        .send(&format!(
+            "POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    assert_eq!(client.response().await.unwrap().body, "200000");
+}
+
+/// Each way of being slow is cut at its own limit, and only at that: the others are long.
+#[tokio::test]
+async fn slow_clients_are_cut() {
+    let long = limits();
+    for (what, limits, sent) in [
+        ("nothing", Limits { idle: SHORT, ..long }, ""),
+        ("half a header", Limits { header_read: SHORT, ..long }, "GET / HTTP/1.1\r\nho"),
+        (
+            "half a body",
+            Limits { request: SHORT, ..long },
+            "POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\nhalf",
+        ),
+    ] {
+        let server = start(app(), limits).await;
+        let mut client = Client::connect(server.address).await;
+        let begin = Instant::now();
+        client.send(sent).await;
+        assert_eq!(client.rest().await, b"", "{what}");
+        assert!(begin.elapsed() >= SHORT, "{what}");
+    }
+}
+
+/// A byte now and then does not buy time.
+#[tokio::test]
+async fn trickled_headers_are_cut() {
+    let server = start(app(), Limits { header_read: SHORT, ..limits() }).await;
+    let (mut read, mut write) = TcpStream::connect(server.address).await.unwrap().into_split();
+    let trickle = async {
+        use tokio::io::AsyncWriteExt as _;
+        while write.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    };
+    let closed = async {
+        use tokio::io::AsyncReadExt as _;
+        // End or reset: the server has left either way.
+        let mut buffer = [0];
+        assert!(!matches!(read.read(&mut buffer).await, Ok(1..)));
+    };
+    soon(async {
+        tokio::select! {
+            () = trickle => {}
+            () = closed => {}
+        }
+    })
+    .await;
+}
+
+/// The clock of the header starts with its first byte, not with the connection.
+#[tokio::test]
+async fn waiting_between_requests_is_not_slow() {
+    let server = start(app(), Limits { header_read: SHORT, request: SHORT, ..limits() }).await;
+    let mut client = Client::connect(server.address).await;
+    for _ in 0..2 {
+        tokio::time::sleep(SHORT * 2).await;
+        assert_eq!(client.get("/").await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn large_headers_are_refused() {
+    let server = start(app(), Limits { header_bytes: 16 * 1024, ..limits() }).await;
+    for (length, status) in [(8 * 1024, 200), (17 * 1024, 431)] {
+        let mut client = Client::connect(server.address).await;
+        let value = "x".repeat(length);
+        client.send(&format!("GET / HTTP/1.1\r\nhost: t\r\nx: {value}\r\n\r\n")).await;
+        assert_eq!(client.response().await.unwrap().status, status, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_wait() {
+    let server = start(app(), Limits { connections: NonZeroUsize::MIN, ..limits() }).await;
+    let mut first = Client::connect(server.address).await;
+    assert_eq!(first.get("/").await.unwrap().status, 200);
+    let mut second = Client::connect(server.address).await;
+    let answered = tokio::spawn(async move { second.get("/").await.unwrap().status });
+    assert_eq!(first.get("/").await.unwrap().status, 200);
+    assert!(!answered.is_finished());
+    drop(first);
+    assert_eq!(soon(answered).await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_connection_only() {
+    let server = start(app(), limits()).await;
+    let mut other = Client::connect(server.address).await;
+    other.get("/").await.unwrap();
+    let mut client = Client::connect(server.address).await;
+    client.get("/panic").await.unwrap_err();
+    assert_eq!(other.get("/").await.unwrap().status, 200);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_request_in_flight_is_answered_while_draining() {
+    let (app, arrived, leave) = held();
+    let server = start(app, limits()).await;
+    let mut client = Client::connect(server.address).await;
+    client.send("GET /held HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    soon(arrived.acquire()).await.unwrap().forget();
+    server.shutdown.cancel();
+    // The listener closes after the delay; the request is still there.
+    soon(async {
+        while TcpStream::connect(server.address).await.is_ok() {
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    })
+    .await;
+    assert!(!server.ended.is_finished());
+    leave.add_permits(1);
+    let response = client.response().await.unwrap();
+    assert_eq!((response.status, response.close, &*response.body), (200, true, "at last"));
+    assert_eq!(client.rest().await, b"");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_that_do_not_end_are_cut_and_reported() {
+    let (app, arrived, _leave) = held();
+    let server = start(app, Limits { drain: SHORT, drain_delay: Duration::ZERO, ..limits() }).await;
+    let mut client = Client::connect(server.address).await;
+    client.send("GET /held HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    soon(arrived.acquire()).await.unwrap().forget();
+    let ServeError::Drain { connections, waited } = server.stop().await.unwrap_err();
+    assert_eq!((connections, waited), (1, SHORT));
+    assert_eq!(client.rest().await, b"");
+}
+
+/// Clients that are in no hurry hold no server up.
+#[tokio::test]
+async fn idle_connections_do_not_delay_the_end() {
+    let server = start(app(), limits()).await;
+    let mut used = Client::connect(server.address).await;
+    used.get("/").await.unwrap();
+    let mut unused = Client::connect(server.address).await;
+    let begin = Instant::now();
+    server.stop().await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(used.rest().await, b"");
+    assert_eq!(unused.rest().await, b"");
+}
+
+/// Clients that send all the time, one request after the other, and leave when they are asked to:
+/// every request of theirs is answered, whether the server stops or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_draining() {
+    let server = start(app(), limits()).await;
+    let address = server.address;
+    let (answered, left) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let (answered, left) = (Arc::clone(&answered), Arc::clone(&left));
+            tokio::spawn(async move {
+                // Once one has been asked to leave, the endpoint is known to be gone.
+                while !left.load(Ordering::Relaxed) {
+                    let mut client = Client::connect(address).await;
+                    loop {
+                        let response = client.get("/").await.unwrap();
+                        assert_eq!(response.status, 200);
+                        answered.fetch_add(1, Ordering::Relaxed);
+                        if response.close {
+                            left.store(true, Ordering::Relaxed);
+                            break;
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    soon(async {
+        while answered.load(Ordering::Relaxed) < 1000 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.stop().await.unwrap();
+    for client in clients {
+        soon(client).await.unwrap();
+    }
+    assert!(left.load(Ordering::Relaxed));
+}
