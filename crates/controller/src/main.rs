@@ -31,7 +31,7 @@ const WORKERS: usize = 8;
 /// How long a stopping process waits for the sets that it is working on.
 const FINISH: Duration = Duration::from_secs(20);
 
-/// Brings the groups of LeaderWorkerSets to the state their users want
+/// Brings the groups of sets to the state their users want
 #[derive(Debug, Parser)]
 #[command(name = "lws-controller", version = version::VERSION)]
 struct Arguments {
@@ -43,6 +43,11 @@ fn main() -> anyhow::Result<()> {
     let Arguments { common } = flags::parse();
     logging::init(&common.log)?;
     let settings = config::load(&common).context("unable to load the configuration")?;
+    tracing::info!(
+        version = version::VERSION,
+        configuration = serde_json::to_string(&settings)?,
+        "starting"
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(settings))
 }

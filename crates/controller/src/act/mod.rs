@@ -118,7 +118,7 @@ impl Actor {
             Action::ApplyLeaderSet { object, existing } => {
                 let applied =
                     requests.apply_leader_set(namespace, object, existing.as_deref()).await?;
-                index.written(applied);
+                index.applied(object.clone(), applied);
             }
             Action::CreateWorkerSet(object) => {
                 index.written(requests.create_worker_set(namespace, object).await?);

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
 use super::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView, View};
 
 /// Namespace and name of a set.
@@ -63,6 +65,15 @@ pub struct Entry {
     pub revisions: Objects<RevisionView>,
     /// Worker pods that vanished from living groups.
     pub losses: Vec<Loss>,
+    last_apply: Option<LastApply>,
+}
+
+/// The last server-side apply that succeeded.
+#[derive(Clone, Debug)]
+struct LastApply {
+    desired: Value,
+    uid: String,
+    generation: Option<i64>,
 }
 
 impl Entry {
@@ -86,6 +97,18 @@ impl Entry {
         }
         let leader = self.pods.get(&owner.name)?;
         (leader.identity.uid() == owner.uid).then_some(leader)
+    }
+
+    /// Whether `desired` was the last that was applied to `live`, whose spec has not changed since.
+    /// Where the server stores something else than what it was given, this keeps the same apply
+    /// from being repeated for ever.
+    #[must_use]
+    pub fn was_applied(&self, desired: &Value, live: &StatefulSetView) -> bool {
+        self.last_apply.as_ref().is_some_and(|last| {
+            last.uid == live.identity.uid()
+                && last.generation == live.identity.meta.generation
+                && last.desired == *desired
+        })
     }
 
     fn is_empty(&self) -> bool {
@@ -216,6 +239,20 @@ impl Index {
         let state = V::kind(&mut inner.kinds);
         state.watched = state.watched.max(object.identity().version());
         inner.remove::<V>(&place(object), Some(object.identity().uid()))
+    }
+
+    /// Takes in the answer to an apply of `desired`.
+    pub fn applied(&self, desired: Value, answer: StatefulSetView) {
+        let set = answer.set_name().map(|name| SetKey::new(answer.identity.namespace(), name));
+        let last_apply = LastApply {
+            desired,
+            uid: answer.identity.uid().to_owned(),
+            generation: answer.identity.meta.generation,
+        };
+        self.written(answer);
+        if let Some(entry) = set.and_then(|key| self.entry(&key)) {
+            lock(&entry).last_apply = Some(last_apply);
+        }
     }
 
     /// Takes note that the server says the object with `uid` is gone.

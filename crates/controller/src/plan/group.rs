@@ -12,7 +12,7 @@ use super::build::{self, Topology};
 use super::ownership;
 use super::rollout::GroupState;
 use super::status::GroupObservation;
-use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Task};
+use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
 use super::{Nodes, revision};
 use crate::observe::index::Entry;
 use crate::observe::views::{PodView, RevisionView, StatefulSetView};
@@ -114,6 +114,14 @@ impl<'a> Groups<'a> {
 }
 
 impl Group<'_> {
+    /// Its leader, to be deleted.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            name: self.leader.identity.name().to_owned(),
+            uid: self.leader.identity.uid().to_owned(),
+        }
+    }
+
     /// Pods of the group at its own revision, leader included; 0 when that is not known.
     fn size(&self) -> i32 {
         self.spec.as_ref().map_or(0, |spec| spec.leader_worker_template.size())

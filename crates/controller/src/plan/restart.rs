@@ -5,7 +5,7 @@ use lws_api_types::keys::annotations;
 use lws_api_types::set::RestartPolicy;
 
 use super::group::{Group, Groups, reference};
-use super::task::{Action, EventDraft, Target, Task};
+use super::task::{Action, EventDraft, Task};
 use crate::observe::index::Entry;
 use crate::observe::views::{Phase, PodView};
 
@@ -96,8 +96,6 @@ fn recreate(group: &Group<'_>, failed: &PodView) -> Task {
         leader.identity.name(),
         group.index,
     );
-    let target =
-        Target { name: leader.identity.name().to_owned(), uid: leader.identity.uid().to_owned() };
-    Task::new(Action::DeleteLeader(target))
+    Task::new(Action::DeleteLeader(group.target()))
         .told(EventDraft::normal("RecreateGroup", "Delete", note).about(reference(leader)))
 }

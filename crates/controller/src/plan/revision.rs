@@ -1,21 +1,21 @@
 //! Which content a set is at: the revision its leader `StatefulSet` carries, whether the user has
 //! changed the content since, and which revision records the change.
 
+use std::collections::BTreeSet;
+
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::revision::{encode, key as hash, same_content};
+use serde_json::Value;
 
+use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
+use super::{Scope, build};
 use crate::observe::views::{RevisionView, StatefulSetView};
 
 /// What is to be done about revisions before anything else.
 #[derive(Debug)]
 pub enum Decision<'a> {
-    /// The current revision is recorded.
-    Current {
-        /// The revision of the live content.
-        revision: &'a RevisionView,
-        /// Whether the leader `StatefulSet` is still at another revision.
-        changed: bool,
-    },
+    /// The live content is recorded.
+    Current(Current<'a>),
     /// A revision of the live content has to be recorded first.
     Create {
         /// Revision key that objects will carry.
@@ -36,6 +36,15 @@ pub enum Decision<'a> {
         /// Its new number.
         number: i64,
     },
+}
+
+/// The revision of the live content.
+#[derive(Clone, Copy, Debug)]
+pub struct Current<'a> {
+    /// The revision.
+    pub revision: &'a RevisionView,
+    /// Whether the leader `StatefulSet` is still at another revision.
+    pub changed: bool,
 }
 
 /// Why a revision is created.
@@ -67,7 +76,7 @@ pub fn decide<'a>(
 
     let cause = match (recorded, key) {
         (Some(revision), _) if same_content(&revision.data, &data, &set.spec) => {
-            return Decision::Current { revision, changed: false };
+            return Decision::Current(Current { revision, changed: false });
         }
         (Some(_), _) => Cause::Changed,
         (None, Some(_)) => Cause::Missing,
@@ -80,7 +89,7 @@ pub fn decide<'a>(
             return if revision.number < highest {
                 Decision::Raise { revision, number: highest + 1 }
             } else {
-                Decision::Current { revision, changed: cause == Cause::Changed }
+                Decision::Current(Current { revision, changed: cause == Cause::Changed })
             };
         }
     }
@@ -90,6 +99,79 @@ pub fn decide<'a>(
         _ => hash.clone(),
     };
     Decision::Create { key, hash, number: highest + 1, data, cause }
+}
+
+/// The current revision; `None` when it has to be recorded first, which is added to the plan.
+pub(super) fn ensure<'a>(
+    plan: &mut Plan,
+    set: &LeaderWorkerSet,
+    leader_set: Option<&StatefulSetView>,
+    revisions: &[&'a RevisionView],
+) -> Option<Current<'a>> {
+    match decide(set, leader_set, revisions) {
+        Decision::Current(current) => return Some(current),
+        Decision::Raise { revision, number } => {
+            let target = target(revision);
+            plan.tasks.push(Task::new(Action::RaiseRevision { target, number }));
+        }
+        Decision::Create { key, hash, number, data, cause } => {
+            match build::revision(set, &key, &hash, number, &data) {
+                Ok(object) => plan.tasks.push(creation(object, &key, cause)),
+                Err(error) => tracing::error!(%error, "encoded revision data is no JSON"),
+            }
+        }
+    }
+    None
+}
+
+/// Adds the deletion of revisions that nothing refers to any more. A duplicate of the current one
+/// goes once the update is complete.
+pub(super) fn truncate(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    leader_set: &StatefulSetView,
+    update_complete: bool,
+) {
+    let Scope { set, entry, current, revisions, .. } = *scope;
+    let pods = entry.pods.values().filter_map(|it| it.revision.as_deref());
+    let stateful_sets = entry.stateful_sets.values().filter_map(|it| it.revision.as_deref());
+    let used: BTreeSet<&str> = pods.chain(stateful_sets).chain([current.key.as_str()]).collect();
+    // While the StatefulSet has two revisions it may create a pod at its former one, which is the
+    // oldest of ours.
+    let rolling = leader_set.current_revision != leader_set.update_revision;
+    let oldest = revisions.iter().map(|it| it.number).min().filter(|_| rolling);
+    let superseded = revisions.iter().filter(|it| {
+        let is_duplicate = it.key == current.key && it.identity.uid() != current.identity.uid();
+        let is_unused = !used.contains(it.key.as_str()) && oldest != Some(it.number);
+        it.identity.is_controlled_by(set.uid()) && (is_unused || is_duplicate && update_complete)
+    });
+    plan.tasks.extend(superseded.map(|it| Task::new(Action::DeleteRevision(target(it)))));
+}
+
+/// A reference to a revision, for events.
+pub(super) fn reference(revision: &RevisionView) -> Related {
+    let Target { name, uid } = target(revision);
+    Related::Object(ObjectRef { api_version: "apps/v1", kind: "ControllerRevision", name, uid })
+}
+
+fn creation(object: Value, key: &str, cause: Cause) -> Task {
+    let created = match cause {
+        Cause::New => {
+            format!("Creating revision with key {key} for a newly created LeaderWorkerSet")
+        }
+        Cause::Missing => {
+            format!("Creating missing revision with key {key} for existing LeaderWorkerSet")
+        }
+        Cause::Changed => format!("Creating revision with key {key} for updated LWS"),
+    };
+    let failed = format!("Failed to create revision with key {key}");
+    Task::new(Action::CreateRevision(object))
+        .told(EventDraft::normal("CreatingRevision", "Create", created).about(Related::Answer))
+        .or_warned(EventDraft::warning("FailedCreate", "Create", failed))
+}
+
+fn target(revision: &RevisionView) -> Target {
+    Target { name: revision.identity.name().to_owned(), uid: revision.identity.uid().to_owned() }
 }
 
 /// Whether a revision belongs to the set: it is controlled by it, or by nobody (an orphaning

@@ -4,6 +4,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::conditions::{ConditionType, set_true};
+use lws_api_types::{LeaderWorkerSet, names};
+
+use super::task::{EventDraft, StatusChange};
 
 /// A group whose leader pod exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +114,30 @@ pub fn merge_conditions(
         counts.desired
     );
     Some(Transition { reason: told.reason(), note })
+}
+
+/// The status of `set` as it should be, when it differs from the stored one. `existing` is
+/// `status.replicas` of its leader `StatefulSet`.
+#[must_use]
+pub fn change(
+    set: &LeaderWorkerSet,
+    existing: i64,
+    counts: &Counts,
+    now: Timestamp,
+) -> Option<StatusChange> {
+    let stored = set.status.clone().unwrap_or_default();
+    let mut status = stored.clone();
+    let generation = set.metadata.generation;
+    status.replicas = i32::try_from(existing).unwrap_or(i32::MAX);
+    status.ready_replicas = counts.ready;
+    status.updated_replicas = counts.updated;
+    status.observed_generation = generation;
+    if status.hpa_pod_selector.is_empty() {
+        status.hpa_pod_selector = names::hpa_pod_selector(set.name());
+    }
+    let transition = merge_conditions(&mut status.conditions, counts, generation, now);
+    let event = transition.map(|it| EventDraft::normal(it.reason, "Update", it.note));
+    (status != stored).then_some(StatusChange { status, event })
 }
 
 #[cfg(test)]

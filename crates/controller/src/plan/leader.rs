@@ -1,0 +1,152 @@
+//! The leader `StatefulSet`: finding it, applying what the rollout says, and replacing the leaders
+//! that it releases.
+
+use std::collections::BTreeSet;
+
+use lws_api_types::LeaderWorkerSet;
+
+use super::build::{self, LeaderRollout};
+use super::group::Groups;
+use super::ownership::{self, Holder};
+use super::task::{Action, EventDraft, Plan, Task};
+use super::{Scope, applied, revision, rollout};
+use crate::observe::index::Entry;
+use crate::observe::views::StatefulSetView;
+
+/// The name is held by an object that is not, or not yet, ours; the plan says what follows.
+pub(super) struct Taken;
+
+/// The leader `StatefulSet` of `set`: the one it controls, or one that nobody controls and that
+/// carries the set's label, as an orphaning deletion of the former set leaves it.
+pub(super) fn find<'a>(
+    plan: &mut Plan,
+    set: &LeaderWorkerSet,
+    entry: &'a Entry,
+) -> Result<Option<&'a StatefulSetView>, Taken> {
+    let found = entry.stateful_sets.get(set.name());
+    let holder = ownership::holder(found, set.uid());
+    if matches!(holder, Holder::Us | Holder::Orphan)
+        || !ownership::is_held(plan, holder, "leader statefulset", set.name())
+    {
+        return Ok(found.map(AsRef::as_ref));
+    }
+    Err(Taken)
+}
+
+/// Adds the apply of the leader `StatefulSet` when it would change anything; gives whether it does.
+/// `live` is the existing one with its groups.
+pub(super) fn apply(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    live: Option<(&StatefulSetView, &Groups<'_>)>,
+) -> bool {
+    let Scope { set, current, .. } = scope;
+    let strategy = set.spec.rolling_update();
+    let before = live.map(|(live, _)| rollout_view(live));
+    let states = live.map(|(live, groups)| groups.states(set, live.replicas)).unwrap_or_default();
+    let step = rollout::step(
+        &states,
+        &strategy,
+        i64::from(set.spec.replicas()),
+        before.as_ref(),
+        scope.changed,
+    );
+    let wanted = LeaderRollout {
+        replicas: step.replicas,
+        partition: step.partition,
+        max_unavailable: rollout::statefulset_max_unavailable(&strategy),
+    };
+    let live = live.map(|(live, _)| live);
+    let object = live.and_then(|it| it.object.as_deref());
+    let desired = build::leader_stateful_set(set, &current.key, wanted, object);
+    let is_applied = object.is_some_and(|object| applied::is_applied(&desired, object))
+        || live.is_some_and(|live| scope.entry.was_applied(&desired, live));
+    if is_applied {
+        return false;
+    }
+    let existing = live.map(|it| it.identity.uid().to_owned());
+    let task = Task::new(Action::ApplyLeaderSet { object: desired, existing });
+    plan.tasks.push(match before {
+        None => created(task, scope),
+        Some(before) => stepped(task, scope, &before, step),
+    });
+    true
+}
+
+/// What people are told of the first apply.
+fn created(task: Task, scope: &Scope<'_>) -> Task {
+    let name = scope.set.name();
+    let created = format!("Created leader statefulset {name}");
+    let failed = format!("Failed to create leader statefulset {name}");
+    let about = revision::reference(scope.current);
+    task.told(EventDraft::normal("GroupsProgressing", "Create", created).about(about))
+        .or_warned(EventDraft::warning("FailedCreate", "Create", failed))
+}
+
+/// What people are told of a step of the rollout.
+fn stepped(
+    mut task: Task,
+    scope: &Scope<'_>,
+    before: &rollout::LeaderSet,
+    step: rollout::Step,
+) -> Task {
+    let name = scope.set.name();
+    if let Some(note) = rollout::release_note(before.partition, step).filter(|_| !scope.changed) {
+        let about = revision::reference(scope.current);
+        task = task.told(EventDraft::normal("GroupsUpdating", "Update", note).about(about));
+    }
+    if let Some(note) = rollout::surge_deletion_note(name, before, step) {
+        task = task.told(EventDraft::normal("GroupsProgressing", "Delete", note));
+    }
+    let failed = format!("Failed to update leader statefulset {name}");
+    task.or_warned(EventDraft::warning("FailedUpdate", "Update", failed))
+}
+
+/// Adds the deletion of released leaders that are still at an old `StatefulSet` revision. Nothing
+/// may be about to be applied.
+pub(super) fn replace(
+    plan: &mut Plan,
+    set: &LeaderWorkerSet,
+    leader_set: &StatefulSetView,
+    groups: &Groups<'_>,
+) {
+    let leaders: Vec<_> = groups
+        .all
+        .iter()
+        .map(|group| rollout::Leader {
+            index: group.index,
+            ready: group.ready,
+            terminating: group.leader.identity.is_terminating(),
+            revision: group.leader.stateful_set_revision.as_deref(),
+        })
+        .collect();
+    let reported = rollout::Reported {
+        generation: leader_set.identity.meta.generation.unwrap_or(0),
+        observed_generation: leader_set.observed_generation,
+        update_revision: &leader_set.update_revision,
+    };
+    let replaced: BTreeSet<_> = rollout::leaders_to_replace(
+        &leaders,
+        &reported,
+        &rollout_view(leader_set),
+        &set.spec.rolling_update(),
+        i64::from(set.spec.replicas()),
+    )
+    .into_iter()
+    .collect();
+    for group in groups.all.iter().filter(|group| replaced.contains(&group.index)) {
+        let action = Action::DeleteLeader(group.target());
+        // A pod of the group may have failed as well.
+        if plan.tasks.iter().all(|task| task.action != action) {
+            plan.tasks.push(Task::new(action));
+        }
+    }
+}
+
+fn rollout_view(live: &StatefulSetView) -> rollout::LeaderSet {
+    rollout::LeaderSet {
+        replicas: live.replicas,
+        partition: live.partition,
+        annotated_replicas: live.annotated_replicas,
+    }
+}
