@@ -17,6 +17,7 @@
 
 pub mod act;
 pub mod backoff;
+pub mod lease;
 pub mod metrics;
 pub mod observe;
 pub mod plan;

@@ -210,6 +210,11 @@ p0 r6 | N- N- N- N- N+ N+ | before
 p0 r6 | N- N- N+ N- N+ N+ | group 2 ready
 p0 r4 | N- N- N+ N+ N+ N+ | group 3 ready
 
+ready-surge-stays-while-needed: R=4 MU=2 MS=3
+p0 r6 | N- N+ N- N- N- N+ | before
+p0 r5 | N- N+ N- N- N+ N+ | group 4 ready
+p0 r4 | N- N+ N+ N- N+    | group 2 ready
+
 any-order: R=6 MU=2
 p4 r6 | O+ O+ O+ O+ N- N- | before
 p3 r6 | O+ O+ O+ O+ N+ N- | group 4 ready, 5 never
@@ -665,7 +670,7 @@ fn markdown(table: &Table<'_>) -> String {
     write!(text, "\n|---|---|---|{}\n", "---|".repeat(width)).unwrap();
     for (row, (applied, _)) in table.rows.iter().zip(play(table)) {
         let Step { partition, replicas } = applied;
-        write!(text, "| {} | {partition} | {replicas} |", row.event).unwrap();
+        write!(text, "| {} | {partition} | {replicas} |", spelled_out(row.event)).unwrap();
         for index in 0..width {
             let cell = match row.groups.get(index).copied() {
                 None => "",
@@ -680,6 +685,17 @@ fn markdown(table: &Table<'_>) -> String {
         text.push('\n');
     }
     text
+}
+
+/// `event` with settings as users write them.
+fn spelled_out(event: &str) -> String {
+    let names = [
+        ("MU=", "maxUnavailable: "),
+        ("MS=", "maxSurge: "),
+        ("LP=", "partition: "),
+        ("R=", "replicas: "),
+    ];
+    names.into_iter().fold(event.to_owned(), |text, (short, name)| text.replace(short, name))
 }
 
 /// `document` with every table between its markers written anew.
@@ -708,6 +724,6 @@ fn the_document_shows_what_the_code_does() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, expected).unwrap();
     } else {
-        assert_eq!(document, expected, "run this test with UPDATE_DOCS=1 and review the document");
+        assert!(document == expected, "run this test with UPDATE_DOCS=1 and review {path}");
     }
 }

@@ -11,10 +11,15 @@ use serde_json::{Map, Value};
 
 use super::build::LAST_APPLIED;
 
-/// Whether applying `desired` would leave `live` as it is.
+static NULL: Value = Value::Null;
+
+/// Whether applying `desired` would leave `live` as it is. What says of which kind they are is not
+/// compared: objects in a list do not say it.
 #[must_use]
 pub fn is_applied(desired: &Value, live: &Value) -> bool {
-    contains(live, desired) && removed_field(desired, live).is_none()
+    ["metadata", "spec"].iter().all(|part| {
+        desired.get(part).is_none_or(|desired| contains(live.get(part).unwrap_or(&NULL), desired))
+    }) && removed_field(desired, live).is_none()
 }
 
 /// Whether every field of `desired` is in `live` with the same meaning. Fields that the server
@@ -151,6 +156,8 @@ mod tests {
 
     fn desired(labels: &Value) -> Value {
         json!({
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
             "metadata": {"labels": labels},
             "spec": {
                 "replicas": 2,

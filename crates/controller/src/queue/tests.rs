@@ -276,10 +276,10 @@ async fn workers_on_many_threads_lose_nothing() {
             tokio::time::sleep(MS).await;
         }
     };
-    timeout(30 * SECOND, settled).await.expect("some addition was lost");
+    timeout(10 * SECOND, settled).await.expect("some addition was lost");
     queue.close();
     for worker in workers {
-        worker.await.unwrap();
+        timeout(10 * SECOND, worker).await.expect("a worker was not told").unwrap();
     }
 }
 

@@ -208,6 +208,8 @@ impl World {
         let kind = object["kind"].as_str().unwrap().to_owned();
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         self.objects.insert((kind.clone(), name), object.clone());
+        // Objects in a list do not say of which kind they are.
+        object.as_object_mut().unwrap().retain(|field, _| field != "kind" && field != "apiVersion");
         match kind.as_str() {
             "LeaderWorkerSet" => drop(self.index.observed(view::<SetView>(object))),
             "StatefulSet" => drop(self.index.observed(view::<StatefulSetView>(object))),
