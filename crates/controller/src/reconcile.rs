@@ -108,10 +108,7 @@ impl Reconciler {
             };
             let Plan { tasks, status, events, unknown_nodes, recheck } = plan;
             self.actor.tell(&set, events);
-            if !unknown_nodes.is_empty() && !self.read_nodes(key, unknown_nodes).await {
-                return End::Failed;
-            }
-            if tasks.is_empty() {
+            if tasks.is_empty() && unknown_nodes.is_empty() {
                 let Some(change) = status else { return End::Settled { recheck } };
                 return match self.actor.write_status(&set, change).await {
                     Ok(()) => End::Settled { recheck },
@@ -121,7 +118,8 @@ impl Reconciler {
             for task in &tasks {
                 tracing::info!(set = %key, "{}", task.action);
             }
-            let failures = self.actor.perform(&set, tasks).await;
+            let mut failures = self.read_nodes(&set, unknown_nodes).await;
+            failures.extend(self.actor.perform(&set, tasks).await);
             if !failures.is_empty() {
                 let end = failed(key, &failures);
                 self.write_status_after_failure(key).await;
@@ -157,22 +155,20 @@ impl Reconciler {
         }
     }
 
-    /// Reads the labels of nodes; gives whether all could be read.
-    async fn read_nodes(&self, key: &SetKey, names: Vec<String>) -> bool {
+    /// Reads the labels of nodes; gives the failures.
+    async fn read_nodes(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Error> {
         let names: BTreeSet<_> = names.into_iter().collect();
+        let mut failures = Vec::new();
         for name in names {
-            match self.actor.requests().node_labels(&name).await {
+            match self.actor.node_labels(set, &name).await {
                 Ok(labels) => {
                     let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
                     known.labels.insert(name, labels);
                 }
-                Err(error) => {
-                    failed(key, &[error]);
-                    return false;
-                }
+                Err(error) => failures.push(error),
             }
         }
-        true
+        failures
     }
 }
 

@@ -7,6 +7,7 @@ mod request;
 pub use recorder::Recorder;
 pub use request::{Error, Requests};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -35,10 +36,19 @@ impl Actor {
         Self { requests, recorder, index }
     }
 
-    /// The requests this actor makes.
-    #[must_use]
-    pub fn requests(&self) -> &Requests {
-        &self.requests
+    /// Labels of the node that a leader of `set` runs on; empty when there is no such node.
+    ///
+    /// # Errors
+    /// When the request fails; that is told as well.
+    pub async fn node_labels(
+        &self,
+        set: &LeaderWorkerSet,
+        name: &str,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        self.requests.node_labels(name).await.inspect_err(|error| {
+            let note = format!("getting node {name:?}: {}", error.reason());
+            self.recorder.tell(set, EventDraft::warning("FailedCreate", "Create", note));
+        })
     }
 
     /// Carries out `tasks`, several at once; gives the failures. A failed task hinders no other.

@@ -1,6 +1,7 @@
 //! The requests this controller makes, each with a time limit of its own and an error that names
 //! what was tried.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
@@ -254,10 +255,7 @@ impl Requests {
     }
 
     /// Labels of a node; empty when it does not exist.
-    pub async fn node_labels(
-        &self,
-        name: &str,
-    ) -> Result<std::collections::BTreeMap<String, String>, Error> {
+    pub(super) async fn node_labels(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
         let api = Api::<k8s_openapi::api::core::v1::Node>::all(self.client.clone());
         let node = self.send("get", &format!("nodes {name}"), api.get_metadata_opt(name)).await?;
         Ok(node.and_then(|it| it.metadata.labels).unwrap_or_default())

@@ -7,7 +7,7 @@ use lws_api_types::LeaderWorkerSet;
 
 use super::build::{self, LeaderRollout};
 use super::group::Groups;
-use super::ownership::{self, Holder};
+use super::ownership::{self, Holder, Wanted};
 use super::task::{Action, EventDraft, Plan, Task};
 use super::{Scope, applied, revision, rollout};
 use crate::observe::index::Entry;
@@ -24,7 +24,7 @@ pub(super) fn find<'a>(
     entry: &'a Entry,
 ) -> Result<Option<&'a StatefulSetView>, Taken> {
     let found = entry.stateful_sets.get(set.name());
-    let holder = ownership::holder(found, set.uid());
+    let holder = ownership::holder(found, Wanted::Set(set.uid()));
     if matches!(holder, Holder::Us | Holder::Orphan)
         || !ownership::is_held(plan, holder, "leader statefulset", set.name())
     {

@@ -34,7 +34,7 @@ use serde_json::Value;
 use crate::observe::index::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
 use group::Groups;
-use ownership::Holder;
+use ownership::{Holder, Wanted};
 use task::{Action, EventDraft, Plan, Task};
 
 /// Labels of the nodes that have been read, by node name.
@@ -111,7 +111,7 @@ impl Scope<'_> {
             return;
         }
         let name = self.set.name();
-        let holder = ownership::holder(self.entry.services.get(name), self.set.uid());
+        let holder = ownership::holder(self.entry.services.get(name), Wanted::Set(self.set.uid()));
         // A Service that the former set left behind does what ours would.
         if holder != Holder::Orphan && !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(service_task(build::shared_service(self.set)));

@@ -28,17 +28,44 @@ pub(super) enum Holder {
     Other(String),
 }
 
-/// Who holds the name of `object`, wanted by the owner with `uid`. Only objects that carry the
+/// Who is to control an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    /// The set with this UID.
+    Set(&'a str),
+    /// The leader pod with this UID.
+    Leader(&'a str),
+}
+
+impl Wanted<'_> {
+    fn uid(&self) -> &str {
+        match self {
+            Self::Set(uid) | Self::Leader(uid) => uid,
+        }
+    }
+
+    /// Whether `owner` is the former set or leader pod that was in the same place: those give
+    /// their objects their own name.
+    fn follows(&self, owner: &Owner, name: &str) -> bool {
+        let kind = match self {
+            Self::Set(_) => "LeaderWorkerSet",
+            Self::Leader(_) => "Pod",
+        };
+        owner.kind == kind && owner.name == name
+    }
+}
+
+/// Who holds the name of `object`, to be controlled by `wanted`. Only objects that carry the
 /// set's label are known here; any other shows when the server refuses to create ours.
-pub(super) fn holder<V: View>(object: Option<&Arc<V>>, uid: &str) -> Holder {
+pub(super) fn holder<V: View>(object: Option<&Arc<V>>, wanted: Wanted<'_>) -> Holder {
     let Some(object) = object else { return Holder::Nobody };
     let identity = object.identity();
     if identity.is_terminating() {
         return Holder::Going;
     }
     match &identity.owner {
-        Some(owner) if owner.uid == uid => Holder::Us,
-        Some(owner) if is_former(owner, identity.name()) => Holder::Going,
+        Some(owner) if owner.uid == wanted.uid() => Holder::Us,
+        Some(owner) if wanted.follows(owner, identity.name()) => Holder::Going,
         Some(owner) => Holder::Other(format!("{} {}", owner.kind, owner.name)),
         None => Holder::Orphan,
     }
@@ -55,11 +82,6 @@ pub(super) fn is_held(plan: &mut Plan, holder: Holder, what: &str, name: &str) -
         Holder::Other(owner) => plan.events.push(foreign(what, name, &owner)),
     }
     true
-}
-
-/// Whether `owner` is a former set or leader pod: those give their objects their own name.
-fn is_former(owner: &Owner, name: &str) -> bool {
-    matches!(owner.kind.as_str(), "LeaderWorkerSet" | "Pod") && owner.name == name
 }
 
 /// The event that tells of an object in the way.

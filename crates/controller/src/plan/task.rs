@@ -183,7 +183,7 @@ impl EventDraft {
         Self { is_warning: false, reason, action, note, related: Related::None }
     }
 
-    pub(super) fn warning(reason: &'static str, action: &'static str, note: String) -> Self {
+    pub(crate) fn warning(reason: &'static str, action: &'static str, note: String) -> Self {
         Self { is_warning: true, ..Self::normal(reason, action, note) }
     }
 

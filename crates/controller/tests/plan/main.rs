@@ -1,6 +1,13 @@
 //! Plans for whole sets: a pretend API server carries them out, and the next plan is made from
 //! what it answers, as the controller does.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its support code too"
+)]
+
 mod world;
 
 use lws_api_types::keys::{annotations, labels};

@@ -196,8 +196,6 @@ fn node() -> impl Strategy<Value = Node> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     #[test]
     fn never_two_leaders_and_always_one_in_the_end(nodes in prop::collection::vec(node(), 2..4)) {
         run(nodes);
