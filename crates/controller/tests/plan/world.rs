@@ -251,7 +251,7 @@ impl World {
             }
             Action::RaiseRevision { target, number } => {
                 self.change("ControllerRevision", &target.name, |it| {
-                    it["revision"] = json!(number)
+                    it["revision"] = json!(number);
                 });
             }
             Action::DeleteRevision(target) => {
