@@ -201,10 +201,14 @@ impl Cluster {
         AuditLog::new(components::audit_log(self.dir()))
     }
 
+    /// The kubectl of the same version.
+    pub fn kubectl_path(&self) -> Result<PathBuf> {
+        components::binary(&self.kubernetes_version, "kubectl")
+    }
+
     /// Runs the kubectl of the same version with the admin's kubeconfig. Whether it succeeded is in the output's status.
     pub async fn kubectl(&self, args: &[&str]) -> Result<Output> {
-        let mut command =
-            tokio::process::Command::new(components::binary(&self.kubernetes_version, "kubectl")?);
+        let mut command = tokio::process::Command::new(self.kubectl_path()?);
         command.args(args).env("KUBECONFIG", &self.kubeconfig).env("KUBERC", "off");
         command
             .env("KUBECACHEDIR", self.dir().join("kubectl-cache"))

@@ -119,6 +119,28 @@ pub enum Error {
         /// Why not.
         source: serde_json::Error,
     },
+    /// `kubectl` ended with an error.
+    #[error("kubectl {arguments}: {stderr}")]
+    Kubectl {
+        /// Its command line.
+        arguments: String,
+        /// What it said.
+        stderr: String,
+    },
+    /// A manifest of `deploy/` is not what is expected.
+    #[error("cannot use the manifest {path}: {reason}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate for the webhook could not be issued.
+    #[error("cannot issue a certificate for the webhook")]
+    WebhookCertificate(#[source] lws_certs::issue::IssueError),
+    /// The system was installed without its webhook.
+    #[error("this system was installed without its webhook")]
+    NoWebhook,
     /// The cluster was started without controllers, so it has no simulated nodes.
     #[error("this cluster has no simulated nodes: it was started without controllers")]
     NoSimulator,

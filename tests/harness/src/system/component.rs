@@ -1,0 +1,155 @@
+//! One process of the system: its configuration file, ports, health.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{NAMESPACE, SystemOptions};
+use crate::processes::{Process, ProcessSpec};
+use crate::startup::free_ports;
+use crate::{Cluster, Error, Result};
+
+/// How long a process may take until it is ready: less than a second on an idle machine.
+pub(super) const READY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a start is tried when another process takes a port that was free a moment before.
+const PORT_ATTEMPTS: usize = 3;
+
+/// A process of the system that is, or was, running. Dropping it kills it.
+#[derive(Debug)]
+pub struct Component {
+    spec: ProcessSpec,
+    log_dir: PathBuf,
+    process: Process,
+    ports: Ports,
+}
+
+/// Which process to start.
+#[derive(Debug)]
+pub(super) struct Role {
+    pub(super) binary: &'static str,
+    /// Of the log and the other files.
+    pub(super) name: String,
+    pub(super) service_account: &'static str,
+    /// The directory of the serving certificate, for the webhook.
+    pub(super) webhook_certificates: Option<PathBuf>,
+}
+
+/// Where a process listens on 127.0.0.1.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    webhook: u16,
+    health: u16,
+    metrics: u16,
+}
+
+impl Component {
+    /// Starts a process with the rights of its service account, and waits until it is ready.
+    pub(super) async fn start(
+        cluster: &Cluster,
+        options: &SystemOptions,
+        role: Role,
+    ) -> Result<Self> {
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(cluster, options, &role).await {
+                Err(Error::Exited { last_lines, .. })
+                    if attempt < PORT_ATTEMPTS && last_lines.contains("Address already in use") =>
+                {
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn start_once(cluster: &Cluster, options: &SystemOptions, role: &Role) -> Result<Self> {
+        let [webhook, health, metrics] = free_ports()?;
+        let ports = Ports { webhook, health, metrics };
+        let kubeconfig =
+            cluster.service_account_kubeconfig(NAMESPACE, role.service_account).await?;
+        let configuration = cluster.dir().join(format!("{}.yaml", role.name));
+        std::fs::write(&configuration, role.configuration(ports))
+            .map_err(Error::file("write", &configuration))?;
+        let args = match role.webhook_certificates {
+            Some(_) => &options.webhook_args,
+            None => &options.controller_args,
+        };
+        let mut spec = ProcessSpec::of_workspace(role.binary)?
+            .named(&role.name)
+            .args([
+                format!("--config={}", configuration.display()),
+                format!("--kubeconfig={}", kubeconfig.display()),
+            ])
+            .args(args);
+        spec.env.clone_from(&options.env);
+        let log_dir = cluster.dir().to_owned();
+        let process = Process::start(&spec, &log_dir).await?;
+        let component = Self { spec, log_dir, process, ports };
+        component.ready().await?;
+        Ok(component)
+    }
+
+    async fn ready(&self) -> Result<()> {
+        self.process.wait_until_ready(&self.readiness_url(), READY_DEADLINE).await
+    }
+
+    /// The process that was started last: signals, exit status, log.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Starts it again in the same way and waits until it is ready. If it still runs, it is killed first.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill().await?;
+        self.process = Process::start(&self.spec, &self.log_dir).await?;
+        self.ready().await
+    }
+
+    /// Answers 200 while the process is ready.
+    #[must_use]
+    pub fn readiness_url(&self) -> String {
+        format!("http://127.0.0.1:{}/readyz", self.ports.health)
+    }
+
+    /// Answers 200 while the process is alive.
+    #[must_use]
+    pub fn liveness_url(&self) -> String {
+        format!("http://127.0.0.1:{}/healthz", self.ports.health)
+    }
+
+    /// Shows the metrics in the text format of Prometheus.
+    #[must_use]
+    pub fn metrics_url(&self) -> String {
+        format!("http://127.0.0.1:{}/metrics", self.ports.metrics)
+    }
+
+    /// Where the webhook listens with TLS.
+    pub(super) fn webhook_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.webhook)
+    }
+}
+
+impl Role {
+    /// The configuration file. JSON is YAML too.
+    fn configuration(&self, ports: Ports) -> String {
+        let Ports { webhook, health, metrics } = ports;
+        json!({
+            "apiVersion": "config.lws.x-k8s.io/v1alpha1",
+            "kind": "Configuration",
+            "webhook": {
+                "host": "127.0.0.1",
+                "port": webhook,
+                "certDir": self.webhook_certificates,
+            },
+            "health": {"healthProbeBindAddress": format!("127.0.0.1:{health}")},
+            "metrics": {"bindAddress": format!("127.0.0.1:{metrics}")},
+            "leaderElection": {"leaderElect": true, "resourceNamespace": NAMESPACE},
+            // The certificate is for 127.0.0.1, so it does not come from the controller.
+            "internalCertManagement": {"enable": false},
+        })
+        .to_string()
+    }
+}

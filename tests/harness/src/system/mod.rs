@@ -1,0 +1,90 @@
+//! The LeaderWorkerSet system, installed on a [`Cluster`] from the manifests in `deploy/`, as a user installs it.
+//!
+//! What differs from a real installation: the processes run outside the cluster, each with the token of its own
+//! service account, so the API server reaches the webhook by URL instead of Service. Dropping a [`System`] kills its
+//! processes; what it has installed stays as long as the cluster.
+
+mod component;
+mod manifests;
+mod webhook;
+
+use crate::{Cluster, Error, Result};
+
+pub use component::Component;
+
+/// Where the system is installed.
+pub const NAMESPACE: &str = "lws-system";
+
+/// What to install and to run.
+#[derive(Debug, Clone)]
+pub struct SystemOptions {
+    /// Whether the webhook runs and is registered.
+    pub webhook: bool,
+    /// How many replicas of the controller run.
+    pub controllers: usize,
+    /// Whether the API server calls the webhook for labelled pods only, as `deploy/` has it, or for all pods.
+    pub select_pods: bool,
+    /// More arguments for the webhook.
+    pub webhook_args: Vec<String>,
+    /// More arguments for the controllers.
+    pub controller_args: Vec<String>,
+    /// Environment variables of both, in addition to those of this process.
+    pub env: Vec<(String, String)>,
+}
+
+impl Default for SystemOptions {
+    fn default() -> Self {
+        Self {
+            webhook: true,
+            controllers: 1,
+            select_pods: true,
+            webhook_args: Vec::new(),
+            controller_args: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+}
+
+/// The running system.
+#[derive(Debug)]
+pub struct System {
+    webhook: Option<Component>,
+    controllers: Vec<Component>,
+}
+
+impl System {
+    /// Installs the definitions and the rights, and starts what `options` ask for; everything is ready afterwards, and
+    /// the API server calls the webhook.
+    ///
+    /// Fails when a binary is not built, `kubectl` refuses a manifest, a process ends, or something is not ready within
+    /// 30 s.
+    pub async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<Self> {
+        manifests::install(cluster).await?;
+        let webhook =
+            if options.webhook { Some(webhook::start(cluster, options).await?) } else { None };
+        let mut controllers = Vec::new();
+        for replica in 0..options.controllers {
+            controllers.push(Component::start(cluster, options, controller(replica)).await?);
+        }
+        Ok(Self { webhook, controllers })
+    }
+
+    /// The webhook. Fails when the system was installed without it.
+    pub fn webhook(&mut self) -> Result<&mut Component> {
+        self.webhook.as_mut().ok_or(Error::NoWebhook)
+    }
+
+    /// The replicas of the controller; the first was the first to be started.
+    pub fn controllers(&mut self) -> &mut [Component] {
+        &mut self.controllers
+    }
+}
+
+fn controller(replica: usize) -> component::Role {
+    component::Role {
+        binary: "lws-controller",
+        name: format!("lws-controller-{replica}"),
+        service_account: "lws-controller-manager",
+        webhook_certificates: None,
+    }
+}
