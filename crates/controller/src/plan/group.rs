@@ -9,7 +9,7 @@ use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, revision as content};
 
 use super::build::{self, Topology};
-use super::ownership::{self, Wanted};
+use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
@@ -178,9 +178,9 @@ pub(super) fn complete(
         plan.events.push(lost_revision(leader));
         return;
     };
-    let wanted = Wanted::Leader(leader.identity.uid());
+    let controller = Controller::Leader(leader.identity.uid());
     if spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
-        let holder = ownership::holder(entry.services.get(name), wanted);
+        let holder = ownership::holder(entry.services.get(name), controller);
         if !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(super::service_task(build::group_service(set, leader)));
         }
@@ -190,7 +190,7 @@ pub(super) fn complete(
     if group.size() == 1 || !is_due {
         return;
     }
-    let holder = ownership::holder(entry.stateful_sets.get(name), wanted);
+    let holder = ownership::holder(entry.stateful_sets.get(name), controller);
     if !ownership::is_held(plan, holder, "worker statefulset", name)
         && let Ok(topology) = topology(plan, set, leader, nodes)
     {

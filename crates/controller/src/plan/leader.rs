@@ -7,7 +7,7 @@ use lws_api_types::LeaderWorkerSet;
 
 use super::build::{self, LeaderRollout};
 use super::group::Groups;
-use super::ownership::{self, Holder, Wanted};
+use super::ownership::{self, Controller, Holder};
 use super::task::{Action, EventDraft, Plan, Task};
 use super::{Scope, applied, revision, rollout};
 use crate::observe::index::Entry;
@@ -24,7 +24,7 @@ pub(super) fn find<'a>(
     entry: &'a Entry,
 ) -> Result<Option<&'a StatefulSetView>, Taken> {
     let found = entry.stateful_sets.get(set.name());
-    let holder = ownership::holder(found, Wanted::Set(set.uid()));
+    let holder = ownership::holder(found, Controller::Set(set.uid()));
     if matches!(holder, Holder::Us | Holder::Orphan)
         || !ownership::is_held(plan, holder, "leader statefulset", set.name())
     {
@@ -33,13 +33,21 @@ pub(super) fn find<'a>(
     Err(Taken)
 }
 
-/// Adds the apply of the leader `StatefulSet` when it would change anything; gives whether it does.
-/// `live` is the existing one with its groups.
+/// What [`apply`] found.
+pub(super) struct Wanted {
+    /// Groups that shall exist.
+    pub(super) replicas: i64,
+    /// Whether the leader `StatefulSet` has to be applied first.
+    pub(super) applies: bool,
+}
+
+/// Adds the apply of the leader `StatefulSet` when it would change anything. `live` is the existing
+/// one with its groups.
 pub(super) fn apply(
     plan: &mut Plan,
     scope: &Scope<'_>,
     live: Option<(&StatefulSetView, &Groups<'_>)>,
-) -> bool {
+) -> Wanted {
     let Scope { set, current, .. } = scope;
     let strategy = set.spec.rolling_update();
     let before = live.map(|(live, _)| rollout_view(live));
@@ -62,7 +70,7 @@ pub(super) fn apply(
     let is_applied = object.is_some_and(|object| applied::is_applied(&desired, object))
         || live.is_some_and(|live| scope.entry.was_applied(&desired, live));
     if is_applied {
-        return false;
+        return Wanted { replicas: step.replicas, applies: false };
     }
     let existing = live.map(|it| it.identity.uid().to_owned());
     let task = Task::new(Action::ApplyLeaderSet { object: desired, existing });
@@ -70,7 +78,7 @@ pub(super) fn apply(
         None => created(task, scope),
         Some(before) => stepped(task, scope, &before, step),
     });
-    true
+    Wanted { replicas: step.replicas, applies: true }
 }
 
 /// What people are told of the first apply.

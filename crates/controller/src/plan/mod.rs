@@ -34,7 +34,7 @@ use serde_json::Value;
 use crate::observe::index::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
 use group::Groups;
-use ownership::{Holder, Wanted};
+use ownership::{Controller, Holder};
 use task::{Action, EventDraft, Plan, Task};
 
 /// Labels of the nodes that have been read, by node name.
@@ -88,12 +88,14 @@ impl Scope<'_> {
         let key = self.current.key.as_str();
         let groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
-        let applies = leader::apply(plan, self, Some((leader_set, &groups)));
+        let leader::Wanted { replicas: existing, applies } =
+            leader::apply(plan, self, Some((leader_set, &groups)));
         plan.tasks.extend(restart::recreations(self.set, &groups, self.entry));
         if !applies {
             leader::replace(plan, self.set, leader_set, &groups);
         }
-        for group in &groups.all {
+        // Those beyond are about to go.
+        for group in groups.all.iter().filter(|it| it.index < existing) {
             group::complete(plan, self.set, group, self.entry, self.nodes);
         }
         let strategy = self.set.spec.rolling_update();
@@ -111,7 +113,8 @@ impl Scope<'_> {
             return;
         }
         let name = self.set.name();
-        let holder = ownership::holder(self.entry.services.get(name), Wanted::Set(self.set.uid()));
+        let holder =
+            ownership::holder(self.entry.services.get(name), Controller::Set(self.set.uid()));
         // A Service that the former set left behind does what ours would.
         if holder != Holder::Orphan && !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(service_task(build::shared_service(self.set)));

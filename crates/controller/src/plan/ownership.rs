@@ -30,14 +30,14 @@ pub(super) enum Holder {
 
 /// Who is to control an object.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wanted<'a> {
+pub(super) enum Controller<'a> {
     /// The set with this UID.
     Set(&'a str),
     /// The leader pod with this UID.
     Leader(&'a str),
 }
 
-impl Wanted<'_> {
+impl Controller<'_> {
     fn uid(&self) -> &str {
         match self {
             Self::Set(uid) | Self::Leader(uid) => uid,
@@ -55,17 +55,17 @@ impl Wanted<'_> {
     }
 }
 
-/// Who holds the name of `object`, to be controlled by `wanted`. Only objects that carry the
+/// Who holds the name of `object`, to be controlled by `controller`. Only objects that carry the
 /// set's label are known here; any other shows when the server refuses to create ours.
-pub(super) fn holder<V: View>(object: Option<&Arc<V>>, wanted: Wanted<'_>) -> Holder {
+pub(super) fn holder<V: View>(object: Option<&Arc<V>>, controller: Controller<'_>) -> Holder {
     let Some(object) = object else { return Holder::Nobody };
     let identity = object.identity();
     if identity.is_terminating() {
         return Holder::Going;
     }
     match &identity.owner {
-        Some(owner) if owner.uid == wanted.uid() => Holder::Us,
-        Some(owner) if wanted.follows(owner, identity.name()) => Holder::Going,
+        Some(owner) if owner.uid == controller.uid() => Holder::Us,
+        Some(owner) if controller.follows(owner, identity.name()) => Holder::Going,
         Some(owner) => Holder::Other(format!("{} {}", owner.kind, owner.name)),
         None => Holder::Orphan,
     }

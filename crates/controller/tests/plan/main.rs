@@ -46,7 +46,7 @@ fn a_settled_set_wants_nothing() {
 fn a_set_that_is_being_deleted_wants_nothing() {
     let mut world = World::settled(json!({"replicas": 2}));
     world.change_set(|set| set["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
-    world.delete_pod("s-0");
+    world.forget("Pod", "s-0");
     assert_eq!(world.tasks(), [""; 0]);
     assert_eq!(world.plan().status, None);
 }
@@ -191,4 +191,16 @@ fn workers_wait_for_a_ready_leader_when_asked_to() {
     assert_eq!(world.tasks(), [""; 0]);
     world.make_ready("s-0");
     assert_eq!(world.tasks(), ["create statefulset s-0"]);
+}
+
+#[test]
+fn a_group_that_is_about_to_go_gets_nothing_more() {
+    let mut world = World::settled(json!({"replicas": 3, "leaderWorkerTemplate": {"size": 2}}));
+    world.change_set(|set| set["spec"]["replicas"] = json!(2));
+    world.forget("StatefulSet", "s-2");
+    assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 0"]);
+    world.carry_out_all();
+    assert_eq!(world.tasks(), [""; 0]);
+    world.forget("StatefulSet", "s-1");
+    assert_eq!(world.tasks(), ["create statefulset s-1"]);
 }

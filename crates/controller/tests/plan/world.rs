@@ -183,11 +183,17 @@ impl World {
         self.put(pod);
     }
 
-    pub(crate) fn delete_pod(&mut self, name: &str) {
-        let mut pod = self.objects.remove(&("Pod".into(), name.into())).unwrap();
+    /// An object is gone.
+    pub(crate) fn forget(&mut self, kind: &str, name: &str) {
+        let mut object = self.objects.remove(&(kind.to_owned(), name.to_owned())).unwrap();
         self.version += 1;
-        pod["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.index.deleted(&serde_json::from_value::<PodView>(pod).unwrap());
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        match kind {
+            "Pod" => drop(self.index.deleted(&view::<PodView>(object))),
+            "StatefulSet" => drop(self.index.deleted(&view::<StatefulSetView>(object))),
+            "ControllerRevision" => drop(self.index.deleted(&view::<RevisionView>(object))),
+            other => panic!("{other}"),
+        }
     }
 
     pub(crate) fn change(&mut self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) {
@@ -254,11 +260,7 @@ impl World {
                     it["revision"] = json!(number);
                 });
             }
-            Action::DeleteRevision(target) => {
-                let place = ("ControllerRevision".to_owned(), target.name);
-                let object = self.objects.remove(&place).unwrap();
-                self.index.deleted(&view::<RevisionView>(object));
-            }
+            Action::DeleteRevision(target) => self.forget("ControllerRevision", &target.name),
             Action::DeleteLeader(target) => self.change("Pod", &target.name, |it| {
                 it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
             }),
