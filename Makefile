@@ -3,12 +3,61 @@
 KUBERNETES_VERSION ?= $(shell cat tests/control-plane/default-version)
 export KUBERNETES_VERSION
 
+# What `make run` applies.
+SAMPLE ?= deploy/samples/lws-rollout-strategy.yaml
+
+# The packages whose programs `make run` needs.
+PROGRAMS := lws-controller lws-webhook lws-harness lws-demo
+
+# The program of `make run`, once it is built: `make stop` works with it even while the sources do not compile.
+DEMO := $(or $(CARGO_TARGET_DIR),target)/debug/lws-demo
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: run
+run: sample-exists tools control-plane programs ## Start a cluster with the system in the background and show a rollout (SAMPLE: a file of your own).
+	@cargo run --quiet --package lws-demo -- run '$(SAMPLE)'
+
+.PHONY: stop
+stop: ## End what `make run` has left running.
+	@if [ ! -e .run ]; then echo "No cluster is running."; \
+	elif [ -x $(DEMO) ]; then $(DEMO) stop; \
+	else cargo run --quiet --package lws-demo -- stop; fi
+
+.PHONY: test
+test: lint generate-check control-plane ## Check everything and run all tests; the last line says how many passed and failed.
+	@tests/all
+
+.PHONY: lint
+lint: tools ## Check format and style.
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: generate
+generate: tools ## Write the generated files of deploy/.
+	@cargo run --quiet --package lws-generate -- crd
+
+.PHONY: generate-check
+generate-check: tools ## Check that the generated files of deploy/ are up to date.
+	@cargo run --quiet --package lws-generate -- crd --check
+
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes that tests and `make run` use (KUBERNETES_VERSION; needs Go, 6 to 8 minutes the first time).
 	@tests/control-plane/build $(KUBERNETES_VERSION)
+
+.PHONY: programs
+programs: tools
+	@cargo build $(addprefix --package ,$(PROGRAMS)) --bins
+
+.PHONY: tools
+tools:
+	@command -v cargo >/dev/null || { echo "Rust is needed, and there is no cargo command: install it with rustup (https://rustup.rs)." >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "A C compiler is needed, and there is no cc command: install gcc or clang." >&2; exit 1; }
+
+.PHONY: sample-exists
+sample-exists:
+	@[ -r '$(SAMPLE)' ] || { echo "There is no file $(SAMPLE)." >&2; exit 1; }
