@@ -156,7 +156,6 @@ impl<S: LeaseStore> LeaderElector<S> {
         lease: Option<Lease>,
         record: LeaseSpec,
     ) -> Result<Lease, RequestError> {
-        self.in_doubt = true;
         let name = &self.candidate.settings().lease_name;
         let result = if let Some(lease) = lease {
             let lease = Lease { spec: Some(record), ..lease };

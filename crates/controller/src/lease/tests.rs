@@ -244,7 +244,11 @@ struct Runner {
 }
 
 fn start(store: FakeStore, identity: &str) -> Runner {
-    let elector = LeaderElector::new(store, settings(identity)).unwrap();
+    start_with(store, settings(identity))
+}
+
+fn start_with(store: FakeStore, settings: Settings) -> Runner {
+    let elector = LeaderElector::new(store, settings).unwrap();
     let leadership = elector.leadership();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(elector.run(async move {
@@ -295,14 +299,17 @@ async fn a_stopped_leader_hands_over_within_the_retry_period() {
 async fn a_dead_leader_is_succeeded_after_the_lease_duration_and_not_before() {
     let server = Server::default();
     let mut first = start(FakeStore::perfect(&server), "first");
-    let mut second = start(FakeStore::perfect(&server), "second");
     first.leads_within(SECOND).await;
-    tokio::time::sleep(5 * SECOND).await;
+    tokio::time::sleep(SECOND).await;
+    let second = start(FakeStore::perfect(&server), "second");
+    // The first renews at 2 s, 4 s and so on, the second looks at 1 s, 3 s and so on.
+    tokio::time::sleep(SECOND * 9 / 2).await;
     first.task.abort();
-    // It last renewed one second ago.
-    tokio::time::sleep(13 * SECOND).await;
+    // The second saw the last renewal at 5 s.
+    tokio::time::sleep(SECOND * 144 / 10).await;
     assert!(!second.is_leader());
-    second.leads_within(4 * SECOND).await;
+    tokio::time::sleep(SECOND * 2 / 10).await;
+    assert!(second.is_leader());
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,7 +339,9 @@ async fn one_request_that_hangs_does_not_cost_the_leadership() {
 async fn a_leader_that_cannot_renew_ends_at_its_deadline() {
     for fate in [Fate::LOST, Fate::REFUSED] {
         let server = Server::default();
-        let mut leader = start(FakeStore::perfect(&server).with_fates_from(2, fate), "leader");
+        // A retry period that does not divide the deadline.
+        let settings = Settings { retry_period: 3 * SECOND, ..settings("leader") };
+        let mut leader = start_with(FakeStore::perfect(&server).with_fates_from(2, fate), settings);
         leader.leads_within(SECOND).await;
         let begun = Instant::now();
         assert_eq!(leader.loss_within(60 * SECOND).await, Loss::NotRenewed(10 * SECOND));
@@ -407,12 +416,17 @@ async fn a_release_that_fails_is_reported() {
 #[tokio::test(start_paused = true)]
 async fn a_standby_that_stops_asks_nothing_more() {
     let server = Server::default();
+    // It sees no lease, but its claim comes too late.
+    let slow = Fate { request: Some(SECOND), ..Fate::PERFECT };
+    let standby = start(FakeStore::perfect(&server).with_fate(1, slow), "standby");
+    tokio::time::sleep(SECOND / 2).await;
     let mut leader = start(FakeStore::perfect(&server), "leader");
-    leader.leads_within(SECOND).await;
+    leader.leads_within(SECOND / 4).await;
+    tokio::time::sleep(SECOND).await;
     let before = server.requests();
-    let standby = LeaderElector::new(FakeStore::perfect(&server), settings("standby")).unwrap();
-    standby.run(ready(())).await.unwrap();
-    assert_eq!(server.requests() - before, 1, "only its first look");
+    standby.stop.send(()).unwrap();
+    standby.task.await.unwrap().unwrap();
+    assert_eq!(server.requests(), before);
 }
 
 /// The client library would repeat a request that is answered with 429, 503 or 504.
