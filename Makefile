@@ -38,12 +38,14 @@ lint: tools ## Check format and style.
 	@cargo clippy --workspace --all-targets -- -D warnings
 
 .PHONY: generate
-generate: tools ## Write the generated files of deploy/.
+generate: tools ## Write the generated files: the definition in deploy/, the table and vectors of Go's encoder.
 	@cargo run --quiet --package lws-generate -- crd
+	@cd tests/go-vectors && go run .
 
 .PHONY: generate-check
-generate-check: tools ## Check that the generated files of deploy/ are up to date.
+generate-check: tools ## Check that the generated files are up to date.
 	@cargo run --quiet --package lws-generate -- crd --check
+	@cd tests/go-vectors && go run . -check
 
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes that tests and `make run` use (KUBERNETES_VERSION; needs Go, 6 to 8 minutes the first time).

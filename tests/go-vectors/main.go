@@ -2,36 +2,57 @@
 // against: the table of Go types, and golden vectors made by the Kubernetes Go libraries.
 //
 // Run it in this directory, `go run .`; the output depends on the library versions in go.mod only.
+// With `-check` it writes nothing and fails when a file differs from what it would write.
 package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"math/rand"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 const apiTypes = "../../crates/api-types"
 
 func main() {
-	if err := run(); err != nil {
+	check := flag.Bool("check", false, "write nothing, fail when a file is out of date")
+	flag.Parse()
+	if err := run(*check); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	table := filepath.Join(apiTypes, "src/revision/core_v1.rs")
-	if err := os.WriteFile(table, []byte(typeTable()), 0o644); err != nil {
+func run(check bool) error {
+	files, err := files()
+	if err != nil {
 		return err
 	}
-	format := exec.Command("rustfmt", "--edition", "2024", table)
-	format.Stderr = os.Stderr
-	if err := format.Run(); err != nil {
-		return fmt.Errorf("rustfmt %s: %w", table, err)
+	for path, content := range files {
+		if !check {
+			if err := os.WriteFile(path, content, 0o644); err != nil {
+				return err
+			}
+			continue
+		}
+		if found, err := os.ReadFile(path); err != nil || !bytes.Equal(found, content) {
+			return fmt.Errorf("%s is out of date: run `make generate`", filepath.Clean(path))
+		}
 	}
+	return nil
+}
+
+// files gives the content of every generated file by its path.
+func files() (map[string][]byte, error) {
+	table, err := formatted(typeTable())
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{filepath.Join(apiTypes, "src/revision/core_v1.rs"): table}
 	for name, write := range map[string]func(*bytes.Buffer, *rand.Rand) error{
 		"revisions.jsonl":   revisionVectors,
 		"quantities.tsv":    quantityVectors,
@@ -39,11 +60,21 @@ func run() error {
 	} {
 		var out bytes.Buffer
 		if err := write(&out, rand.New(rand.NewSource(1))); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		if err := os.WriteFile(filepath.Join(apiTypes, "testdata", name), out.Bytes(), 0o644); err != nil {
-			return err
-		}
+		files[filepath.Join(apiTypes, "testdata", name)] = out.Bytes()
 	}
-	return nil
+	return files, nil
+}
+
+// formatted gives Rust source as rustfmt lays it out.
+func formatted(source string) ([]byte, error) {
+	format := exec.Command("rustfmt", "--edition", "2024")
+	format.Stdin = strings.NewReader(source)
+	format.Stderr = os.Stderr
+	out, err := format.Output()
+	if err != nil {
+		return nil, fmt.Errorf("rustfmt: %w", err)
+	}
+	return out, nil
 }
