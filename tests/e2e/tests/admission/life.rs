@@ -1,0 +1,198 @@
+//! The life of a webhook process under the eyes of the API server: no certificate yet, another certificate, the end,
+//! an outage.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use http::Method;
+use kube::Client;
+use lws_harness::wait;
+use serde_json::{Value, json};
+use tokio::try_join;
+
+use crate::own_webhook::{OwnWebhook, authority};
+use crate::pods::Pod;
+use crate::requests::{Answer, send, with_json};
+use crate::sets::basic_set;
+use crate::world::world;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn without_a_certificate_it_is_not_ready() -> Result<()> {
+    let world = &world().await?;
+    world.namespace("certificate").await?;
+    let mut webhook = OwnWebhook::plain(world, "certificate")?;
+    webhook.start().await?;
+    webhook.register(world).await?;
+    webhook.called(world).await?;
+    let answer = webhook.readiness().await?;
+    ensure!(answer.code.as_u16() == 500, "{answer:?}");
+    let problem = "[-]certificate failed: no certificate is loaded";
+    ensure!(answer.text.contains(problem), "{answer:?}");
+
+    webhook.issue_certificate()?;
+    webhook.ready().await?;
+    webhook.try_create_set(world).await?.object()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_served_without_a_failed_request() -> Result<()> {
+    let world = &world().await?;
+    let next = authority()?;
+    let new_pem = next.pair().certificate_pem.as_str();
+    world.namespace("rotation").await?;
+    let mut webhook = OwnWebhook::plain(world, "rotation")?;
+    webhook.start().await?;
+    let webhook = webhook;
+    let both = [webhook.authority_pem(), new_pem];
+    webhook.register_trusting(world, &both).await?;
+    webhook.called(world).await?;
+    webhook.issue_certificate()?;
+    webhook.ready().await?;
+
+    let load = Load::default();
+    let change = async {
+        load.proceeds(20).await?;
+        webhook.change_certificate(&next)?;
+        let served = async || review(&webhook.client(&[new_pem])?).await.map(Some);
+        wait::eventually(DEADLINE, "the new certificate is served", served).await?;
+        let old = review(&webhook.client(&[webhook.authority_pem()])?).await;
+        ensure!(old.is_err(), "the old certificate is still served");
+        load.proceeds(20).await?;
+        load.stop();
+        Ok(())
+    };
+    let through_the_api_server = async || webhook.try_create_set(world).await?.object().map(drop);
+    let over_a_new_connection = async || review(&webhook.client(&both)?).await;
+    try_join!(load.send(0, through_the_api_server), load.send(1, over_a_new_connection), change)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_ends_without_a_failed_request() -> Result<()> {
+    let world = &world().await?;
+    let mut webhook = OwnWebhook::plain(world, "end")?;
+    webhook.issue_certificate()?;
+    webhook.start().await?;
+    webhook.ready().await?;
+    let webhook = webhook;
+    let connected = webhook.client(&[webhook.authority_pem()])?;
+
+    let load = Load::default();
+    let end = async {
+        load.proceeds(20).await?;
+        // Clients go on until they learn that the endpoint is gone.
+        let leave = async {
+            let observe = async || webhook.readiness().await;
+            let ending = |answer: &Answer| answer.text.contains("process is shutting down");
+            wait::until(DEADLINE, "the webhook is not ready any more", observe, ending).await?;
+            load.proceeds(3).await?;
+            load.stop();
+            anyhow::Ok(())
+        };
+        let stop = async { Ok(webhook.process()?.stop(DEADLINE).await?) };
+        let (status, ()) = try_join!(stop, leave)?;
+        ensure!(status.success(), "{status}");
+        Ok(())
+    };
+    let over_a_new_connection = async || review(&webhook.client(&[webhook.authority_pem()])?).await;
+    try_join!(
+        load.send(0, async || review(&connected).await),
+        load.send(1, over_a_new_connection),
+        end,
+    )?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn during_an_outage_nothing_of_a_set_is_let_through() -> Result<()> {
+    const NAMESPACE: &str = "outage";
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    let (sets, pods) = (world.sets(NAMESPACE), world.pods(NAMESPACE));
+    let stored = sets.create(&basic_set("before")).await?.object()?;
+    let mut webhook = OwnWebhook::plain(world, NAMESPACE)?;
+    webhook.register(world).await?;
+    webhook.called(world).await?;
+    webhook.issue_certificate()?;
+    webhook.start().await?;
+    webhook.ready().await?;
+    let updated = sets.replace(&stored).await?.object()?;
+
+    webhook.process()?.kill().await?;
+    ensure_unavailable(&sets.create(&basic_set("during")).await?, "mleaderworkerset.kb.io")?;
+    ensure_unavailable(&sets.replace(&updated).await?, "mleaderworkerset.kb.io")?;
+    ensure_unavailable(&pods.create(&Pod::leader("before", 2).json).await?, "mpod.kb.io")?;
+    let other = Pod::leader("before", 2).of_no_set().put("/metadata/name", json!("other")).json;
+    pods.create(&other).await?.object().context("a pod of no set")?;
+    sets.delete("before").await?.object().context("deletion")?;
+
+    webhook.start().await?;
+    webhook.ready().await?;
+    sets.create(&basic_set("after")).await?.object()?;
+    pods.create(&Pod::leader("after", 2).json).await?.object()?;
+    Ok(())
+}
+
+/// Whether the API server refused because it cannot reach this webhook.
+fn ensure_unavailable(answer: &Answer, webhook: &str) -> Result<()> {
+    let message = answer.message()?;
+    let expected = format!("failed calling webhook \"{webhook}\": failed to call webhook: ");
+    ensure!(
+        answer.code.as_u16() == 500 && message.contains(&expected),
+        "{}: {message}",
+        answer.code
+    );
+    Ok(())
+}
+
+/// Has the webhook judge a set, and fails unless it allows it.
+async fn review(webhook: &Client) -> Result<()> {
+    let request = json!({"uid": "u-1", "operation": "CREATE", "object": basic_set("judged")});
+    let review =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+    let path = "/mutate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
+    let answer = send(webhook, with_json(Method::POST, path, &review)?).await?.json()?;
+    ensure!(answer.pointer("/response/allowed") == Some(&Value::Bool(true)), "{answer}");
+    Ok(())
+}
+
+/// Two senders that send one request after the other, without a pause.
+#[derive(Default)]
+struct Load {
+    answered: [Cell<u32>; 2],
+    stopped: Cell<bool>,
+}
+
+impl Load {
+    /// Sends until the load is stopped; fails with the first request that fails.
+    async fn send(&self, sender: usize, request: impl AsyncFn() -> Result<()>) -> Result<()> {
+        let answered = self.answered.get(sender).context("no such sender")?;
+        while !self.stopped.get() {
+            request()
+                .await
+                .with_context(|| format!("request {} of sender {sender}", answered.get()))?;
+            answered.set(answered.get() + 1);
+        }
+        Ok(())
+    }
+
+    /// Waits until both senders have got `requests` more answers.
+    async fn proceeds(&self, requests: u32) -> Result<()> {
+        let goals = self.answered.clone().map(|answered| answered.get() + requests);
+        let description = format!("both senders get {requests} more answers");
+        let reached = |answered: &[Cell<u32>; 2]| {
+            answered.iter().zip(goals).all(|(it, goal)| it.get() >= goal)
+        };
+        let observe = async || anyhow::Ok(self.answered.clone());
+        wait::until(DEADLINE, &description, observe, reached).await?;
+        Ok(())
+    }
+
+    fn stop(&self) {
+        self.stopped.set(true);
+    }
+}

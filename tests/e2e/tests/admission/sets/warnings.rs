@@ -1,0 +1,65 @@
+//! What is allowed, but told to be unlikely to be meant.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cases::each;
+use crate::world::world;
+
+#[tokio::test]
+async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
+    let long = "w".repeat(50);
+    let cases: [(&str, Vec<Change>, &str); 4] = [
+        (
+            "X-28d room for ten groups",
+            vec![(NAME, json!(long)), (REPLICAS, json!(11))],
+            "metadata.name: 50 characters leave no room for group 10 and above: their pods cannot be created, since the label \
+             values derived from the name exceed 63 characters",
+        ),
+        (
+            "W-1 the name of a group",
+            vec![(NAME, json!("other-0"))],
+            "metadata.name: group 0 of a LeaderWorkerSet other needs objects named other-0 too: the two sets cannot share a \
+             namespace",
+        ),
+        (
+            "W-2 no topology",
+            vec![(ANNOTATIONS, json!({"leaderworkerset.sigs.k8s.io/exclusive-topology": "a b"}))],
+            "metadata.annotations.leaderworkerset.sigs.k8s.io/exclusive-topology: no node can have a label \"a b\", which is not \
+             a valid label key: pods will not be placed",
+        ),
+        (
+            "W-3 a key of ours",
+            vec![(
+                "/spec/leaderWorkerTemplate/leaderTemplate/metadata",
+                json!({"labels": {"leaderworkerset.sigs.k8s.io/name": "x"}}),
+            )],
+            "spec.leaderWorkerTemplate.leaderTemplate.metadata.labels: \"leaderworkerset.sigs.k8s.io/name\" is reserved and \
+             will be overwritten",
+        ),
+    ];
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    each(cases, async |(case, changes, warning): (&str, Vec<Change>, &str)| {
+        let answer = world.sets(NAMESPACE).create(&set(case, &changes)?).await?;
+        answer.object().context(case)?;
+        ensure!(answer.warnings == [warning], "{case}: {:?}", answer.warnings);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_update_warns_of_what_is_new_only() -> Result<()> {
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    let sets = world.sets(NAMESPACE);
+    let created = sets.create(&set("warned", &[(NAME, json!("warned-0"))])?).await?;
+    ensure!(created.warnings.len() == 1, "{:?}", created.warnings);
+    let changed: Value = with(created.object()?, &[(REPLICAS, json!(3))])?;
+    let updated = sets.replace(&changed).await?;
+    updated.object()?;
+    ensure!(updated.warnings.is_empty(), "{:?}", updated.warnings);
+    Ok(())
+}
