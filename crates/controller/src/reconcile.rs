@@ -106,9 +106,10 @@ impl Reconciler {
                     return End::Settled { recheck: None };
                 }
             };
-            let Plan { tasks, status, events, unknown_nodes, recheck } = plan;
+            let is_complete = plan.is_complete();
+            let Plan { tasks, status, events, unknown_nodes, doubted_leaders, recheck } = plan;
             self.actor.tell(&set, events);
-            if tasks.is_empty() && unknown_nodes.is_empty() {
+            if is_complete {
                 let Some(change) = status else { return End::Settled { recheck } };
                 return match self.actor.write_status(&set, change).await {
                     Ok(()) => End::Settled { recheck },
@@ -119,6 +120,7 @@ impl Reconciler {
                 tracing::info!(set = %key, "{}", task.action);
             }
             let mut failures = self.read_nodes(&set, unknown_nodes).await;
+            failures.extend(self.actor.read_leaders(key, doubted_leaders).await);
             failures.extend(self.actor.perform(&set, tasks).await);
             if !failures.is_empty() {
                 let end = failed(key, &failures);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use lws_api_types::LeaderWorkerSet;
 
-use crate::observe::index::{Index, Indexed};
+use crate::observe::index::{Index, Indexed, SetKey};
 use crate::plan::task::{Action, EventDraft, ObjectRef, Related, StatusChange, Target, Task};
 use request::Deleted;
 
@@ -34,6 +34,18 @@ impl Actor {
     #[must_use]
     pub fn new(requests: Requests, recorder: Recorder, index: Arc<Index>) -> Self {
         Self { requests, recorder, index }
+    }
+
+    /// Reads leader pods anew; gives the failures.
+    pub async fn read_leaders(&self, key: &SetKey, leaders: Vec<Target>) -> Vec<Error> {
+        let mut failures = Vec::new();
+        for Target { name, uid } in leaders {
+            match self.requests.leader(&key.namespace, &name).await {
+                Ok(leader) => self.index.confirmed(key, &name, &uid, leader),
+                Err(error) => failures.push(error),
+            }
+        }
+        failures
     }
 
     /// Labels of the node that a leader of `set` runs on; empty when there is no such node.

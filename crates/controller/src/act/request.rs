@@ -261,6 +261,12 @@ impl Requests {
         Ok(node.and_then(|it| it.metadata.labels).unwrap_or_default())
     }
 
+    /// A leader pod as it is now; `None` when there is none of that name.
+    pub(super) async fn leader(&self, ns: &str, name: &str) -> Result<Option<PodView>, Error> {
+        let api = Api::<PodView>::namespaced(self.client.clone(), ns);
+        self.send("get", &what::<PodView>(ns, name), api.get_opt(name)).await
+    }
+
     async fn create<K: Written>(&self, ns: &str, object: &Value) -> Result<K, Error> {
         let params =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };

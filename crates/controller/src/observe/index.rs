@@ -7,7 +7,7 @@
 //! - the answer to a write is ignored when the watch has already passed its version without the
 //!   object being there: it has been deleted since.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -65,6 +65,10 @@ pub struct Entry {
     pub revisions: Objects<RevisionView>,
     /// Worker pods that vanished from living groups.
     pub losses: Vec<Loss>,
+    /// UIDs of leaders whose worker `StatefulSet` disappeared. The leader may have changed or gone
+    /// as well: streams of different kinds are not in step. It is read anew before its group is
+    /// completed.
+    doubted: BTreeSet<String>,
     last_apply: Option<LastApply>,
 }
 
@@ -111,6 +115,21 @@ impl Entry {
         })
     }
 
+    /// Whether the leader with this UID may be out of date.
+    #[must_use]
+    pub fn is_doubted(&self, leader_uid: &str) -> bool {
+        self.doubted.contains(leader_uid)
+    }
+
+    fn note_doubt(&mut self, gone: &Arc<StatefulSetView>) {
+        let Some(owner) = gone.identity.owner.as_ref().filter(|it| it.kind == "Pod") else {
+            return;
+        };
+        if self.pods.get(&owner.name).is_some_and(|it| it.identity.uid() == owner.uid) {
+            self.doubted.insert(owner.uid.clone());
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.sets.is_empty()
             && self.stateful_sets.is_empty()
@@ -119,8 +138,10 @@ impl Entry {
             && self.revisions.is_empty()
     }
 
-    /// Drops the losses whose group is gone or going.
-    fn prune_losses(&mut self) {
+    /// Drops what was noted of groups that are gone or going.
+    fn prune(&mut self) {
+        let Self { doubted, pods, .. } = self;
+        doubted.retain(|uid| pods.values().any(|pod| pod.identity.uid() == uid));
         let losses = std::mem::take(&mut self.losses);
         self.losses = losses
             .into_iter()
@@ -187,7 +208,7 @@ macro_rules! indexed {
 }
 
 indexed!(SetView, sets);
-indexed!(StatefulSetView, stateful_sets);
+indexed!(StatefulSetView, stateful_sets, Entry::note_doubt);
 indexed!(PodView, pods, Entry::note_loss);
 indexed!(ServiceView, services);
 indexed!(RevisionView, revisions);
@@ -255,6 +276,19 @@ impl Index {
         }
     }
 
+    /// Takes in a leader that was read anew; `None` when it is gone.
+    pub fn confirmed(&self, key: &SetKey, name: &str, uid: &str, leader: Option<PodView>) {
+        match leader {
+            Some(leader) => {
+                self.written(leader);
+            }
+            None => self.forget::<PodView>(&key.namespace, name, uid),
+        }
+        if let Some(entry) = self.entry(key) {
+            lock(&entry).doubted.remove(uid);
+        }
+    }
+
     /// Takes note that the server says the object with `uid` is gone.
     pub fn forget<V: Indexed>(&self, namespace: &str, name: &str, uid: &str) {
         self.lock().remove::<V>(&(namespace.into(), name.to_owned()), Some(uid));
@@ -287,7 +321,7 @@ impl Index {
     pub fn read<T>(&self, key: &SetKey, read: impl FnOnce(&Entry) -> T) -> Option<T> {
         let entry = self.entry(key)?;
         let mut entry = lock(&entry);
-        entry.prune_losses();
+        entry.prune();
         Some(read(&entry))
     }
 

@@ -191,9 +191,12 @@ pub(super) fn complete(
         return;
     }
     let holder = ownership::holder(entry.stateful_sets.get(name), controller);
-    if !ownership::is_held(plan, holder, "worker statefulset", name)
-        && let Ok(topology) = topology(plan, set, leader, nodes)
-    {
+    if ownership::is_held(plan, holder, "worker statefulset", name) {
+        return;
+    }
+    if entry.is_doubted(leader.identity.uid()) {
+        plan.doubted_leaders.push(group.target());
+    } else if let Ok(topology) = topology(plan, set, leader, nodes) {
         let object = build::worker_stateful_set(set, spec, leader, topology.as_ref());
         plan.tasks.push(worker_set_task(object, leader));
     }

@@ -17,6 +17,8 @@ pub struct Plan {
     pub events: Vec<EventDraft>,
     /// Nodes whose labels have to be known before the plan can be completed.
     pub unknown_nodes: Vec<String>,
+    /// Leaders that have to be read anew before the plan can be completed.
+    pub doubted_leaders: Vec<Target>,
     /// When to look again although nothing may have been observed.
     pub recheck: Option<Duration>,
 }
@@ -156,6 +158,12 @@ pub struct ObjectRef {
 }
 
 impl Plan {
+    /// Whether there is nothing to do before the status is written.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.tasks.is_empty() && self.unknown_nodes.is_empty() && self.doubted_leaders.is_empty()
+    }
+
     /// Looks again after `delay`, or earlier when that is wanted already.
     pub(super) fn recheck_after(&mut self, delay: Duration) {
         self.recheck = Some(self.recheck.map_or(delay, |earlier| earlier.min(delay)));

@@ -201,6 +201,13 @@ fn a_group_that_is_about_to_go_gets_nothing_more() {
     assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 0"]);
     world.carry_out_all();
     assert_eq!(world.tasks(), [""; 0]);
+}
+
+#[test]
+fn a_worker_stateful_set_that_disappeared_is_made_anew_once_its_leader_is_confirmed() {
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
     world.forget("StatefulSet", "s-1");
+    assert_eq!(world.tasks(), [""; 0]);
+    world.read_leaders();
     assert_eq!(world.tasks(), ["create statefulset s-1"]);
 }

@@ -196,6 +196,16 @@ impl World {
         }
     }
 
+    /// The leaders that the plan doubts are read anew.
+    pub(crate) fn read_leaders(&mut self) {
+        let doubted = self.plan().doubted_leaders;
+        assert!(!doubted.is_empty());
+        for target in doubted {
+            let leader = self.objects.get(&("Pod".into(), target.name.clone())).cloned().map(view);
+            self.index.confirmed(&SetKey::new("n", "s"), &target.name, &target.uid, leader);
+        }
+    }
+
     pub(crate) fn change(&mut self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let mut object = self.get(kind, name);
         change(&mut object);
