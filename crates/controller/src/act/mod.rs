@@ -38,14 +38,14 @@ impl Actor {
 
     /// Reads leader pods anew; gives the failures.
     pub async fn read_leaders(&self, key: &SetKey, leaders: Vec<Target>) -> Vec<Error> {
-        let mut failures = Vec::new();
-        for Target { name, uid } in leaders {
-            match self.requests.leader(&key.namespace, &name).await {
-                Ok(leader) => self.index.confirmed(key, &name, &uid, leader),
-                Err(error) => failures.push(error),
-            }
-        }
-        failures
+        let outcomes = futures::stream::iter(leaders)
+            .map(|Target { name, uid }| async move {
+                let leader = self.requests.leader(&key.namespace, &name).await?;
+                self.index.confirmed(key, &name, &uid, leader);
+                Ok(())
+            })
+            .buffer_unordered(REQUESTS_IN_FLIGHT);
+        outcomes.filter_map(|outcome: Result<(), Error>| async { outcome.err() }).collect().await
     }
 
     /// Labels of the node that a leader of `set` runs on; empty when there is no such node.
@@ -87,11 +87,11 @@ impl Actor {
         set: &LeaderWorkerSet,
         change: StatusChange,
     ) -> Result<(), Error> {
+        let written = self.requests.update_status(set, &change.status).await?;
+        self.index.written(written);
         if let Some(event) = change.event {
             self.recorder.tell(set, event);
         }
-        let written = self.requests.update_status(set, &change.status).await?;
-        self.index.written(written);
         Ok(())
     }
 
@@ -140,7 +140,7 @@ impl Actor {
             Action::ApplyLeaderSet { object, existing } => {
                 let applied =
                     requests.apply_leader_set(namespace, object, existing.as_deref()).await?;
-                index.applied(object.clone(), applied);
+                index.applied(object, applied);
             }
             Action::CreateWorkerSet(object) => {
                 index.written(requests.create_worker_set(namespace, object).await?);

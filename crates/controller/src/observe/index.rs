@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lws_api_types::set::RestartPolicy;
 use serde_json::Value;
 
 use super::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView, View};
@@ -41,8 +42,7 @@ impl fmt::Display for SetKey {
 /// Objects of one kind that belong to one set, by name.
 pub type Objects<V> = BTreeMap<String, Arc<V>>;
 
-/// A worker pod that is gone although neither its `StatefulSet` nor its leader was going. Kept
-/// until the group has been recreated, so that a loss is noticed even when a pod of the same name
+/// A worker pod that is gone although its leader was not going. Kept until the group has been recreated, so that a loss is noticed even when a pod of the same name
 /// is already back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
@@ -75,7 +75,7 @@ pub struct Entry {
 /// The last server-side apply that succeeded.
 #[derive(Clone, Debug)]
 struct LastApply {
-    desired: Value,
+    spec: Value,
     uid: String,
     generation: Option<i64>,
 }
@@ -103,15 +103,15 @@ impl Entry {
         (leader.identity.uid() == owner.uid).then_some(leader)
     }
 
-    /// Whether `desired` was the last that was applied to `live`, whose spec has not changed since.
-    /// Where the server stores something else than what it was given, this keeps the same apply
-    /// from being repeated for ever.
+    /// Whether the spec of `desired` was the last that was applied to `live`, whose spec has not
+    /// changed since. Where the server stores something else than what it was given, this keeps
+    /// the same apply from being repeated for ever.
     #[must_use]
-    pub fn was_applied(&self, desired: &Value, live: &StatefulSetView) -> bool {
+    pub fn was_spec_applied(&self, desired: &Value, live: &StatefulSetView) -> bool {
         self.last_apply.as_ref().is_some_and(|last| {
             last.uid == live.identity.uid()
                 && last.generation == live.identity.meta.generation
-                && last.desired == *desired
+                && desired.get("spec") == Some(&last.spec)
         })
     }
 
@@ -142,13 +142,24 @@ impl Entry {
     fn prune(&mut self) {
         let Self { doubted, pods, .. } = self;
         doubted.retain(|uid| pods.values().any(|pod| pod.identity.uid() == uid));
-        let losses = std::mem::take(&mut self.losses);
+        let mut losses = std::mem::take(&mut self.losses);
+        if self.keeps_failing_pods() {
+            losses.clear();
+        }
         self.losses = losses
             .into_iter()
             .filter(|loss| {
                 self.leader_of(&loss.pod).is_some_and(|leader| !leader.identity.is_terminating())
             })
             .collect();
+    }
+
+    /// Whether a failing pod leaves its group alone, so that nothing is made of it later either.
+    fn keeps_failing_pods(&self) -> bool {
+        let set = self.set().and_then(|view| view.set.as_ref().ok());
+        set.is_some_and(|set| {
+            set.spec.leader_worker_template.restart_policy() == RestartPolicy::None
+        })
     }
 
     fn note_loss(&mut self, pod: &Arc<PodView>) {
@@ -263,10 +274,10 @@ impl Index {
     }
 
     /// Takes in the answer to an apply of `desired`.
-    pub fn applied(&self, desired: Value, answer: StatefulSetView) {
+    pub fn applied(&self, desired: &Value, answer: StatefulSetView) {
         let set = answer.set_name().map(|name| SetKey::new(answer.identity.namespace(), name));
         let last_apply = LastApply {
-            desired,
+            spec: desired.get("spec").cloned().unwrap_or_default(),
             uid: answer.identity.uid().to_owned(),
             generation: answer.identity.meta.generation,
         };

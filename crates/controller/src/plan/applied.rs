@@ -1,4 +1,5 @@
-//! Whether a server-side apply would change anything, so that a settled set costs no request.
+//! Whether a server-side apply would change anything, so that a settled set costs no request. What
+//! says of which kind an object is is not compared: objects in a list do not say it.
 //!
 //! An apply changes something when the live object lacks a desired field, or when it still has a
 //! field that an earlier apply of ours put there and that is no longer desired. The first is a
@@ -11,33 +12,60 @@ use serde_json::{Map, Value};
 
 use super::build::LAST_APPLIED;
 
-static NULL: Value = Value::Null;
-
-/// Whether applying `desired` would leave `live` as it is. What says of which kind they are is not
-/// compared: objects in a list do not say it.
+/// Whether applying `desired` would leave `live` as it is.
 #[must_use]
 pub fn is_applied(desired: &Value, live: &Value) -> bool {
-    ["metadata", "spec"].iter().all(|part| {
-        desired.get(part).is_none_or(|desired| contains(live.get(part).unwrap_or(&NULL), desired))
-    }) && removed_field(desired, live).is_none()
+    is_metadata_applied(desired, live) && is_spec_applied(desired, live)
 }
 
-/// Whether every field of `desired` is in `live` with the same meaning. Fields that the server
-/// adds (defaults, status) do not matter, nor do desired fields whose value is the zero value that
-/// the server leaves out.
+/// Whether the metadata of `live` is as `desired`. Texts are compared to the letter.
 #[must_use]
-pub fn contains(live: &Value, desired: &Value) -> bool {
+pub fn is_metadata_applied(desired: &Value, live: &Value) -> bool {
+    let same = |live: &Value, desired: &Value| live == desired;
+    contains(part(live, "metadata"), part(desired, "metadata"), same, |_| false)
+        && removed_field(desired, live).is_none()
+}
+
+fn is_spec_applied(desired: &Value, live: &Value) -> bool {
+    contains_spec(part(live, "spec"), part(desired, "spec"))
+}
+
+/// Whether every field of a desired spec is in `live` with the same meaning. Fields that the
+/// server adds (defaults) do not matter, nor do desired fields whose value is the zero value that
+/// the server leaves out, nor the form of quantities.
+#[must_use]
+pub fn contains_spec(live: &Value, desired: &Value) -> bool {
+    contains(live, desired, same_quantity, is_zero)
+}
+
+fn part<'a>(object: &'a Value, name: &str) -> &'a Value {
+    static NULL: Value = Value::Null;
+    object.get(name).unwrap_or(&NULL)
+}
+
+/// Whether every field of `desired` is in `live`, where `same` compares texts and numbers and
+/// `is_nothing` tells values that may be left out.
+fn contains(
+    live: &Value,
+    desired: &Value,
+    same: fn(&Value, &Value) -> bool,
+    is_nothing: fn(&Value) -> bool,
+) -> bool {
     match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, desired)| {
-            live.get(key).map_or_else(|| is_zero(desired), |live| contains(live, desired))
-        }),
+        (Value::Object(live), Value::Object(desired)) => {
+            desired.iter().all(|(key, desired)| match live.get(key) {
+                Some(live) => contains(live, desired, same, is_nothing),
+                None => is_nothing(desired),
+            })
+        }
         (Value::Array(live), Value::Array(desired)) => {
-            live.len() == desired.len() && live.iter().zip(desired).all(|(l, d)| contains(l, d))
+            let all = || live.iter().zip(desired).all(|(l, d)| contains(l, d, same, is_nothing));
+            live.len() == desired.len() && all()
         }
         (Value::String(_) | Value::Number(_), Value::String(_) | Value::Number(_)) => {
-            live == desired || same_quantity(live, desired)
+            live == desired || same(live, desired)
         }
-        _ => live == desired || is_zero(live) && is_zero(desired),
+        _ => live == desired || is_nothing(live) && is_nothing(desired),
     }
 }
 
@@ -84,7 +112,8 @@ fn removed_below(
     // A leaf, or an item that is owned as such: gone when it is not desired.
     let is_leaf = owned.keys().all(|key| key == ".");
     if is_leaf {
-        return (desired.is_none() && !is_zero(live)).then(|| path.to_owned());
+        return (desired.is_none() && (path.starts_with(".metadata") || !is_zero(live)))
+            .then(|| path.to_owned());
     }
     owned.iter().find_map(|(step, below)| {
         let below = below.as_object()?;
@@ -187,6 +216,16 @@ mod tests {
     fn defaults_zero_values_and_canonical_quantities_are_no_change() {
         let labels = json!({"a": "1", "b": "2", "foreign": "x"});
         assert!(is_applied(&desired(&json!({"a": "1", "b": "2"})), &live(&labels, &owned())));
+    }
+
+    #[test]
+    fn metadata_is_compared_to_the_letter() {
+        for (stored, wanted) in [("1.10", "1.1"), ("0.5", "500m")] {
+            let live = live(&json!({"a": stored, "b": "2"}), &owned());
+            assert!(!is_applied(&desired(&json!({"a": wanted, "b": "2"})), &live), "{wanted}");
+        }
+        let live = live(&json!({"b": "2"}), &owned());
+        assert!(!is_applied(&desired(&json!({"a": "", "b": "2"})), &live), "an empty label counts");
     }
 
     #[test]

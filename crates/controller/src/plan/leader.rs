@@ -67,9 +67,12 @@ pub(super) fn apply(
     let live = live.map(|(live, _)| live);
     let object = live.and_then(|it| it.object.as_deref());
     let desired = build::leader_stateful_set(set, &current.key, wanted, object);
-    let is_applied = object.is_some_and(|object| applied::is_applied(&desired, object))
-        || live.is_some_and(|live| scope.entry.was_applied(&desired, live));
-    if is_applied {
+    let is_applied = |object, live| {
+        applied::is_applied(&desired, object)
+            || applied::is_metadata_applied(&desired, object)
+                && scope.entry.was_spec_applied(&desired, live)
+    };
+    if object.zip(live).is_some_and(|(object, live)| is_applied(object, live)) {
         return Wanted { replicas: step.replicas, applies: false };
     }
     let existing = live.map(|it| it.identity.uid().to_owned());

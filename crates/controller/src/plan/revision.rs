@@ -69,7 +69,8 @@ pub fn decide<'a>(
     leader_set: Option<&StatefulSetView>,
     revisions: &[&'a RevisionView],
 ) -> Decision<'a> {
-    let own: Vec<_> = revisions.iter().copied().filter(|it| is_own(set, it)).collect();
+    let is_kept = |it: &&RevisionView| is_own(set, it) && !it.identity.is_terminating();
+    let own: Vec<_> = revisions.iter().copied().filter(is_kept).collect();
     let data = encode(&set.spec);
     let key = leader_set.and_then(|it| it.revision.as_deref()).filter(|key| !key.is_empty());
     let recorded = key.and_then(|key| newest(own.iter().copied().filter(|it| it.key == key)));
@@ -139,11 +140,13 @@ pub(super) fn truncate(
     // While the StatefulSet has two revisions it may create a pod at its former one, which is the
     // oldest of ours.
     let rolling = leader_set.current_revision != leader_set.update_revision;
-    let oldest = revisions.iter().map(|it| it.number).min().filter(|_| rolling);
-    let superseded = revisions.iter().filter(|it| {
+    let own = || revisions.iter().filter(|it| is_own(set, it));
+    let oldest = own().map(|it| it.number).min().filter(|_| rolling);
+    let superseded = own().filter(|it| {
         let is_duplicate = it.key == current.key && it.identity.uid() != current.identity.uid();
         let is_unused = !used.contains(it.key.as_str()) && oldest != Some(it.number);
-        it.identity.is_controlled_by(set.uid()) && (is_unused || is_duplicate && update_complete)
+        let is_ours = it.identity.is_controlled_by(set.uid()) && !it.identity.is_terminating();
+        is_ours && (is_unused || is_duplicate && update_complete)
     });
     plan.tasks.extend(superseded.map(|it| Task::new(Action::DeleteRevision(target(it)))));
 }
@@ -176,8 +179,7 @@ fn target(revision: &RevisionView) -> Target {
 
 /// Whether a revision belongs to the set: it is controlled by it, or by nobody (an orphaning
 /// deletion of the former set leaves such revisions for its successor).
-#[must_use]
-pub fn is_own(set: &LeaderWorkerSet, revision: &RevisionView) -> bool {
+fn is_own(set: &LeaderWorkerSet, revision: &RevisionView) -> bool {
     revision.identity.owner.as_ref().is_none_or(|owner| owner.uid == set.uid())
 }
 

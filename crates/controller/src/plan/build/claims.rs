@@ -11,7 +11,7 @@ pub(super) fn templates(claims: &[Value], namespace: &str, live: Option<&Value>)
     let form = |fields: &Fields| claims.iter().map(|it| fields.template(it, namespace)).collect();
     let whole = form(&WHOLE);
     match live {
-        Some(live) if !applied::contains(live, &whole) => form(&REDUCED),
+        Some(live) if !applied::contains_spec(live, &whole) => form(&REDUCED),
         _ => whole,
     }
 }
