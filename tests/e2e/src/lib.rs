@@ -1,1 +1,40 @@
-//! End-to-end tests live in `tests/`.
+//! Support for end-to-end tests: a cluster that all tests of one binary share, sets to create in it, and what is
+//! expected of them.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`environment`] | the shared cluster with the installed system |
+//! | [`namespace`] | a namespace for one test, and what is in it |
+//! | [`fixture`] | the set that tests begin with |
+//! | [`set`] | a set in the cluster: changes, status, rollout stages |
+//! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
+//! | [`objects`] | what the objects of a set must look like |
+//! | [`differences`] | saying how an object differs from what is expected |
+//! | [`policy`] | making the API server refuse requests |
+//! | [`recording`] | everything that happens to objects, by watch |
+
+pub mod differences;
+pub mod environment;
+pub mod fixture;
+pub mod namespace;
+pub mod objects;
+pub mod policy;
+pub mod recording;
+pub mod set;
+pub mod stand_in;
+
+use std::time::Duration;
+
+pub use environment::Environment;
+pub use fixture::Fixture;
+pub use namespace::Namespace;
+pub use set::TestSet;
+
+/// How long anything may take that is expected to happen. Things take milliseconds on an idle machine.
+pub const DEADLINE: Duration = Duration::from_mins(2);
+
+/// How long is looked for something that is expected not to happen.
+pub const QUIET: Duration = Duration::from_millis(1500);
+
+/// The user of the controller.
+pub const CONTROLLER: &str = "system:serviceaccount:lws-system:lws-controller-manager";
