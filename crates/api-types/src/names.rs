@@ -4,7 +4,7 @@ use sha1::{Digest as _, Sha1};
 
 /// Name of the leader pod, the worker `StatefulSet` and the per-group Service of group `index`.
 #[must_use]
-pub fn leader_pod(set: &str, index: u32) -> String {
+pub fn leader_pod(set: &str, index: i64) -> String {
     format!("{set}-{index}")
 }
 

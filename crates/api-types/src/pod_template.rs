@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::keys::TPU_RESOURCE;
+use crate::keys::{PREFIX, TPU_RESOURCE};
 
 /// A `core/v1` `PodTemplateSpec` (the API server has validated it against the schema).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,10 +46,15 @@ impl PodTemplate {
         selector.insert(key.to_owned(), Value::String(value.into()));
     }
 
-    /// Whether any container or init container asks for TPUs, by limit or by request.
-    #[must_use]
-    pub fn requests_tpus(&self) -> bool {
-        self.spec().is_some_and(spec_requests_tpus)
+    /// Removes the labels and annotations that are this system's to set: left in, a user's value
+    /// would be taken for a decision.
+    pub fn remove_reserved(&mut self) {
+        let Some(Value::Object(metadata)) = self.0.get_mut("metadata") else { return };
+        for field in ["labels", "annotations"] {
+            if let Some(Value::Object(values)) = metadata.get_mut(field) {
+                values.retain(|key, _| !key.starts_with(PREFIX));
+            }
+        }
     }
 
     fn metadata_value(&self, field: &str, key: &str) -> Option<&str> {
@@ -60,22 +65,6 @@ impl PodTemplate {
         let values = object_at(object_at(&mut self.0, "metadata"), field);
         values.insert(key.to_owned(), Value::String(value));
     }
-}
-
-/// Whether any container or init container of a pod spec asks for TPUs.
-#[must_use]
-pub fn spec_requests_tpus(spec: &Map<String, Value>) -> bool {
-    ["containers", "initContainers"]
-        .iter()
-        .filter_map(|list| spec.get(*list)?.as_array())
-        .flatten()
-        .any(container_requests_tpus)
-}
-
-/// Whether a container's limit, or else its request, of TPUs is not zero.
-#[must_use]
-pub fn container_requests_tpus(container: &Value) -> bool {
-    container.get("resources").and_then(Value::as_object).is_some_and(resources_request_tpus)
 }
 
 /// Whether the limit, or else the request, of TPUs in a container's `resources` is not zero.
@@ -138,24 +127,30 @@ mod tests {
     }
 
     #[test]
-    fn tpus_are_found_by_limit_or_request_in_any_container() {
-        for (container, expected) in [
-            (json!({"resources": {"limits": {TPU_RESOURCE: "4"}}}), true),
-            (json!({"resources": {"requests": {TPU_RESOURCE: 4}}}), true),
-            (
-                json!({"resources": {"limits": {TPU_RESOURCE: "0"}, "requests": {TPU_RESOURCE: "1"}}}),
-                true,
-            ),
-            (json!({"resources": {"limits": {TPU_RESOURCE: "0"}}}), false),
-            (json!({"resources": {"limits": {TPU_RESOURCE: "0.0Ki"}}}), false),
-            (json!({"resources": {"limits": {"cpu": "1"}}}), false),
-            (json!({"name": "c"}), false),
-            (json!("not a container"), false),
+    fn reserved_keys_are_removed_and_others_kept() {
+        let mut it = template(json!({"metadata": {
+            "labels": {"leaderworkerset.sigs.k8s.io/group-index": "7", "mine": "1"},
+            "annotations": {"leaderworkerset.sigs.k8s.io/leader-name": "x", "mine": "2"},
+        }}));
+        it.remove_reserved();
+        let kept = json!({"metadata": {"labels": {"mine": "1"}, "annotations": {"mine": "2"}}});
+        assert_eq!(serde_json::to_value(it).unwrap(), kept);
+    }
+
+    #[test]
+    fn tpus_are_found_by_limit_or_request() {
+        for (resources, expected) in [
+            (json!({"limits": {TPU_RESOURCE: "4"}}), true),
+            (json!({"requests": {TPU_RESOURCE: 4}}), true),
+            (json!({"limits": {TPU_RESOURCE: "0"}, "requests": {TPU_RESOURCE: "1"}}), true),
+            (json!({"limits": {TPU_RESOURCE: "0"}}), false),
+            (json!({"limits": {TPU_RESOURCE: "0.0Ki"}}), false),
+            (json!({"limits": {"cpu": "1"}}), false),
+            (json!({"limits": null}), false),
+            (json!({}), false),
         ] {
-            for list in ["containers", "initContainers"] {
-                let it = template(json!({"spec": {list: [{"name": "other"}, container.clone()]}}));
-                assert_eq!(it.requests_tpus(), expected, "{list}: {container}");
-            }
+            let found = resources_request_tpus(resources.as_object().unwrap());
+            assert_eq!(found, expected, "{resources}");
         }
     }
 }

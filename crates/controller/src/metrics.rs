@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 use crate::observe::index::SetKey;
@@ -14,10 +15,12 @@ use crate::queue::Queue;
 pub enum Outcome {
     /// Nothing is left to do.
     Success,
-    /// There is more to do at once.
+    /// The set changed meanwhile, or there is more to do: it is looked at again soon.
     Requeue,
     /// A request failed.
     Error,
+    /// A defect of this program.
+    Panic,
 }
 
 impl Outcome {
@@ -25,7 +28,7 @@ impl Outcome {
         match self {
             Self::Success => "success",
             Self::Requeue => "requeue",
-            Self::Error => "error",
+            Self::Error | Self::Panic => "error",
         }
     }
 }
@@ -34,8 +37,9 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     reconciles: IntCounterVec,
+    panics: IntCounterVec,
     durations: HistogramVec,
-    leading: IntGauge,
+    leading: IntGaugeVec,
 }
 
 const CONTROLLER: &str = "leaderworkerset";
@@ -58,17 +62,26 @@ impl Metrics {
             .buckets(vec![0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0]),
             &["controller"],
         )?;
-        let leading = IntGauge::new(
-            "leader_election_master_status",
-            "Whether this process leads: 1, or 0 when it stands by.",
+        let panics = IntCounterVec::new(
+            Opts::new("controller_runtime_reconcile_panics_total", "Reconciles that panicked."),
+            &["controller"],
+        )?;
+        panics.with_label_values(&[CONTROLLER]);
+        let leading = IntGaugeVec::new(
+            Opts::new(
+                "leader_election_master_status",
+                "Whether this process holds the lease of that name: 1, or 0 when it stands by.",
+            ),
+            &["name"],
         )?;
         for outcome in [Outcome::Success, Outcome::Requeue, Outcome::Error] {
             reconciles.with_label_values(&[CONTROLLER, outcome.label()]);
         }
         registry.register(Box::new(reconciles.clone()))?;
+        registry.register(Box::new(panics.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(leading.clone()))?;
-        Ok(Self { reconciles, durations, leading })
+        Ok(Self { reconciles, panics, durations, leading })
     }
 
     /// Registers the state of `queue`.
@@ -85,12 +98,15 @@ impl Metrics {
 
     pub(crate) fn reconciled(&self, outcome: Outcome, took: Duration) {
         self.reconciles.with_label_values(&[CONTROLLER, outcome.label()]).inc();
+        if outcome == Outcome::Panic {
+            self.panics.with_label_values(&[CONTROLLER]).inc();
+        }
         self.durations.with_label_values(&[CONTROLLER]).observe(took.as_secs_f64());
     }
 
-    /// Tells whether this process leads.
-    pub fn set_leading(&self, leads: bool) {
-        self.leading.set(i64::from(leads));
+    /// Tells whether this process holds `lease`.
+    pub fn set_leading(&self, lease: &str, leads: bool) {
+        self.leading.with_label_values(&[lease]).set(i64::from(leads));
     }
 }
 

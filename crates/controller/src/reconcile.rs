@@ -2,18 +2,21 @@
 //! until there is nothing left to do.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSet;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::act::{Actor, Error};
 use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
-use crate::plan::task::Plan;
+use crate::plan::task::{Plan, StatusChange};
 use crate::plan::{self, Nodes};
 use crate::queue::Queue;
 
@@ -40,13 +43,10 @@ struct KnownNodes {
 }
 
 /// How a reconcile ended.
-enum End {
-    /// The set is as it should be, as far as that is up to us now.
-    Settled { recheck: Option<Duration> },
-    /// There is more to do at once.
-    Unfinished,
-    /// A request failed.
-    Failed,
+struct End {
+    outcome: Outcome,
+    /// When to look again although nothing may have been observed.
+    recheck: Option<Duration>,
 }
 
 impl Reconciler {
@@ -57,14 +57,15 @@ impl Reconciler {
         Self { index, queue, actor, nodes: Mutex::new(nodes), metrics }
     }
 
-    /// Works on the queue, on `workers` sets at once, until it is closed. A set that is being
-    /// worked on is finished.
-    pub async fn run(self: Arc<Self>, workers: usize) {
+    /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
+    /// is finished.
+    pub async fn run(self: Arc<Self>, workers: usize, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         for _ in 0..workers {
-            let reconciler = self.clone();
+            let (reconciler, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
-                while let Some(work) = reconciler.queue.next().await {
+                while let Some(Some(work)) = stop.run_until_cancelled(reconciler.queue.next()).await
+                {
                     reconciler.reconcile(work.key()).await;
                 }
             });
@@ -78,57 +79,88 @@ impl Reconciler {
 
     async fn reconcile(&self, key: &SetKey) {
         let started = Instant::now();
-        let (outcome, next) = match self.rounds(key).await {
-            End::Settled { recheck } => {
+        // A fault in one set must not take the worker from the others.
+        let rounds = AssertUnwindSafe(self.rounds(key)).catch_unwind();
+        let End { outcome, recheck } = rounds.await.unwrap_or_else(|_| {
+            tracing::error!(set = %key, "a reconcile panicked: this is a defect, please report it");
+            End { outcome: Outcome::Panic, recheck: None }
+        });
+        let retry = match outcome {
+            Outcome::Success => {
                 self.queue.forget(key);
-                if let Some(delay) = recheck {
-                    self.queue.add_after(key.clone(), delay);
-                }
-                (Outcome::Success, recheck)
+                None
             }
-            End::Unfinished => {
-                self.queue.add(key.clone());
-                (Outcome::Requeue, Some(Duration::ZERO))
+            Outcome::Requeue | Outcome::Error | Outcome::Panic => {
+                Some(self.queue.retry(key.clone()))
             }
-            End::Failed => (Outcome::Error, Some(self.queue.retry(key.clone()))),
         };
+        if let Some(delay) = recheck {
+            self.queue.add_after(key.clone(), delay);
+        }
         self.metrics.reconciled(outcome, started.elapsed());
-        tracing::debug!(set = %key, ?outcome, ?next, took = ?started.elapsed(), "reconciled");
+        let took = started.elapsed();
+        tracing::debug!(set = %key, ?outcome, ?retry, ?recheck, ?took, "reconciled");
     }
 
+    /// Plans and acts until nothing is left to do before the status, and writes that.
     async fn rounds(&self, key: &SetKey) -> End {
         for _ in 0..MOST_ROUNDS {
-            let Some((set, plan)) = self.plan(key) else { return End::Settled { recheck: None } };
+            let Some((set, plan)) = self.plan(key) else {
+                return End { outcome: Outcome::Success, recheck: None };
+            };
             let set = match set {
                 Ok(set) => set,
                 Err(reason) => {
                     tracing::error!(set = %key, reason, "the stored set cannot be read, it is left alone");
-                    return End::Settled { recheck: None };
+                    return End { outcome: Outcome::Success, recheck: None };
                 }
             };
-            let is_complete = plan.is_complete();
-            let Plan { tasks, status, events, unknown_nodes, doubted_leaders, recheck } = plan;
-            self.actor.tell(&set, events);
-            if is_complete {
-                let Some(change) = status else { return End::Settled { recheck } };
-                return match self.actor.write_status(&set, change).await {
-                    Ok(()) => End::Settled { recheck },
-                    Err(error) => failed(key, &[error]),
-                };
+            let recheck = plan.recheck;
+            if plan.is_complete() {
+                self.actor.tell(&set, plan.events);
+                let outcome = self.write_status(key, &set, plan.status).await;
+                return End { outcome, recheck };
             }
-            for task in &tasks {
-                tracing::info!(set = %key, "{}", task.action);
-            }
-            let mut failures = self.read_nodes(&set, unknown_nodes).await;
-            failures.extend(self.actor.read_leaders(key, doubted_leaders).await);
-            failures.extend(self.actor.perform(&set, tasks).await);
+            let failures = self.act(key, &set, plan).await;
             if !failures.is_empty() {
-                let end = failed(key, &failures);
-                self.write_status_after_failure(key).await;
-                return end;
+                // What could not be done must not keep the status from being told.
+                self.write_present_status(key).await;
+                return End { outcome: outcome_of(key, &failures), recheck };
             }
         }
-        End::Unfinished
+        self.write_present_status(key).await;
+        End { outcome: Outcome::Requeue, recheck: None }
+    }
+
+    /// Does what a plan asks for before the status; gives the failures.
+    async fn act(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> Vec<Error> {
+        self.actor.tell(set, plan.events);
+        for task in &plan.tasks {
+            tracing::info!(set = %key, "{}", task.action);
+        }
+        let mut failures = self.read_nodes(set, plan.unknown_nodes).await;
+        failures.extend(self.actor.read_leaders(key, plan.doubted_leaders).await);
+        failures.extend(self.actor.perform(set, plan.tasks).await);
+        failures
+    }
+
+    async fn write_status(
+        &self,
+        key: &SetKey,
+        set: &LeaderWorkerSet,
+        change: Option<StatusChange>,
+    ) -> Outcome {
+        let Some(change) = change else { return Outcome::Success };
+        match self.actor.write_status(set, change).await {
+            Ok(()) => Outcome::Success,
+            Err(error) => outcome_of(key, &[error]),
+        }
+    }
+
+    async fn write_present_status(&self, key: &SetKey) {
+        if let Some((Ok(set), Plan { status, .. })) = self.plan(key) {
+            self.write_status(key, &set, status).await;
+        }
     }
 
     /// The plan for a set; `None` when it does not exist.
@@ -149,14 +181,6 @@ impl Reconciler {
         })?
     }
 
-    /// What could not be done must not keep the status from being told.
-    async fn write_status_after_failure(&self, key: &SetKey) {
-        let Some((Ok(set), Plan { status: Some(change), .. })) = self.plan(key) else { return };
-        if let Err(error) = self.actor.write_status(&set, change).await {
-            failed(key, &[error]);
-        }
-    }
-
     /// Reads the labels of nodes; gives the failures.
     async fn read_nodes(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Error> {
         let names: BTreeSet<_> = names.into_iter().collect();
@@ -174,7 +198,8 @@ impl Reconciler {
     }
 }
 
-fn failed(key: &SetKey, failures: &[Error]) -> End {
+/// Logs failures and says what they amount to.
+fn outcome_of(key: &SetKey, failures: &[Error]) -> Outcome {
     for error in failures {
         if error.is_conflict() {
             tracing::debug!(set = %key, %error, "changed meanwhile, looking again");
@@ -184,5 +209,5 @@ fn failed(key: &SetKey, failures: &[Error]) -> End {
             tracing::warn!(set = %key, %error, "request failed, trying again later");
         }
     }
-    End::Failed
+    if failures.iter().all(Error::is_conflict) { Outcome::Requeue } else { Outcome::Error }
 }

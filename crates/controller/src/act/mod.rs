@@ -1,9 +1,11 @@
 //! Requests to the API server: carries out the tasks of a plan and takes the answers into the
 //! index.
 
+mod limiter;
 mod recorder;
 mod request;
 
+pub use limiter::Limiter;
 pub use recorder::Recorder;
 pub use request::{Error, Requests};
 

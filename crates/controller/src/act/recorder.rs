@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::Limiter;
 use crate::plan::task::{EventDraft, Related};
 
 /// Events that wait to be told. A controller that has more than that to say has a reader who
@@ -64,10 +65,14 @@ struct Key {
 
 impl Recorder {
     /// A recorder, and the task that tells its events until the recorder is dropped.
-    pub fn new(client: Client, hostname: &str) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    pub fn new(
+        client: Client,
+        limiter: Arc<Limiter>,
+        hostname: &str,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, receiver) = mpsc::channel(WAITING);
         let instance = format!("{REPORTER}-{hostname}").into();
-        (Self { sender, instance }, run(client, receiver))
+        (Self { sender, instance }, run(client, limiter, receiver))
     }
 
     /// Tells an event; a repeated warning counts the earlier one up.
@@ -167,10 +172,11 @@ struct Memory {
     at: Instant,
 }
 
-async fn run(client: Client, mut receiver: mpsc::Receiver<Told>) {
+async fn run(client: Client, limiter: Arc<Limiter>, mut receiver: mpsc::Receiver<Told>) {
     let mut memory: HashMap<Key, Memory> = HashMap::new();
     while let Some(told) = receiver.recv().await {
         if !told.is_warning {
+            limiter.turn().await;
             report(&told, create(&client, &told).await);
             continue;
         }
@@ -180,11 +186,13 @@ async fn run(client: Client, mut receiver: mpsc::Receiver<Told>) {
                 earlier.count += 1;
                 if earlier.at.elapsed() > COUNTED_EVERY {
                     earlier.at = Instant::now();
+                    limiter.turn().await;
                     report(&told, count_up(&client, &told, earlier).await);
                 }
             }
             continue;
         }
+        limiter.turn().await;
         report(&told, create(&client, &told).await);
         if memory.len() < MEMORY {
             memory.insert(told.key, Memory { name: told.name, count: 1, at: Instant::now() });

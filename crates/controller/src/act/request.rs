@@ -3,21 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{
     Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
-use kube::core::{NamespaceResourceScope, Request};
+use kube::core::{NamespaceResourceScope, Request, Status};
 use kube::{Client, Resource};
 use lws_api_types::keys::FIELD_MANAGER;
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus, keys};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::Limiter;
 use crate::lease::Leadership;
-use crate::observe::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView};
+use crate::observe::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView, View};
 use crate::plan::task::Target;
 
 /// The longest a request may take. The API server cuts requests off at 60 s; one that takes this
@@ -44,13 +47,16 @@ pub enum Cause {
     #[error("{}", server_message(.0))]
     Server(#[source] kube::Error),
     /// No answer came in time; it may have been carried out.
-    #[error("no answer within {} s", TIME_LIMIT.as_secs())]
+    #[error("no answer in time")]
     TimedOut,
     /// The name is taken by an object that is not ours.
     #[error(
         "an object of that name exists and is not controlled by this set: it is left as it is, delete or rename it"
     )]
     Foreign,
+    /// The object is ours, but somebody has removed the label by which we watch it.
+    #[error("it exists without label {}: put the label back, or delete it", keys::labels::NAME)]
+    Unlabelled,
     /// This process may not write: another one leads, or may by now.
     #[error("not the leader any more")]
     NotLeading,
@@ -71,16 +77,32 @@ impl Error {
         self.cause.to_string()
     }
 
-    /// Whether the object has changed or gone since it was read: looking again is the cure.
+    /// Whether the object has changed since it was read: looking again is the cure.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        matches!(&self.cause, Cause::Server(kube::Error::Api(status)) if status.code == 409 || status.code == 404)
+        self.status().is_some_and(|status| status.code == 409)
     }
 
-    /// Whether permission is missing.
+    /// Whether permission is missing. Exceeded quotas and admission answer with the same code, but
+    /// in other words.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
-        matches!(&self.cause, Cause::Server(kube::Error::Api(status)) if status.code == 403)
+        let cannot = |status: &Status| status.code == 403 && status.message.contains(" cannot ");
+        self.status().is_some_and(cannot)
+    }
+
+    /// Whether a deletion found that the object that was meant is gone, whoever has its name now.
+    fn is_gone(&self) -> bool {
+        self.status().is_some_and(|status| {
+            status.code == 404 || status.code == 409 && status.message.contains("UID")
+        })
+    }
+
+    fn status(&self) -> Option<&Status> {
+        match &self.cause {
+            Cause::Server(kube::Error::Api(status)) => Some(status),
+            _ => None,
+        }
     }
 }
 
@@ -98,6 +120,7 @@ pub(super) enum Deleted<V> {
 pub struct Requests {
     client: Client,
     leadership: watch::Receiver<Leadership>,
+    limiter: Arc<Limiter>,
 }
 
 impl fmt::Debug for Requests {
@@ -123,12 +146,16 @@ impl<K> Written for K where
 }
 
 impl Requests {
-    /// Requests through `client`. Writes are refused while `leadership` is not valid: it is asked
+    /// Requests through `client` at the rate of `limiter`. Writes are refused while `leadership` is not valid: it is asked
     /// before each, so that a process which was stopped and wakes up as a former leader writes
     /// nothing.
     #[must_use]
-    pub fn new(client: Client, leadership: watch::Receiver<Leadership>) -> Self {
-        Self { client, leadership }
+    pub fn new(
+        client: Client,
+        leadership: watch::Receiver<Leadership>,
+        limiter: Arc<Limiter>,
+    ) -> Self {
+        Self { client, leadership, limiter }
     }
 
     pub(super) async fn create_revision(
@@ -144,7 +171,7 @@ impl Requests {
         ns: &str,
         object: &Value,
     ) -> Result<ServiceView, Error> {
-        self.create_or_read(ns, object, |it: &ServiceView| &it.identity).await
+        self.create_or_read(ns, object).await
     }
 
     pub(super) async fn create_worker_set(
@@ -152,7 +179,7 @@ impl Requests {
         ns: &str,
         object: &Value,
     ) -> Result<StatefulSetView, Error> {
-        self.create_or_read(ns, object, |it: &StatefulSetView| &it.identity).await
+        self.create_or_read(ns, object).await
     }
 
     /// Applies the leader `StatefulSet`. One that must not exist is applied without force: where
@@ -182,7 +209,7 @@ impl Requests {
             .await;
         match outcome {
             Err(error) if existing.is_none() && error.is_conflict() => {
-                self.read_ours(error, ns, object, |it: &StatefulSetView| &it.identity).await
+                self.read_ours(error, ns, object).await
             }
             other => other,
         }
@@ -241,7 +268,6 @@ impl Requests {
                 "uid": set.metadata.uid,
                 "resourceVersion": set.metadata.resource_version,
             },
-            "spec": set.spec,
             "status": status,
         });
         let request = Request::new(SetView::url_path(&(), Some(ns))).replace_subresource(
@@ -254,11 +280,11 @@ impl Requests {
         self.send("update", &what, self.request(request)).await
     }
 
-    /// Labels of a node; empty when it does not exist.
+    /// Labels of a node.
     pub(super) async fn node_labels(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
         let api = Api::<k8s_openapi::api::core::v1::Node>::all(self.client.clone());
-        let node = self.send("get", &format!("nodes {name}"), api.get_metadata_opt(name)).await?;
-        Ok(node.and_then(|it| it.metadata.labels).unwrap_or_default())
+        let node = self.send("get", &format!("nodes {name}"), api.get_metadata(name)).await?;
+        Ok(node.metadata.labels.unwrap_or_default())
     }
 
     /// A leader pod as it is now; `None` when there is none of that name.
@@ -277,35 +303,36 @@ impl Requests {
 
     /// Creates an object; one that is there already and is controlled by the owner that `object`
     /// names is the answer to an earlier request.
-    async fn create_or_read<K: Written>(
+    async fn create_or_read<K: Written + View>(
         &self,
         ns: &str,
         object: &Value,
-        identity: fn(&K) -> &crate::observe::views::Identity,
     ) -> Result<K, Error> {
         match self.create(ns, object).await {
-            Err(error) if error.is_conflict() => self.read_ours(error, ns, object, identity).await,
+            Err(error) if error.is_conflict() => self.read_ours(error, ns, object).await,
             other => other,
         }
     }
 
     /// Reads the object that is in the way of `object`, when it is ours after all.
-    async fn read_ours<K: Written>(
+    async fn read_ours<K: Written + View>(
         &self,
         refused: Error,
         ns: &str,
         object: &Value,
-        identity: fn(&K) -> &crate::observe::views::Identity,
     ) -> Result<K, Error> {
         let api = Api::<K>::namespaced(self.client.clone(), ns);
         let name = name(object);
         let found = self.send("get", &what::<K>(ns, name), api.get_opt(name)).await?;
         let owner = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
         match found {
-            Some(found) if owner.is_some_and(|uid| identity(&found).is_controlled_by(uid)) => {
-                Ok(found)
+            Some(found) if !owner.is_some_and(|uid| found.identity().is_controlled_by(uid)) => {
+                Err(Error { cause: Cause::Foreign, ..refused })
             }
-            Some(_) => Err(Error { cause: Cause::Foreign, ..refused }),
+            Some(found) if found.set_name().is_none() => {
+                Err(Error { cause: Cause::Unlabelled, ..refused })
+            }
+            Some(found) => Ok(found),
             None => Err(refused),
         }
     }
@@ -332,8 +359,7 @@ impl Requests {
             Ok(answer) => {
                 Ok(answer.left().map_or(Deleted::Gone, |it| Deleted::Terminating(Box::new(it))))
             }
-            // The object that was meant is gone, whoever has its name now.
-            Err(error) if error.is_conflict() => Ok(Deleted::Gone),
+            Err(error) if error.is_gone() => Ok(Deleted::Gone),
             Err(error) => Err(error),
         }
     }
@@ -353,10 +379,19 @@ impl Requests {
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Error> {
         let failed = |cause| Error { verb, what: what.to_owned(), cause };
-        if verb != "get" && !self.leadership.borrow().is_valid() {
-            return Err(failed(Cause::NotLeading));
+        self.limiter.turn().await;
+        let mut deadline = Instant::now() + TIME_LIMIT;
+        if verb != "get" {
+            let leadership = *self.leadership.borrow();
+            if !leadership.is_valid() {
+                return Err(failed(Cause::NotLeading));
+            }
+            // A write that is still under way must not land after a successor has begun.
+            if let Leadership::Leading { valid_until } = leadership {
+                deadline = deadline.min(valid_until);
+            }
         }
-        match tokio::time::timeout(TIME_LIMIT, request).await {
+        match tokio::time::timeout_at(deadline, request).await {
             Ok(answer) => answer.map_err(|error| failed(Cause::Server(error))),
             Err(_) => Err(failed(Cause::TimedOut)),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lws_api_types::keys::{annotations, labels};
 use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
-use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, revision as content};
+use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, names, revision as content};
 
 use super::build::{self, Topology};
 use super::ownership::{self, Controller};
@@ -76,7 +76,8 @@ impl<'a> Groups<'a> {
                 leader,
                 worker_set,
                 ready: leader.is_ready()
-                    && (size == 1 || worker_set.is_some_and(|it| it.is_ready())),
+                    && (size == 1 || worker_set.is_some_and(|it| it.is_ready()))
+                    && workers(entry, leader).all(|it| !it.identity.is_terminating()),
                 updated: carries_key(&leader.revision)
                     && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
                 spec,
@@ -91,7 +92,7 @@ impl<'a> Groups<'a> {
     pub fn states(&self, set: &LeaderWorkerSet, count: i64) -> Vec<GroupState> {
         let mut states = vec![GroupState::default(); usize::try_from(count).unwrap_or(0)];
         for group in &self.all {
-            let name = format!("{}-{}", set.name(), group.index);
+            let name = names::leader_pod(set.name(), group.index);
             let state = usize::try_from(group.index).ok().and_then(|it| states.get_mut(it));
             if let Some(state) = state.filter(|_| name == group.leader.identity.name()) {
                 *state = GroupState { ready: group.ready, updated: group.updated };
@@ -126,6 +127,24 @@ impl Group<'_> {
     fn size(&self) -> i32 {
         self.spec.as_ref().map_or(0, |spec| spec.leader_worker_template.size())
     }
+}
+
+/// The workers that `leader` owns. A `StatefulSet` counts a pod on its way out as available, so they
+/// are looked at too.
+pub(super) fn workers<'a>(
+    entry: &'a Entry,
+    leader: &'a PodView,
+) -> impl Iterator<Item = &'a PodView> {
+    let prefix = format!("{}-", leader.identity.name());
+    let is_owned = |pod: &&PodView| {
+        entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
+    };
+    entry
+        .pods
+        .range(prefix.clone()..)
+        .take_while(move |(name, _)| name.starts_with(&prefix))
+        .map(|(_, pod)| pod.as_ref())
+        .filter(is_owned)
 }
 
 /// The specs of a set at its revisions, each restored once.

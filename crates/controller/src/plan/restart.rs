@@ -4,7 +4,7 @@ use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::annotations;
 use lws_api_types::set::RestartPolicy;
 
-use super::group::{Group, Groups, reference};
+use super::group::{Group, Groups, reference, workers};
 use super::task::{Action, EventDraft, Task};
 use crate::observe::index::Entry;
 use crate::observe::views::{Phase, PodView};
@@ -42,16 +42,10 @@ impl<'a> Members<'a> {
     fn of(group: &Group<'a>, entry: &'a Entry, waits_for_start: bool) -> Self {
         let leader: &PodView = group.leader;
         // A worker at another revision is about to be replaced anyway.
-        let is_member = |pod: &&PodView| {
-            pod.revision == leader.revision
-                && entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
+        let is_current = |pod: &&PodView| pod.revision == leader.revision;
+        let is_owned = |pod: &&PodView| {
+            entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
         };
-        let prefix = format!("{}-", leader.identity.name());
-        let workers = entry
-            .pods
-            .range(prefix.clone()..)
-            .take_while(|(name, _)| name.starts_with(&prefix))
-            .map(|(_, pod)| pod.as_ref());
         // A policy that waits for the start does not mind pods that had not started.
         let lost = entry
             .losses
@@ -60,8 +54,8 @@ impl<'a> Members<'a> {
             .filter(|pod| !waits_for_start || pod.phase != Phase::Pending);
         Self {
             leader,
-            workers: workers.filter(is_member).collect(),
-            lost: lost.filter(is_member).collect(),
+            workers: workers(entry, leader).filter(is_current).collect(),
+            lost: lost.filter(is_owned).filter(is_current).collect(),
         }
     }
 

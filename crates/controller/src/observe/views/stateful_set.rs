@@ -46,14 +46,6 @@ impl StatefulSetView {
     pub fn is_ready(&self) -> bool {
         self.replicas == self.available_replicas && self.current_revision == self.update_revision
     }
-
-    /// Whether the `StatefulSet` controller has acted on the present template and partition, so
-    /// that a deleted pod comes back at the update revision.
-    #[must_use]
-    pub fn is_observed(&self) -> bool {
-        let generation = self.identity.meta.generation.unwrap_or(0);
-        self.observed_generation >= generation && !self.update_revision.is_empty()
-    }
 }
 
 impl View for StatefulSetView {
@@ -115,20 +107,20 @@ mod tests {
     fn absent_numbers_have_the_meaning_the_api_gives_them() {
         let it = view(json!({"metadata": {"name": "s"}, "spec": {}}));
         assert_eq!((it.replicas, it.partition, it.available_replicas), (1, 0, 0));
-        assert!(!it.is_ready() && !it.is_observed());
+        assert!(!it.is_ready());
         assert_eq!(it.annotated_replicas, None);
         assert!(it.object.is_some());
     }
 
     #[test]
-    fn readiness_and_observation() {
+    fn ready_means_available_and_at_one_revision() {
         let it = view(json!({
             "metadata": {"name": "s-0", "generation": 2, "annotations": {annotations::REPLICAS: "7"},
                 "ownerReferences": [{"kind": "Pod", "name": "s-0", "uid": "p", "controller": true}]},
             "spec": {"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": 2}}},
             "status": {"availableReplicas": 3, "observedGeneration": 2, "updateRevision": "r", "currentRevision": "r"},
         }));
-        assert!(it.is_ready() && it.is_observed());
+        assert!(it.is_ready());
         assert_eq!((it.partition, it.annotated_replicas), (2, Some(7)));
         assert_eq!(it.object, None, "worker StatefulSets are not kept whole");
     }

@@ -35,6 +35,7 @@ pub fn leader_stateful_set(
     object_annotations.insert(annotations::REPLICAS.to_owned(), set.spec.replicas().to_string());
 
     let mut template = content.leader_template().clone();
+    template.remove_reserved();
     template.set_label(labels::NAME, set.name());
     template.set_label(labels::WORKER_INDEX, "0");
     template.set_label(labels::REVISION, key);

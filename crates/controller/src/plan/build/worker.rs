@@ -42,6 +42,7 @@ pub fn worker_stateful_set(
 
     let mut object_labels = propagated_labels(set);
     let mut template = content.worker_template.clone();
+    template.remove_reserved();
     for (label, value) in [
         (labels::GROUP_INDEX, index),
         (labels::NAME, set.name()),
