@@ -211,3 +211,56 @@ fn a_worker_stateful_set_that_disappeared_is_made_anew_once_its_leader_is_confir
     world.read_leaders();
     assert_eq!(world.tasks(), ["create statefulset s-1"]);
 }
+
+#[test]
+fn metadata_that_drifted_is_put_back() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    for (field, value) in [
+        ("annotations", json!({annotations::REPLICAS: "99"})),
+        ("labels", json!({labels::NAME: "s"})),
+        ("ownerReferences", json!([])),
+    ] {
+        world.change("StatefulSet", "s", |it| it["metadata"][field] = value.clone());
+        assert!(!world.tasks().is_empty(), "{field}");
+        world.carry_out_all();
+        assert_eq!(world.tasks(), [""; 0], "{field}");
+    }
+}
+
+#[test]
+fn what_the_server_stores_differently_is_not_applied_for_ever_but_an_edit_is_put_back() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    let change_image = |it: &mut serde_json::Value| {
+        it["spec"]["template"]["spec"]["containers"][0]["image"] = json!("mirror/old");
+    };
+    world.change("StatefulSet", "s", change_image);
+    assert_eq!(world.tasks(), [""; 0]);
+    world.change("StatefulSet", "s", |it| it["metadata"]["generation"] = json!(9));
+    assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 0"]);
+}
+
+#[test]
+fn a_revision_that_is_on_its_way_out_is_not_deleted_again() {
+    let mut world = World::settled(json!({"replicas": 1}));
+    let mut unused = world.revision();
+    unused["metadata"]["name"] = json!("unused");
+    unused["metadata"]["uid"] = json!("unused");
+    unused["metadata"]["labels"][labels::REVISION] = json!("unused");
+    world.put(unused.clone());
+    assert_eq!(world.tasks(), ["delete controllerrevision unused"]);
+    unused["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    world.put(unused);
+    assert_eq!(world.tasks(), [""; 0]);
+}
+
+#[test]
+fn reserved_keys_in_a_template_decide_nothing() {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
+    world.change_set(|set| {
+        set["spec"]["leaderWorkerTemplate"]["workerTemplate"]["metadata"] =
+            json!({"annotations": {annotations::LEADER_NAME: "x", "mine": "kept"}});
+    });
+    world.carry_out_all();
+    world.start_leader(0);
+    assert_eq!(world.tasks(), ["create statefulset s-0"]);
+}

@@ -11,6 +11,7 @@ use lws_controller::observe::views::{
 };
 use lws_controller::plan::task::{Action, EventDraft, Plan};
 use lws_controller::plan::{self, Nodes};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 #[derive(Default)]
@@ -115,6 +116,14 @@ impl World {
         self.objects.keys().filter(|(kind, _)| kind == "ControllerRevision").count()
     }
 
+    /// The only revision.
+    pub(crate) fn revision(&self) -> Value {
+        let mut all = self.objects.iter().filter(|((kind, _), _)| kind == "ControllerRevision");
+        let (_, revision) = all.next().unwrap();
+        assert!(all.next().is_none());
+        revision.clone()
+    }
+
     pub(crate) fn change_set(&mut self, change: impl FnOnce(&mut Value)) {
         self.change("LeaderWorkerSet", "s", |set| {
             change(set);
@@ -191,7 +200,6 @@ impl World {
         match kind {
             "Pod" => drop(self.index.deleted(&view::<PodView>(object))),
             "StatefulSet" => drop(self.index.deleted(&view::<StatefulSetView>(object))),
-            "ControllerRevision" => drop(self.index.deleted(&view::<RevisionView>(object))),
             other => panic!("{other}"),
         }
     }
@@ -212,8 +220,22 @@ impl World {
         self.put(object);
     }
 
-    /// Stores an object, with a UID when it has none, and shows it to the controller.
-    pub(crate) fn put(&mut self, mut object: Value) {
+    /// Stores an object, with a UID when it has none, and shows it to the controller's watch.
+    pub(crate) fn put(&mut self, object: Value) {
+        let (kind, object) = self.store(object);
+        match kind.as_str() {
+            "LeaderWorkerSet" => drop(self.index.observed(view::<SetView>(object))),
+            "StatefulSet" => drop(self.index.observed(view::<StatefulSetView>(object))),
+            "Pod" => drop(self.index.observed(view::<PodView>(object))),
+            "Service" => drop(self.index.observed(view::<ServiceView>(object))),
+            "ControllerRevision" => drop(self.index.observed(view::<RevisionView>(object))),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Stores an object and gives its kind and how a list shows it: without saying of which kind
+    /// it is.
+    fn store(&mut self, mut object: Value) -> (String, Value) {
         self.version += 1;
         let metadata = &mut object["metadata"];
         metadata["namespace"] = json!("n");
@@ -224,16 +246,13 @@ impl World {
         let kind = object["kind"].as_str().unwrap().to_owned();
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         self.objects.insert((kind.clone(), name), object.clone());
-        // Objects in a list do not say of which kind they are.
         object.as_object_mut().unwrap().retain(|field, _| field != "kind" && field != "apiVersion");
-        match kind.as_str() {
-            "LeaderWorkerSet" => drop(self.index.observed(view::<SetView>(object))),
-            "StatefulSet" => drop(self.index.observed(view::<StatefulSetView>(object))),
-            "Pod" => drop(self.index.observed(view::<PodView>(object))),
-            "Service" => drop(self.index.observed(view::<ServiceView>(object))),
-            "ControllerRevision" => drop(self.index.observed(view::<RevisionView>(object))),
-            other => panic!("{other}"),
-        }
+        (kind, object)
+    }
+
+    /// Stores an object and gives it as the answer to the request that wrote it.
+    fn answer<V: DeserializeOwned>(&mut self, object: Value) -> V {
+        view(self.store(object).1)
     }
 
     fn get(&self, kind: &str, name: &str) -> Value {
@@ -253,32 +272,51 @@ impl World {
         }
     }
 
+    /// Answers a request; the watch shows nothing of it.
     fn perform(&mut self, action: Action) {
         match action {
-            Action::CreateRevision(object)
-            | Action::CreateWorkerSet(object)
-            | Action::CreateService(object) => self.put(object),
-            Action::ApplyLeaderSet { mut object, .. } => {
+            Action::CreateRevision(object) => {
+                let revision = self.answer::<RevisionView>(object);
+                assert!(self.index.written(revision));
+            }
+            Action::CreateWorkerSet(object) => {
+                let worker_set = self.answer::<StatefulSetView>(object);
+                assert!(self.index.written(worker_set));
+            }
+            Action::CreateService(object) => {
+                let service = self.answer::<ServiceView>(object);
+                assert!(self.index.written(service));
+            }
+            Action::ApplyLeaderSet { object: desired, .. } => {
+                let mut object = desired.clone();
                 if let Some(live) = self.objects.get(&("StatefulSet".into(), "s".into())) {
                     object["metadata"]["uid"] = live["metadata"]["uid"].clone();
                     object["status"] = live["status"].clone();
                 }
-                self.put(object);
+                let answer = self.answer(object);
+                self.index.applied(&desired, answer);
             }
             Action::RaiseRevision { target, number } => {
-                self.change("ControllerRevision", &target.name, |it| {
-                    it["revision"] = json!(number);
-                });
+                let mut object = self.get("ControllerRevision", &target.name);
+                object["revision"] = json!(number);
+                let revision = self.answer::<RevisionView>(object);
+                assert!(self.index.written(revision));
             }
-            Action::DeleteRevision(target) => self.forget("ControllerRevision", &target.name),
-            Action::DeleteLeader(target) => self.change("Pod", &target.name, |it| {
-                it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-            }),
+            Action::DeleteRevision(target) => {
+                self.objects.remove(&("ControllerRevision".into(), target.name.clone())).unwrap();
+                self.index.forget::<RevisionView>("n", &target.name, &target.uid);
+            }
+            Action::DeleteLeader(target) => {
+                let mut object = self.get("Pod", &target.name);
+                object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                let leader = self.answer::<PodView>(object);
+                assert!(self.index.written(leader));
+            }
         }
     }
 }
 
-fn view<V: serde::de::DeserializeOwned>(object: Value) -> V {
+fn view<V: DeserializeOwned>(object: Value) -> V {
     serde_json::from_value(object).unwrap()
 }
 
