@@ -33,9 +33,10 @@ test: lint generate-check control-plane ## Check everything and run all tests; t
 	@tests/all
 
 .PHONY: lint
-lint: tools ## Check format and style.
+lint: tools ## Check format, style and, where cargo-deny is installed, what dependencies are.
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else echo "Dependencies are not checked: there is no cargo-deny (cargo install cargo-deny)."; fi
 
 .PHONY: generate
 generate: tools ## Write the generated files: the definition in deploy/, the table and vectors of Go's encoder.
