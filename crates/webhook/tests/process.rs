@@ -47,7 +47,7 @@ impl Process {
         let addresses = async {
             while let Some(line) = log.next_line().await.unwrap() {
                 let address = || line.split('"').find_map(|part| part.parse().ok());
-                if line.contains("serving health") {
+                if line.contains("Serving health probes") {
                     health = address();
                 } else if line.contains("serving webhooks") {
                     webhooks = address();
