@@ -30,7 +30,7 @@ pub async fn start(
 ) -> Result<(), ListenError> {
     if let Some(address) = &settings.health.bind_address {
         let listener = listen(address, DefaultHost::All).await?;
-        info!(address, "Serving health probes");
+        info!(address = bound(&listener), "Serving health probes");
         let paths = &settings.health;
         let router = health.router(&paths.liveness_path, &paths.readiness_path);
         spawn(listener, router, shutdown.clone());
@@ -38,10 +38,16 @@ pub async fn start(
     if let Some(address) = &settings.metrics_bind_address {
         let listener = listen(address, DefaultHost::Loopback).await?;
         // Tests of installations look for this line, with this logger.
+        let address = bound(&listener);
         info!(target: "controller-runtime.metrics", address, secure = false, "Serving metrics server");
         spawn(listener, metrics::router(registry), shutdown.clone());
     }
     Ok(())
+}
+
+/// The address that is listened on: port 0 of the settings is any free one.
+fn bound(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
 }
 
 fn spawn(listener: TcpListener, router: Router, shutdown: CancellationToken) {
