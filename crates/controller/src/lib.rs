@@ -14,9 +14,11 @@
 //! | [`reconcile`] | the loop that runs the three for one set after another |
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
 //! | [`lease`] | that only one controller acts |
+//! | [`certificates`] | the certificate under which the webhook serves |
 
 pub mod act;
 pub mod backoff;
+pub mod certificates;
 pub mod lease;
 pub mod metrics;
 pub mod observe;

@@ -8,6 +8,7 @@
 //! | [`fixture`] | the set that tests begin with |
 //! | [`set`] | a set in the cluster: changes, status, rollout stages |
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
+//! | [`mounted_secret`] | a mounted Secret, without a kubelet |
 //! | [`objects`] | what the objects of a set must look like |
 //! | [`differences`] | saying how an object differs from what is expected |
 //! | [`policy`] | making the API server refuse requests |
@@ -16,6 +17,7 @@
 pub mod differences;
 pub mod environment;
 pub mod fixture;
+pub mod mounted_secret;
 pub mod namespace;
 pub mod objects;
 pub mod policy;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 pub use environment::Environment;
 pub use fixture::Fixture;
+pub use mounted_secret::MountedSecret;
 pub use namespace::Namespace;
 pub use set::TestSet;
 

@@ -24,6 +24,9 @@ pub struct SystemOptions {
     pub controllers: usize,
     /// Whether the API server calls the webhook for labelled pods only, as `deploy/` has it, or for all pods.
     pub select_pods: bool,
+    /// Whether the controllers keep the certificate in the Secret, and the trust in it. The webhook that runs has one of
+    /// its own.
+    pub internal_certificates: bool,
     /// More arguments for the webhook.
     pub webhook_args: Vec<String>,
     /// More arguments for the controllers.
@@ -38,6 +41,7 @@ impl Default for SystemOptions {
             webhook: true,
             controllers: 1,
             select_pods: true,
+            internal_certificates: false,
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
             env: Vec::new(),
