@@ -11,7 +11,7 @@ pub(super) fn path(relative: &str) -> PathBuf {
 
 /// Applies the namespace, the definition and the rights, and waits until sets can be created.
 pub(super) async fn install(cluster: &Cluster) -> Result<()> {
-    apply(cluster, "-f", &path("namespace.yaml")).await?;
+    apply(cluster, "-k", &path("namespace")).await?;
     apply(cluster, "-k", &path("crd")).await?;
     apply(cluster, "-k", &path("rbac")).await?;
     let established = [
