@@ -34,7 +34,7 @@ stop: ## End what `make run` has left running.
 	else cargo run --quiet --package lws-demo -- stop; fi
 
 .PHONY: test
-test: lint control-plane generate-check ## Check everything and run all tests; the last line says how many passed and failed.
+test: lint control-plane helm generate-check ## Check everything and run all tests; the last line says how many passed and failed.
 	@tests/all
 
 .PHONY: lint
@@ -72,6 +72,10 @@ undeploy: ## Remove the installation (DRY_RUN=1 only tells what would go; FORCE=
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes that tests and `make run` use (KUBERNETES_VERSION; needs Go, 6 to 8 minutes the first time).
 	@tests/control-plane/build $(KUBERNETES_VERSION)
+
+.PHONY: helm
+helm: ## Build the helm that tests use (needs Go, 2 to 4 minutes the first time).
+	@tests/helm/build
 
 .PHONY: programs
 programs: tools

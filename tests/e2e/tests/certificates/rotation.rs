@@ -68,6 +68,10 @@ async fn no_request_fails_while_certificates_change() -> Result<()> {
         "{admitted} requests and {connected} new connections while {authorities} authorities and \
          {certificates} certificates were in use"
     );
+    #[allow(clippy::print_stdout, reason = "for people who run it with --nocapture")]
+    {
+        println!("{summary}");
+    }
     ensure!(authorities >= 4 && certificates >= 6, "too few changes: {summary}");
     ensure!(admitted >= 1000 && connected >= 100, "too little load: {summary}");
     Ok(())

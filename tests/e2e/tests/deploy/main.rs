@@ -6,8 +6,10 @@
 //! | `installing` | the command that installs and removes, and what runs afterwards |
 //! | `rights` | who may do what |
 //! | `variants` | components and overlays |
+//! | `chart` | the Helm chart |
 //! | `tools` | running the command and kubectl |
 
+mod chart;
 mod installing;
 mod rights;
 mod tools;
