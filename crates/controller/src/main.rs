@@ -1,6 +1,7 @@
 //! `lws-controller`: reads its settings, takes part in the leader election, and reconciles sets
 //! while it leads.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let ended = tokio::select! {
         lost = election.ended() => return lost,
         _ = watches.join_next() => Err(anyhow!("a watch ended")),
-        () = keep(keeper) => Err(anyhow!("the election ended")),
+        never = Box::pin(keep(keeper)) => match never {},
         ended = async {
             lead(synced, leadership, &shutdown).await?;
             metrics.set_leading(&settings.leader_election.resource_name, true);
@@ -134,12 +135,12 @@ fn keeper(
 }
 
 /// Keeps the certificate in order from when this process leads, whether caches are complete or not:
-/// without the webhook nobody can create or change a set.
-async fn keep(keeper: Option<Keeper>) {
-    match keeper {
-        Some(keeper) => keeper.run().await,
-        None => std::future::pending().await,
+/// without the webhook nobody can create or change a set. Never completes.
+async fn keep(keeper: Option<Keeper>) -> Infallible {
+    if let Some(keeper) = keeper {
+        keeper.run().await;
     }
+    std::future::pending().await
 }
 
 /// Waits until the caches are complete and this process leads, or is told to stop.

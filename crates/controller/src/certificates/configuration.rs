@@ -112,7 +112,7 @@ mod tests {
             ])
         };
         let before = configuration(&entries(&old));
-        assert_eq!(bundles(&before, &settings()), [old.clone()]);
+        assert_eq!(bundles(&before, &settings()), std::slice::from_ref(&old));
         let both = old.clone().with(&new);
         let after = with_bundles(&before, &settings(), |it| it.clone().with(&new)).unwrap();
         assert_eq!(after, configuration(&entries(&both)));

@@ -119,7 +119,8 @@ impl Keeper {
         Self { limiter, ..self }
     }
 
-    /// Waits until this process leads, then keeps everything in order for ever.
+    /// Waits until this process leads, then keeps everything in order for ever. Ends only if the
+    /// election ends before.
     pub async fn run(mut self) {
         if self.leadership.wait_for(Leadership::is_valid).await.is_err() {
             return;

@@ -15,8 +15,9 @@ pub(super) struct Watched {
     /// As people name it: `secrets lws-system/x`.
     title: String,
     name: String,
-    /// The object, or that there is none, once that is known.
-    object: Option<Option<DynamicObject>>,
+    /// Whether it is known if there is one.
+    is_known: bool,
+    object: Option<DynamicObject>,
 }
 
 impl Watched {
@@ -28,6 +29,7 @@ impl Watched {
             title: format!("secrets {namespace}/{name}"),
             resource,
             name: name.to_owned(),
+            is_known: false,
             object: None,
         }
     }
@@ -40,6 +42,7 @@ impl Watched {
             title: format!("{} {name}", resource.plural),
             resource,
             name: name.to_owned(),
+            is_known: false,
             object: None,
         }
     }
@@ -65,24 +68,24 @@ impl Watched {
             _ => false,
         };
         if !is_older {
-            self.object = Some(object);
+            self.is_known = true;
+            self.object = object;
         }
     }
 
     /// Takes the answer to a write.
     pub(super) fn written(&mut self, object: DynamicObject) {
-        self.object = Some(Some(object));
+        self.object = Some(object);
     }
 
     /// Whether it is known if there is one.
     pub(super) fn is_known(&self) -> bool {
-        self.object.is_some()
+        self.is_known
     }
 
     /// The object, if it is there to stay.
     pub(super) fn present(&self) -> Option<&DynamicObject> {
-        let object = self.object.as_ref()?.as_ref();
-        object.filter(|it| it.metadata.deletion_timestamp.is_none())
+        self.object.as_ref().filter(|it| it.metadata.deletion_timestamp.is_none())
     }
 
     /// Replaces it by `object`, unless it has changed since `object` was read.

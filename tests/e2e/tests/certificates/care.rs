@@ -23,16 +23,30 @@ fn options(internal_certificates: bool) -> SystemOptions {
 
 #[tokio::test]
 async fn the_certificate_is_issued_trusted_and_looked_after() -> Result<()> {
-    let installation = &Installation::new(&options(true), &[Duration::ZERO]).await?;
+    let mut installation = Installation::new(&options(true), &[Duration::ZERO]).await?;
     installation.trusted().await?;
     installation.ready().await?;
     installation.admits().await?;
+    expiry_is_measured(&mut installation).await?;
+    let installation = &installation;
     in_the_stored_form(installation).await?;
     nothing_is_done_when_nothing_is_wrong(installation).await?;
     damage_is_healed(installation).await?;
     lost_trust_is_restored(installation).await?;
     what_is_missing_is_waited_for(installation).await?;
     the_configuration_of_another_is_left_alone(installation).await
+}
+
+async fn expiry_is_measured(installation: &mut Installation) -> Result<()> {
+    let metrics = installation.metrics().await?;
+    for (certificate, key) in [("authority", "ca.crt"), ("serving", "tls.crt")] {
+        let expiry = verify::expiry(&installation.stored(key).await?)?.as_second();
+        let name = "lws_stored_certificate_expiry_timestamp_seconds";
+        let line = format!("\n{name}{{certificate=\"{certificate}\"}} {expiry}\n");
+        ensure!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+    ensure!(metrics.contains("\nlws_certificate_failures_total 0\n"), "{metrics}");
+    Ok(())
 }
 
 /// The form that the existing implementation stores and reads.

@@ -34,7 +34,7 @@ pub(crate) const VALIDATING: &str = "lws-validating-webhook-configuration";
 pub(crate) struct Installation {
     pub(crate) cluster: Cluster,
     pub(crate) replicas: Vec<Replica>,
-    _system: System,
+    system: System,
     _tasks: JoinSet<Result<()>>,
 }
 
@@ -62,7 +62,7 @@ impl Installation {
         let front = TcpListener::bind("127.0.0.1:0").await?;
         let port = front.local_addr()?.port();
         tasks.spawn(in_turn(front, replicas.iter().map(|it| it.port).collect()));
-        let installation = Self { cluster, replicas, _system: system, _tasks: tasks };
+        let installation = Self { cluster, replicas, system, _tasks: tasks };
         installation.register(port).await?;
         Ok(installation)
     }
@@ -94,6 +94,15 @@ impl Installation {
             anyhow::ensure!(applied.status.success(), "{applied:?}");
         }
         Ok(())
+    }
+
+    /// What the controller measures, in Prometheus' text form.
+    pub(crate) async fn metrics(&mut self) -> Result<String> {
+        let controller = self.system.controllers().first().context("no controller runs")?;
+        let url = controller.metrics_url();
+        let request = http::Request::get(url.clone()).body(Vec::new())?;
+        let config = kube::Config::new(url.parse()?);
+        Ok(Client::try_from(config)?.request_text(request).await?)
     }
 
     pub(crate) fn secrets(&self) -> Api<Secret> {

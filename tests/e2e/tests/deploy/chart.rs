@@ -278,14 +278,14 @@ async fn a_release_comes_changes_and_goes_and_sets_stay() -> Result<()> {
 
     // As the controller does.
     let secret = r#"{"stringData": {"tls.crt": "c"}}"#;
-    let patch = ["patch", "secret", "lws-webhook-server-cert", "-n", NAMESPACE, "-p", secret];
-    kubectl(cluster, &[&patch[..], &["--field-manager=lws"]].concat()).await?;
+    let store = ["patch", "secret", "lws-webhook-server-cert", "-n", NAMESPACE, "-p", secret];
+    kubectl(cluster, &[&store[..], &["--field-manager=lws"]].concat()).await?;
     let bundle =
         json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ca_bundle()?}]);
     let bundle = bundle.to_string();
     let configuration = "mutatingwebhookconfiguration/lws-mutating-webhook-configuration";
-    let patch = ["patch", configuration, "--type=json", "-p", &bundle, "--field-manager=lws"];
-    kubectl(cluster, &patch).await?;
+    let trust = ["patch", configuration, "--type=json", "-p", &bundle, "--field-manager=lws"];
+    kubectl(cluster, &trust).await?;
     let upgrade = ["upgrade", "lws", &chart, "--set", "replicaCount=1"];
     released(cluster, &upgrade).await?.expect(&["REVISION: 2"])?;
     let path = "jsonpath={.data.tls\\.crt}";

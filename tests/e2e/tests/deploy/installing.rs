@@ -140,10 +140,15 @@ async fn what_cannot_work_is_said_before_anything_is_done() -> Result<()> {
     install(cluster, "apply", &nobody).await?.expect_failure(&["there is no /nowhere/kubectl"])?;
     install(cluster, "remove", &[]).await?.expect_failure(&["usage: install apply|delete"])?;
     let offline = cluster.dir().join("offline");
-    std::fs::write(
-        &offline,
-        "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: \"https://127.0.0.1:1\"}}]\ncontexts: [{name: a, context: {cluster: a}}]\ncurrent-context: a\n",
-    )?;
+    let nowhere = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "a", "user": {"token": "t"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    });
+    std::fs::write(&offline, nowhere.to_string())?;
     let offline = offline.to_string_lossy().into_owned();
     let said = install(cluster, "apply", &[("KUBECONFIG", &offline)]).await?;
     said.expect_failure(&["the API server does not answer: ", "refused"])?;

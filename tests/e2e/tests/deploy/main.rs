@@ -9,6 +9,8 @@
 //! | `chart` | the Helm chart |
 //! | `tools` | running the command and kubectl |
 
+#![allow(clippy::indexing_slicing, reason = "an absent field of a JSON value is null")]
+
 mod chart;
 mod installing;
 mod rights;

@@ -14,6 +14,9 @@ async fn installed() -> Result<Cluster> {
     let cluster = Cluster::start(options).await?;
     let manifests = deploy("manifests.yaml");
     kubectl(&cluster, &["apply", "--server-side", "-f", &manifests.to_string_lossy()]).await?;
+    let definition = "crd/leaderworkersets.leaderworkerset.x-k8s.io";
+    kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=60s", definition])
+        .await?;
     Ok(cluster)
 }
 
@@ -21,7 +24,7 @@ async fn installed() -> Result<Cluster> {
 async fn each_process_may_do_what_it_needs_and_no_more() -> Result<()> {
     let cluster = &installed().await?;
     for (who, verb, what, expected) in [
-        (CONTROLLER, "watch", "leaderworkersets", true),
+        (CONTROLLER, "watch", "leaderworkersets.leaderworkerset.x-k8s.io", true),
         (CONTROLLER, "update", "secrets/lws-webhook-server-cert", true),
         (CONTROLLER, "update", "secrets/another", false),
         (CONTROLLER, "list", "secrets", false),

@@ -94,6 +94,9 @@ pub(crate) fn objects(text: &str) -> Result<Vec<Value>> {
 
 /// The object of this kind and name.
 pub(crate) fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> Result<&'a Value> {
-    let is = |it: &&Value| it["kind"] == kind && it["metadata"]["name"] == name;
+    let is = |it: &&Value| {
+        it.get("kind").is_some_and(|it| it == kind)
+            && it.pointer("/metadata/name").is_some_and(|it| it == name)
+    };
     objects.iter().find(is).with_context(|| format!("no {kind} {name}"))
 }

@@ -208,7 +208,7 @@ fn damage_heals_without_cutting_off_who_is_served() {
         assert_eq!(plan.change, Some((change, reason.to_owned())));
         assert_eq!(plan.bundle(&old, issued()), old, "{reason}");
         let healed = carry_out(change, stored, settings, issued()).unwrap();
-        let next = World::new(&healed, &[old.clone()]).for_seconds(0).plan();
+        let next = World::new(&healed, std::slice::from_ref(&old)).for_seconds(0).plan();
         assert!(next.bundle(&old, issued()).contains(&old), "{reason}");
     }
 }
@@ -233,9 +233,9 @@ fn a_new_signer_waits_until_it_is_trusted() {
     let both = trust(&[first, second]);
     let world = World::new(&restored, &[other]);
     assert_eq!(world.outcome(), (Err(HALF_A_DAY), vec![both.clone()]));
-    let world = World::new(&restored, &[both.clone()]).for_seconds(10);
+    let world = World::new(&restored, std::slice::from_ref(&both)).for_seconds(10);
     assert_eq!(world.outcome(), (Err(20), vec![both.clone()]));
-    let world = World::new(&restored, &[both.clone()]).for_seconds(30);
+    let world = World::new(&restored, std::slice::from_ref(&both)).for_seconds(30);
     assert_eq!(world.outcome(), (Ok(Change::RenewServing), vec![both.clone()]));
 
     // An authority that was prepared while the one in use was damaged.
