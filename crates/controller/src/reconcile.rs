@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSet;
+use lws_runtime::config::GroupRestartSettings;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,14 +18,16 @@ use crate::act::{Actor, Error};
 use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
 use crate::plan::task::{Plan, StatusChange};
-use crate::plan::{self, Nodes};
+use crate::plan::termination::NodeHealths;
+use crate::plan::{self, Context, Nodes};
 use crate::queue::Queue;
 
 /// Rounds of planning and acting in one go. A rollout step takes two or three; more than this
 /// means that somebody undoes what we do, and other sets get their turn in between.
 const MOST_ROUNDS: usize = 8;
-/// For how long labels of a node are believed. They are read when a group is placed.
-const NODE_LABELS_FRESH: Duration = Duration::from_secs(10);
+/// For how long what was read of a node is believed. It is read when a group is placed, or when a
+/// pod does not end.
+const NODES_FRESH: Duration = Duration::from_secs(10);
 
 /// Reconciles sets.
 #[derive(Debug)]
@@ -33,13 +36,21 @@ pub struct Reconciler {
     queue: Queue<SetKey>,
     actor: Actor,
     nodes: Mutex<KnownNodes>,
+    restarts: GroupRestartSettings,
     metrics: Metrics,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct KnownNodes {
     labels: Nodes,
+    healths: NodeHealths,
     since: Instant,
+}
+
+impl KnownNodes {
+    fn none() -> Self {
+        Self { labels: Nodes::new(), healths: NodeHealths::new(), since: Instant::now() }
+    }
 }
 
 /// How a reconcile ended.
@@ -52,9 +63,14 @@ struct End {
 impl Reconciler {
     /// A reconciler of the sets in `queue`.
     #[must_use]
-    pub fn new(index: Arc<Index>, queue: Queue<SetKey>, actor: Actor, metrics: Metrics) -> Self {
-        let nodes = KnownNodes { labels: Nodes::new(), since: Instant::now() };
-        Self { index, queue, actor, nodes: Mutex::new(nodes), metrics }
+    pub fn new(
+        index: Arc<Index>,
+        queue: Queue<SetKey>,
+        actor: Actor,
+        restarts: GroupRestartSettings,
+        metrics: Metrics,
+    ) -> Self {
+        Self { index, queue, actor, nodes: Mutex::new(KnownNodes::none()), restarts, metrics }
     }
 
     /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
@@ -105,7 +121,10 @@ impl Reconciler {
     /// Plans and acts until nothing is left to do before the status, and writes that.
     async fn rounds(&self, key: &SetKey) -> End {
         for _ in 0..MOST_ROUNDS {
-            let Some((set, plan)) = self.plan(key) else {
+            let planned = self.plan(key);
+            let waiting = planned.as_ref().map_or(0, |(_, plan)| plan.waiting_groups);
+            self.metrics.set_waiting_groups(key, waiting);
+            let Some((set, plan)) = planned else {
                 return End { outcome: Outcome::Success, recheck: None };
             };
             let set = match set {
@@ -139,7 +158,8 @@ impl Reconciler {
             tracing::info!(set = %key, "{}", task.action);
         }
         let mut failures = self.read_nodes(set, plan.unknown_nodes).await;
-        failures.extend(self.actor.read_leaders(key, plan.doubted_leaders).await);
+        failures.extend(self.read_node_healths(set, plan.unknown_node_healths).await);
+        failures.extend(self.actor.read_pods(key, plan.doubted_pods).await);
         failures.extend(self.actor.perform(set, plan.tasks).await);
         failures
     }
@@ -166,15 +186,21 @@ impl Reconciler {
     /// The plan for a set; `None` when it does not exist.
     fn plan(&self, key: &SetKey) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
         let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.since.elapsed() > NODE_LABELS_FRESH {
-            *known = KnownNodes { labels: Nodes::new(), since: Instant::now() };
+        if known.since.elapsed() > NODES_FRESH {
+            *known = KnownNodes::none();
         }
-        let nodes = known.labels.clone();
+        let KnownNodes { labels, healths, .. } = known.clone();
         drop(known);
+        let context = Context {
+            nodes: &labels,
+            node_healths: &healths,
+            restarts: &self.restarts,
+            now: Timestamp::now(),
+        };
         self.index.read(key, |entry| {
             let set = entry.set()?.set.clone();
             let plan = match &set {
-                Ok(set) => plan::plan(set, entry, &nodes, Timestamp::now()),
+                Ok(set) => plan::plan(set, entry, &context),
                 Err(_) => Plan::default(),
             };
             Some((set, plan))
@@ -190,6 +216,22 @@ impl Reconciler {
                 Ok(labels) => {
                     let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
                     known.labels.insert(name, labels);
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        failures
+    }
+
+    /// Reads the health of nodes; gives the failures.
+    async fn read_node_healths(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Error> {
+        let names: BTreeSet<_> = names.into_iter().collect();
+        let mut failures = Vec::new();
+        for name in names {
+            match self.actor.node_health(set, &name).await {
+                Ok(health) => {
+                    let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+                    known.healths.insert(name, health);
                 }
                 Err(error) => failures.push(error),
             }

@@ -117,10 +117,7 @@ impl<'a> Groups<'a> {
 impl Group<'_> {
     /// Its leader, to be deleted.
     pub(super) fn target(&self) -> Target {
-        Target {
-            name: self.leader.identity.name().to_owned(),
-            uid: self.leader.identity.uid().to_owned(),
-        }
+        Target::of(self.leader.as_ref())
     }
 
     /// Pods of the group at its own revision, leader included; 0 when that is not known.
@@ -214,7 +211,7 @@ pub(super) fn complete(
         return;
     }
     if entry.is_doubted(leader.identity.uid()) {
-        plan.doubted_leaders.push(group.target());
+        plan.doubted_pods.push(group.target());
     } else if let Ok(topology) = topology(plan, set, leader, nodes) {
         let object = build::worker_stateful_set(set, spec, leader, topology.as_ref());
         plan.tasks.push(worker_set_task(object, leader));
@@ -296,12 +293,8 @@ fn misplaced_annotation(leader: &PodView) -> EventDraft {
     EventDraft::warning("FailedCreate", "Create", note).about(reference(leader))
 }
 
-/// A reference to a leader pod.
-pub(super) fn reference(leader: &PodView) -> Related {
-    Related::Object(ObjectRef {
-        api_version: "v1",
-        kind: "Pod",
-        name: leader.identity.name().to_owned(),
-        uid: leader.identity.uid().to_owned(),
-    })
+/// A reference to a pod.
+pub(super) fn reference(pod: &PodView) -> Related {
+    let Target { name, uid } = Target::of(pod);
+    Related::Object(ObjectRef { api_version: "v1", kind: "Pod", name, uid })
 }

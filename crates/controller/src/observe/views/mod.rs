@@ -10,7 +10,7 @@ mod set;
 mod stateful_set;
 
 pub use meta::{Identity, Owner};
-pub use pod::{Phase, PodView};
+pub use pod::{Disruption, Phase, PodView};
 pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;
