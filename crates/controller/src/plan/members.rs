@@ -89,8 +89,15 @@ impl<'a> Recorded<'a> {
 }
 
 /// The first recorded worker that is missing; one that is known to be gone before any other.
-pub(super) fn missing<'a>(group: &Group<'a>, entry: &Entry) -> Option<Missing<'a>> {
+pub(super) fn missing<'a>(
+    group: &Group<'a>,
+    members: &Members<'a>,
+    entry: &Entry,
+) -> Option<Missing<'a>> {
     let record = recordable(group)?.members.as_deref()?;
+    if recorded(record).eq(members.workers.iter().map(|pod| Recorded::of(pod, group.leader))) {
+        return None;
+    }
     let is_there = |it: &Recorded<'_>| {
         let Target { name, uid } = it.target(group.leader);
         entry.pods.get(&name).is_some_and(|pod| pod.identity.uid() == uid)
@@ -147,14 +154,14 @@ fn due(scope: &Scope<'_>, group: &Group<'_>, worker_set: &StatefulSetView) -> Du
     let members = Members::of(group, scope.entry, waits_for_start);
     let counts = |pod: &&PodView| !waits_for_start || pod.phase != Phase::Pending;
     let workers: Vec<_> = members.workers.iter().copied().filter(counts).collect();
-    // One that is missing is evidence enough, and stays on record until the group is recreated.
-    if !keeps_failing_pods && missing(group, scope.entry).is_some() {
-        return Due::Never;
-    }
     let lost = members.lost.first().filter(|_| !keeps_failing_pods);
     let wanted: Vec<_> =
         lost.into_iter().chain(&workers).map(|pod| Recorded::of(pod, group.leader)).collect();
     if wanted.is_empty() || before.is_some_and(|it| recorded(it).eq(wanted.iter().copied())) {
+        return Due::Never;
+    }
+    // One that is missing is evidence enough, and stays on record until the group is recreated.
+    if !keeps_failing_pods && missing(group, &members, scope.entry).is_some() {
         return Due::Never;
     }
     let is_complete = i64::try_from(workers.len()).is_ok_and(|it| it >= worker_set.replicas);

@@ -56,7 +56,7 @@ impl Recreations {
         let members = Members::of(group, scope.entry, scope.waits_for_start());
         let uid = group.leader.identity.uid();
         let is_counted = self.history.of_leader(group.index, uid).is_some();
-        let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group));
+        let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group, &members));
         if failure.is_none() && !is_counted
             || scope.waits_for_start() && !have_started(group, &members)
         {
@@ -122,8 +122,9 @@ fn recorded_failure(
     plan: &mut Plan,
     scope: &Scope<'_>,
     group: &Group<'_>,
+    members: &Members<'_>,
 ) -> Option<(String, Cause)> {
-    match members::missing(group, scope.entry)? {
+    match members::missing(group, members, scope.entry)? {
         Missing::Gone(member) => Some((member.target(group.leader).name, Cause::PodLost)),
         Missing::Doubted(member) => {
             plan.doubted_pods.push(member.target(group.leader));
