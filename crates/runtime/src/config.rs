@@ -253,6 +253,7 @@ fn as_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S
     serializer.serialize_str(&duration_text(*duration))
 }
 
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
 fn as_optional_text<S: serde::Serializer>(
     duration: &Option<Duration>,
     serializer: S,

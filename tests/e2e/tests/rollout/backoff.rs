@@ -82,7 +82,7 @@ async fn the_third_failure_in_a_row_waits_and_a_while_of_readiness_forgets_it() 
         DEADLINE,
         "the failures are forgotten",
         async || history(&set).await,
-        |it| it.is_none(),
+        Option::is_none,
     )
     .await?;
     fail_once(&set).await?;

@@ -187,10 +187,11 @@ impl From<Wire> for PodView {
 }
 
 fn disruption(condition: &WireCondition) -> Option<Disruption> {
-    (condition.status == "True").then(|| match condition.reason.as_str() {
+    let disruption = match condition.reason.as_str() {
         "DeletionByTaintManager" | "DeletionByPodGC" => Disruption::NodeLost,
         _ => Disruption::Evicted,
-    })
+    };
+    (condition.status == "True").then_some(disruption)
 }
 
 #[cfg(test)]
