@@ -55,7 +55,7 @@ pub fn plan(set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes, now: Timestamp)
     let Ok(leader_set) = leader::find(&mut plan, set, entry) else { return plan };
     let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
     let Some(revision::Current { revision: current, changed }) =
-        revision::ensure(&mut plan, set, leader_set, &revisions)
+        revision::ensure(&mut plan, set, leader_set, &revisions, &entry.pods)
     else {
         return plan;
     };
@@ -82,9 +82,9 @@ struct Scope<'a> {
     changed: bool,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
     /// Plans for a set whose leader `StatefulSet` exists.
-    fn existing(&self, plan: &mut Plan, leader_set: &StatefulSetView, now: Timestamp) {
+    fn existing(&self, plan: &mut Plan, leader_set: &'a StatefulSetView, now: Timestamp) {
         let key = self.current.key.as_str();
         let groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
