@@ -35,39 +35,51 @@ use crate::observe::index::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
 use group::Groups;
 use ownership::{Controller, Holder};
-use task::{Action, EventDraft, Plan, Task};
+use status::Seen;
+use task::{Action, EventDraft, Failure, Plan, Task};
 
 /// Labels of the nodes that have been read, by node name.
 pub type Nodes = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What is to be done about `set` now, given all that is known of its objects. Never fails: what
-/// cannot be done is told as an event.
+/// cannot be done is told as an event and in the status. `failure` is what a request of the former
+/// plan failed with, when one did.
 ///
 /// The plan is computed anew after its tasks have been carried out and their answers are in
 /// `entry`, until there is none left.
 #[must_use]
-pub fn plan(set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes, now: Timestamp) -> Plan {
+pub fn plan(
+    set: &LeaderWorkerSet,
+    entry: &Entry,
+    nodes: &Nodes,
+    failure: Option<&Failure>,
+    now: Timestamp,
+) -> Plan {
     let mut plan = Plan::default();
     // The garbage collector does the rest.
     if set.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let Ok(leader_set) = leader::find(&mut plan, set, entry) else { return plan };
-    let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
-    let Some(revision::Current { revision: current, changed }) =
-        revision::ensure(&mut plan, set, leader_set, &revisions, &entry.pods)
-    else {
-        return plan;
-    };
-    let scope = Scope { set, entry, nodes, revisions: &revisions, current, changed };
-    scope.shared_service(&mut plan);
-    match leader_set {
-        None => {
-            leader::apply(&mut plan, &scope, None);
-        }
-        Some(leader_set) => scope.existing(&mut plan, leader_set, now),
-    }
+    let seen = work(&mut plan, set, entry, nodes);
+    let obstacle = plan.events.iter().find_map(EventDraft::failure);
+    plan.status = status::change(set, seen.as_ref(), failure.or(obstacle.as_ref()), now);
     plan
+}
+
+/// Plans everything but the status; gives what there is of the set once its leader `StatefulSet`
+/// exists and its content is recorded.
+fn work(plan: &mut Plan, set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes) -> Option<Seen> {
+    let leader_set = leader::find(plan, set, entry).ok()?;
+    let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
+    let revision::Current { revision: current, changed } =
+        revision::ensure(plan, set, leader_set, &revisions, &entry.pods)?;
+    let scope = Scope { set, entry, nodes, revisions: &revisions, current, changed };
+    scope.shared_service(plan);
+    let Some(leader_set) = leader_set else {
+        leader::apply(plan, &scope, None);
+        return None;
+    };
+    Some(scope.existing(plan, leader_set))
 }
 
 /// A set whose current content is recorded.
@@ -84,7 +96,7 @@ struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// Plans for a set whose leader `StatefulSet` exists.
-    fn existing(&self, plan: &mut Plan, leader_set: &'a StatefulSetView, now: Timestamp) {
+    fn existing(&self, plan: &mut Plan, leader_set: &'a StatefulSetView) -> Seen {
         let key = self.current.key.as_str();
         let groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
@@ -101,10 +113,10 @@ impl<'a> Scope<'a> {
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
         let counts = status::Counts::of(&groups.observations(), replicas, strategy.partition);
-        plan.status = status::change(self.set, leader_set.status_replicas, &counts, now);
         if !applies {
             revision::truncate(plan, self, leader_set, counts.update_complete());
         }
+        Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
     }
 
     /// Adds the Service that all groups share.

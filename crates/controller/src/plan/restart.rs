@@ -5,7 +5,7 @@ use lws_api_types::keys::annotations;
 use lws_api_types::set::RestartPolicy;
 
 use super::group::{Group, Groups, reference, workers};
-use super::task::{Action, EventDraft, Task};
+use super::task::{EventDraft, Task};
 use crate::observe::index::Entry;
 use crate::observe::views::{Phase, PodView};
 
@@ -90,6 +90,6 @@ fn recreate(group: &Group<'_>, failed: &PodView) -> Task {
         leader.identity.name(),
         group.index,
     );
-    Task::new(Action::DeleteLeader(group.target()))
+    Task::delete_leader(group.target())
         .told(EventDraft::normal("RecreateGroup", "Delete", note).about(reference(leader)))
 }

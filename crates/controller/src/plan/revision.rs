@@ -152,7 +152,9 @@ pub(super) fn ensure<'a>(
         Decision::Current(current) => return Some(current),
         Decision::Raise { revision, number } => {
             let target = target(revision);
-            plan.tasks.push(Task::new(Action::RaiseRevision { target, number }));
+            let failed = format!("Failed to update revision {}", target.name);
+            let task = Task::new(Action::RaiseRevision { target, number });
+            plan.tasks.push(task.or_warned(EventDraft::warning("FailedUpdate", "Update", failed)));
         }
         Decision::Create { key, hash, number, data, cause } => {
             match build::revision(set, &key, &hash, number, &data) {
@@ -187,7 +189,13 @@ pub(super) fn truncate(
         let is_ours = it.identity.is_controlled_by(set.uid()) && !it.identity.is_terminating();
         is_ours && (is_unused || is_duplicate && update_complete)
     });
-    plan.tasks.extend(superseded.map(|it| Task::new(Action::DeleteRevision(target(it)))));
+    plan.tasks.extend(superseded.map(|it| deletion(target(it))));
+}
+
+fn deletion(revision: Target) -> Task {
+    let failed = format!("Failed to delete revision {}", revision.name);
+    let failed = EventDraft::warning("FailedDelete", "Delete", failed);
+    Task::new(Action::DeleteRevision(revision)).or_warned(failed)
 }
 
 /// A reference to a revision, for events.

@@ -9,7 +9,7 @@ use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::views::{
     PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
-use lws_controller::plan::task::{Action, EventDraft, Plan};
+use lws_controller::plan::task::{Action, EventDraft, Failure, Plan};
 use lws_controller::plan::{self, Nodes};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ pub(crate) struct World {
     objects: BTreeMap<(String, String), Value>,
     version: u64,
     pub(crate) nodes: Nodes,
+    /// What a request failed with.
+    pub(crate) failure: Option<Failure>,
     /// Events told so far; the revision key reads `KEY`.
     pub(crate) told: Vec<String>,
 }
@@ -68,7 +70,7 @@ impl World {
         let key = SetKey::new("n", "s");
         let plan = |entry: &_| {
             let set = self.set();
-            plan::plan(&set, entry, &self.nodes, Timestamp::UNIX_EPOCH)
+            plan::plan(&set, entry, &self.nodes, self.failure.as_ref(), Timestamp::UNIX_EPOCH)
         };
         self.index.read(&key, plan).unwrap_or_default()
     }
