@@ -85,7 +85,8 @@ pub fn decide<'a>(
 
     let wanted = build::placement(set);
     let is_placed = leader_set.is_some_and(|it| it.placement == wanted);
-    let fits = |key: &str| placement_of(key, leader_set, pods).is_none_or(|it| *it == wanted);
+    let placement = |key: &str| placement_of(key, leader_set, pods);
+    let fits = |key: &str| placement(key).is_none_or(|it| *it == wanted);
 
     let cause = match (recorded, key) {
         (Some(revision), _) if is_placed && same_content(&revision.data, &data, &set.spec) => {
@@ -100,7 +101,8 @@ pub fn decide<'a>(
         let is_equal =
             |it: &&RevisionView| fits(&it.key) && same_content(&it.data, &data, &set.spec);
         let equal = own.iter().copied().filter(is_equal);
-        if let Some(revision) = newest(equal) {
+        // The one that groups have is worth most: they need not be replaced.
+        if let Some(revision) = equal.max_by_key(|it| (placement(&it.key).is_some(), it.number)) {
             return if revision.number < highest {
                 Decision::Raise { revision, number: highest + 1 }
             } else {

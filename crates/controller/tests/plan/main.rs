@@ -8,6 +8,8 @@
     reason = "a test fails by panicking, in its support code too"
 )]
 
+mod failures;
+mod placement;
 mod world;
 
 use lws_api_types::keys::{annotations, labels};

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
+use lws_api_types::LeaderWorkerSetStatus;
 use lws_api_types::keys::labels;
 use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::views::{
@@ -263,6 +264,11 @@ impl World {
 
     fn set(&self) -> lws_api_types::LeaderWorkerSet {
         serde_json::from_value(self.get("LeaderWorkerSet", "s")).unwrap()
+    }
+
+    /// The stored status.
+    pub(crate) fn status(&self) -> LeaderWorkerSetStatus {
+        self.set().status.unwrap_or_default()
     }
 
     fn tell(&mut self, events: &[EventDraft]) {
