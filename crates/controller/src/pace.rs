@@ -2,7 +2,7 @@
 //!
 //! While groups come and go the numbers change many times a second, and each change is a write that
 //! every watcher of sets receives. They wait a moment for more of their kind. What somebody may wait
-//! for (a condition, a generation) is written at once, with the newest numbers.
+//! for (a condition that changes, a generation) is written at once, with the newest numbers.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::observe::index::SetKey;
 
 /// How long new numbers wait. A group that is ready and the next one that makes way for the update
 /// then are one write; for people it is still at once.
-pub const COUNTS_WAIT: Duration = Duration::from_millis(300);
+pub const COUNTS_WAIT: Duration = Duration::from_millis(400);
 
 /// Sets whose numbers wait to be written, and until when.
 #[derive(Debug, Default)]

@@ -150,8 +150,8 @@ impl Reconciler {
     /// Ends a reconcile whose plan wants nothing but its status written, if that.
     async fn complete(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> End {
         self.actor.tell(set, plan.events);
-        let only_counts = plan.status.as_ref().is_some_and(|it| it.only_counts);
-        if only_counts && let Some(wait) = self.pace.wait(key) {
+        let may_wait = plan.status.as_ref().is_some_and(|it| it.may_wait);
+        if may_wait && let Some(wait) = self.pace.wait(key) {
             let recheck = plan.recheck.map_or(wait, |it| it.min(wait));
             return End { outcome: Outcome::Success, recheck: Some(recheck) };
         }

@@ -160,8 +160,14 @@ pub fn change(
     }
     let told = failure.map(|it| (it.reason, it.message.as_str()));
     set_failure(&mut status.conditions, told, generation, now);
-    let only_counts = has_same_conditions(&stored, &status);
-    (status != stored).then_some(StatusChange { status, event, only_counts })
+    let begins = set.status.is_none() && failure.is_none() && !is_available(&status);
+    let may_wait = begins || has_same_conditions(&stored, &status);
+    (status != stored).then_some(StatusChange { status, event, may_wait })
+}
+
+fn is_available(status: &LeaderWorkerSetStatus) -> bool {
+    let available = ConditionType::Available.as_str();
+    status.conditions.iter().any(|it| it.type_ == available && it.status == "True")
 }
 
 /// Whether two statuses differ in the numbers of groups at most.

@@ -30,8 +30,9 @@ pub struct StatusChange {
     pub status: LeaderWorkerSetStatus,
     /// Told once the status is written.
     pub event: Option<EventDraft>,
-    /// Whether nothing but the numbers of groups has changed. They may wait for more of their kind.
-    pub only_counts: bool,
+    /// Whether nobody is kept waiting when it is written a moment later, with more to say: nothing
+    /// but numbers of groups has changed, or the set is new and begins to progress.
+    pub may_wait: bool,
 }
 
 /// Why an object of the set is not what it should be, as condition `ReplicaFailure` tells it.

@@ -28,7 +28,7 @@ fn a_refused_request_is_told_once_and_forgotten_when_it_heals() {
     let mut world = World::settled(json!({"replicas": 2}));
     let before = world.status();
     world.failure = Some(failure());
-    assert!(!world.plan().status.unwrap().only_counts);
+    assert!(!world.plan().status.unwrap().may_wait);
     world.carry_out();
     let expected = "True FailedCreate: Failed to create x: exceeded quota";
     assert_eq!(told(&world).as_deref(), Some(expected));
@@ -75,14 +75,17 @@ fn a_generation_is_observed_once_its_stateful_set_is_applied() {
 }
 
 #[test]
-fn numbers_of_groups_alone_may_wait_and_conditions_may_not() {
+fn numbers_of_groups_and_the_first_status_may_wait_but_no_changed_condition() {
     let mut world = World::with_set(json!({"replicas": 2}));
-    world.carry_out_all();
+    world.carry_out();
+    world.carry_out_tasks();
+    assert!(world.plan().status.unwrap().may_wait);
+    world.carry_out();
     for (group, may_wait) in [(0, true), (1, false)] {
         world.start_leader(group);
         world.carry_out();
         world.make_ready(&format!("s-{group}"));
-        assert_eq!(world.plan().status.unwrap().only_counts, may_wait, "group {group}");
+        assert_eq!(world.plan().status.unwrap().may_wait, may_wait, "group {group}");
         world.carry_out();
     }
 }

@@ -10,7 +10,7 @@ use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::views::{
     PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
-use lws_controller::plan::task::{Action, EventDraft, Failure, Plan};
+use lws_controller::plan::task::{Action, EventDraft, Failure, Plan, StatusChange};
 use lws_controller::plan::{self, Nodes};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -86,14 +86,19 @@ impl World {
         format!("create controllerrevision s-{key}-{number}")
     }
 
-    /// Carries out the present plan.
-    pub(crate) fn carry_out(&mut self) {
+    /// Carries out the tasks of the present plan.
+    pub(crate) fn carry_out_tasks(&mut self) -> Option<StatusChange> {
         let plan = self.plan();
         for task in plan.tasks {
             self.tell(&task.done);
             self.perform(task.action);
         }
-        if let Some(change) = plan.status {
+        plan.status
+    }
+
+    /// Carries out the present plan.
+    pub(crate) fn carry_out(&mut self) {
+        if let Some(change) = self.carry_out_tasks() {
             let status = serde_json::to_value(change.status).unwrap();
             self.change("LeaderWorkerSet", "s", |set| set["status"] = status);
         }

@@ -4,7 +4,9 @@ mod budget;
 mod groups;
 mod interruption;
 mod life;
+mod placement;
 mod recreation;
+mod requests;
 mod stages;
 
 use std::sync::LazyLock;
