@@ -19,12 +19,29 @@ use lws_api_types::LeaderWorkerSet;
 use crate::metrics::Metrics;
 use crate::observe::index::{Index, Indexed, SetKey};
 use crate::observe::views::StatefulSetView;
-use crate::plan::task::{Action, EventDraft, ObjectRef, Related, StatusChange, Target, Task};
+use crate::plan::task::{
+    Action, EventDraft, Failure, ObjectRef, Related, StatusChange, Target, Task,
+};
 use crate::plan::termination::NodeHealth;
 use request::Deleted;
 
 /// Requests of one set that are in flight at once.
 const REQUESTS_IN_FLIGHT: usize = 32;
+
+/// A request that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub error: Error,
+    /// What the set's status has to say of it, if anything.
+    pub failure: Option<Failure>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, failure: None }
+    }
+}
 
 /// Carries out plans.
 #[derive(Debug)]
@@ -49,7 +66,7 @@ impl Actor {
     }
 
     /// Reads pods anew; gives the failures.
-    pub async fn read_pods(&self, key: &SetKey, pods: Vec<Target>) -> Vec<Error> {
+    pub async fn read_pods(&self, key: &SetKey, pods: Vec<Target>) -> Vec<Failed> {
         let outcomes = futures::stream::iter(pods)
             .map(|Target { name, uid }| async move {
                 let pod = self.requests.pod(&key.namespace, &name).await?;
@@ -57,7 +74,8 @@ impl Actor {
                 Ok(())
             })
             .buffer_unordered(REQUESTS_IN_FLIGHT);
-        outcomes.filter_map(|outcome: Result<(), Error>| async { outcome.err() }).collect().await
+        let failed = |outcome: Result<(), Error>| async { outcome.err().map(Failed::from) };
+        outcomes.filter_map(failed).collect().await
     }
 
     /// Labels of the node that a leader of `set` runs on; empty when there is no such node.
@@ -68,10 +86,11 @@ impl Actor {
         &self,
         set: &LeaderWorkerSet,
         name: &str,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        self.requests.node_labels(name).await.inspect_err(|error| {
-            let note = format!("getting node {name:?}: {}", error.reason());
-            self.recorder.tell(set, EventDraft::warning("FailedCreate", "Create", note));
+    ) -> Result<BTreeMap<String, String>, Failed> {
+        self.requests.node_labels(name).await.map_err(|error| {
+            let event =
+                EventDraft::warning("FailedCreate", "Create", format!("getting node {name:?}"));
+            self.warn(set, error, Some(event))
         })
     }
 
@@ -83,19 +102,26 @@ impl Actor {
         &self,
         set: &LeaderWorkerSet,
         name: &str,
-    ) -> Result<NodeHealth, Error> {
-        self.requests.node_health(name).await.inspect_err(|error| {
-            let note = format!("getting node {name:?}: {}", error.reason());
-            self.recorder.tell(set, EventDraft::warning("FailedDelete", "Delete", note));
+    ) -> Result<NodeHealth, Failed> {
+        self.requests.node_health(name).await.map_err(|error| {
+            let event =
+                EventDraft::warning("FailedDelete", "Delete", format!("getting node {name:?}"));
+            self.warn(set, error, Some(event))
         })
     }
 
-    /// Carries out `tasks`, several at once; gives the failures. A failed task hinders no other.
-    pub async fn perform(&self, set: &LeaderWorkerSet, tasks: Vec<Task>) -> Vec<Error> {
-        let outcomes = futures::stream::iter(tasks)
-            .map(|task| self.perform_one(set, task))
+    /// Carries out `tasks`, several at once; gives the failures in the order of the tasks. A failed
+    /// task hinders no other.
+    pub async fn perform(&self, set: &LeaderWorkerSet, tasks: Vec<Task>) -> Vec<Failed> {
+        let outcomes = futures::stream::iter(tasks.into_iter().enumerate())
+            .map(|(position, task)| async move { (position, self.perform_one(set, task).await) })
             .buffer_unordered(REQUESTS_IN_FLIGHT);
-        outcomes.filter_map(|outcome| async { outcome.err() }).collect().await
+        let failed = |(position, outcome): (usize, Result<(), Failed>)| async move {
+            Some((position, outcome.err()?))
+        };
+        let mut failed: Vec<_> = outcomes.filter_map(failed).collect().await;
+        failed.sort_unstable_by_key(|(position, _)| *position);
+        failed.into_iter().map(|(_, failed)| failed).collect()
     }
 
     /// Tells events that belong to no request. One that was told lately is not told again.
@@ -122,7 +148,7 @@ impl Actor {
         Ok(())
     }
 
-    async fn perform_one(&self, set: &LeaderWorkerSet, task: Task) -> Result<(), Error> {
+    async fn perform_one(&self, set: &LeaderWorkerSet, task: Task) -> Result<(), Failed> {
         match self.request(set.namespace(), &task.action).await {
             Ok(answer) => {
                 if let Some(cause) = task.cause {
@@ -136,14 +162,18 @@ impl Actor {
                 }
                 Ok(())
             }
-            Err(error) => {
-                if let Some(mut event) = task.failed {
-                    event.note = format!("{}: {}", event.note, error.reason());
-                    self.recorder.tell(set, event);
-                }
-                Err(error)
-            }
+            Err(error) => Err(self.warn(set, error, task.failed)),
         }
+    }
+
+    /// Tells that a request failed.
+    fn warn(&self, set: &LeaderWorkerSet, error: Error, event: Option<EventDraft>) -> Failed {
+        let event = event.map(|event| event.because(&error.reason()));
+        let failure = event.as_ref().and_then(EventDraft::failure).filter(|_| error.is_refusal());
+        if let Some(event) = event {
+            self.recorder.tell(set, event);
+        }
+        Failed { error, failure }
     }
 
     /// Makes one request; gives the object that was made, where an event may refer to it.

@@ -81,6 +81,20 @@ impl Error {
         self.status().is_some_and(|status| status.code == 409)
     }
 
+    /// Whether the API server refused the request, rather than having no time for it, or another
+    /// state to apply it to, than was expected.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match &self.cause {
+            Cause::Foreign | Cause::Unlabelled => true,
+            Cause::TimedOut | Cause::NotLeading => false,
+            Cause::Server(_) => {
+                let passes = |status: &Status| matches!(status.code, 409 | 429 | 503 | 504);
+                self.status().is_some_and(|status| !passes(status))
+            }
+        }
+    }
+
     /// Whether permission is missing. Exceeded quotas and admission answer with the same code, but
     /// in other words.
     #[must_use]

@@ -248,7 +248,8 @@ struct Inner {
 }
 
 impl Index {
-    /// Takes in an object from a watch stream; gives the sets that are concerned.
+    /// Takes in an object from a watch stream; gives the sets that are concerned. Nobody is by what
+    /// the answer to a write of ours has shown already.
     pub fn observed<V: Indexed>(&self, object: V) -> Vec<SetKey> {
         let mut inner = self.lock();
         let version = object.identity().version();
@@ -258,7 +259,7 @@ impl Index {
         if let Some(listed) = &mut state.listed {
             listed.insert(place);
         }
-        inner.store(object)
+        if inner.knows(&object) { Vec::new() } else { inner.store(object) }
     }
 
     /// Takes in the answer to a write of ours; gives whether it was news.
@@ -374,6 +375,20 @@ fn place<V: View>(object: &V) -> Place {
 }
 
 impl Inner {
+    /// Whether this very version of `object` is stored.
+    fn knows<V: Indexed>(&mut self, object: &V) -> bool {
+        let place = place(object);
+        let identity = object.identity();
+        let home = V::kind(&mut self.kinds).homes.get(&place);
+        let Some(entry) = home.and_then(|key| self.entries.get(key)) else { return false };
+        let mut entry = lock(entry);
+        V::objects(&mut entry).get(&place.1).is_some_and(|it| {
+            it.identity().uid() == identity.uid()
+                && it.identity().version() == identity.version()
+                && identity.version() > 0
+        })
+    }
+
     /// Files `object` under its set unless a newer version is there; gives the sets concerned.
     fn store<V: Indexed>(&mut self, object: V) -> Vec<SetKey> {
         let place = place(&object);
@@ -486,6 +501,15 @@ mod tests {
         assert!(!index.written(pod("s-0", "a", 25, None)), "the watch is past 25 without it");
         assert!(index.written(pod("s-0", "a", 31, None)));
         assert!(index.written(pod("s-1", "other", 30, None)), "a known object is refreshed");
+    }
+
+    #[test]
+    fn the_watch_repeats_an_answer_without_concerning_anybody() {
+        let index = Index::default();
+        index.written(pod("s-0", "a", 10, None));
+        assert!(index.observed(pod("s-0", "a", 10, None)).is_empty());
+        assert_eq!(index.observed(pod("s-0", "a", 11, None)), [key()]);
+        assert_eq!(index.observed(pod("s-0", "b", 12, None)), [key()]);
     }
 
     #[test]

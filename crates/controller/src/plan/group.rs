@@ -15,7 +15,7 @@ use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
 use super::{Nodes, revision};
 use crate::observe::index::Entry;
-use crate::observe::views::{PodView, RevisionView, StatefulSetView};
+use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
 
 /// A group whose leader pod exists.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Group<'a> {
     pub worker_set: Option<&'a Arc<StatefulSetView>>,
     /// The spec at the leader's revision; `None` when that revision is not known.
     pub spec: Option<Arc<LeaderWorkerSetSpec>>,
+    /// Its placement, the one of the leader's revision.
+    pub placement: &'a Placement,
     /// Whether all its pods are ready.
     pub ready: bool,
     /// Whether its objects carry the current revision key.
@@ -48,7 +50,7 @@ impl<'a> Groups<'a> {
     #[must_use]
     pub fn of(
         set: &LeaderWorkerSet,
-        leader_set: &StatefulSetView,
+        leader_set: &'a StatefulSetView,
         key: &str,
         entry: &'a Entry,
         revisions: &[&RevisionView],
@@ -81,6 +83,7 @@ impl<'a> Groups<'a> {
                 updated: carries_key(&leader.revision)
                     && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
                 spec,
+                placement: placement(leader, leader_set),
             });
         }
         groups
@@ -112,6 +115,13 @@ impl<'a> Groups<'a> {
         };
         self.all.iter().map(observation).collect()
     }
+}
+
+/// How the group of `leader` is placed: as the leader `StatefulSet` says when both are at the same
+/// revision, else as its leader was, so that a group that is completed in the middle of an update
+/// has one placement.
+fn placement<'a>(leader: &'a PodView, leader_set: &'a StatefulSetView) -> &'a Placement {
+    if leader.revision == leader_set.revision { &leader_set.placement } else { &leader.placement }
 }
 
 impl Group<'_> {
@@ -212,8 +222,9 @@ pub(super) fn complete(
     }
     if entry.is_doubted(leader.identity.uid()) {
         plan.doubted_pods.push(group.target());
-    } else if let Ok(topology) = topology(plan, set, leader, nodes) {
-        let object = build::worker_stateful_set(set, spec, leader, topology.as_ref());
+    } else if let Ok(topology) = topology(plan, group, nodes) {
+        let object =
+            build::worker_stateful_set(set, spec, leader, group.placement, topology.as_ref());
         plan.tasks.push(worker_set_task(object, leader));
     }
 }
@@ -222,13 +233,9 @@ pub(super) fn complete(
 struct Wait;
 
 /// The domain that an exclusively placed group is bound to: the one of its leader's node.
-fn topology(
-    plan: &mut Plan,
-    set: &LeaderWorkerSet,
-    leader: &PodView,
-    nodes: &Nodes,
-) -> Result<Option<Topology>, Wait> {
-    let Some(key) = set.annotation(annotations::EXCLUSIVE_TOPOLOGY) else { return Ok(None) };
+fn topology(plan: &mut Plan, group: &Group<'_>, nodes: &Nodes) -> Result<Option<Topology>, Wait> {
+    let leader = group.leader;
+    let Some(key) = &group.placement.group else { return Ok(None) };
     // Until the leader is scheduled there is nothing to do: its next change wakes us.
     let node = leader.node.as_deref().ok_or(Wait)?;
     let Some(labels) = nodes.get(node) else {
@@ -236,7 +243,7 @@ fn topology(
         return Err(Wait);
     };
     if let Some(value) = labels.get(key) {
-        return Ok(Some(Topology { key: key.to_owned(), value: value.clone() }));
+        return Ok(Some(Topology { key: key.clone(), value: value.clone() }));
     }
     let name = leader.identity.name();
     let message = format!(

@@ -146,10 +146,10 @@ pub(super) fn replace(
     .into_iter()
     .collect();
     for group in groups.all.iter().filter(|group| replaced.contains(&group.index)) {
-        let action = Action::DeleteLeader(group.target());
+        let task = Task::delete_leader(group.target());
         // A pod of the group may have failed as well.
-        if plan.tasks.iter().all(|task| task.action != action) {
-            plan.tasks.push(Task::new(action));
+        if plan.tasks.iter().all(|it| it.action != task.action) {
+            plan.tasks.push(task);
         }
     }
 }

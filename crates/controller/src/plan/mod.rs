@@ -43,7 +43,8 @@ use crate::observe::index::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
 use group::Groups;
 use ownership::{Controller, Holder};
-use task::{Action, EventDraft, Plan, Task};
+use status::Seen;
+use task::{Action, EventDraft, Failure, Plan, Task};
 use termination::NodeHealths;
 
 /// Labels of the nodes that have been read, by node name.
@@ -58,12 +59,14 @@ pub struct Context<'a> {
     pub node_healths: &'a NodeHealths,
     /// How groups with failed pods are recreated.
     pub restarts: &'a GroupRestartSettings,
+    /// What a request of the former plan failed with, when one did.
+    pub failure: Option<&'a Failure>,
     /// The present time.
     pub now: Timestamp,
 }
 
 /// What is to be done about `set` now, given all that is known of its objects. Never fails: what
-/// cannot be done is told as an event.
+/// cannot be done is told as an event and in the status.
 ///
 /// The plan is computed anew after its tasks have been carried out and their answers are in
 /// `entry`, until there is none left.
@@ -74,22 +77,32 @@ pub fn plan(set: &LeaderWorkerSet, entry: &Entry, context: &Context<'_>) -> Plan
     if set.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let Ok(leader_set) = leader::find(&mut plan, set, entry) else { return plan };
-    let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
-    let Some(revision::Current { revision: current, changed }) =
-        revision::ensure(&mut plan, set, leader_set, &revisions)
-    else {
-        return plan;
-    };
-    let scope = Scope { set, entry, context, revisions: &revisions, current, changed };
-    scope.shared_service(&mut plan);
-    match leader_set {
-        None => {
-            leader::apply(&mut plan, &scope, None);
-        }
-        Some(leader_set) => scope.existing(&mut plan, leader_set),
-    }
+    let seen = work(&mut plan, set, entry, context);
+    let obstacle = plan.events.iter().find_map(EventDraft::failure);
+    let failure = context.failure.or(obstacle.as_ref());
+    plan.status = status::change(set, seen.as_ref(), failure, context.now);
     plan
+}
+
+/// Plans everything but the status; gives what there is of the set once its leader `StatefulSet`
+/// exists and its content is recorded.
+fn work(
+    plan: &mut Plan,
+    set: &LeaderWorkerSet,
+    entry: &Entry,
+    context: &Context<'_>,
+) -> Option<Seen> {
+    let leader_set = leader::find(plan, set, entry).ok()?;
+    let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
+    let revision::Current { revision: current, changed } =
+        revision::ensure(plan, set, leader_set, &revisions, &entry.pods)?;
+    let scope = Scope { set, entry, context, revisions: &revisions, current, changed };
+    scope.shared_service(plan);
+    let Some(leader_set) = leader_set else {
+        leader::apply(plan, &scope, None);
+        return None;
+    };
+    Some(scope.existing(plan, leader_set))
 }
 
 /// A set whose current content is recorded.
@@ -104,9 +117,9 @@ struct Scope<'a> {
     changed: bool,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
     /// Plans for a set whose leader `StatefulSet` exists.
-    fn existing(&self, plan: &mut Plan, leader_set: &StatefulSetView) {
+    fn existing(&self, plan: &mut Plan, leader_set: &'a StatefulSetView) -> Seen {
         let key = self.current.key.as_str();
         let groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
@@ -126,11 +139,10 @@ impl Scope<'_> {
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
         let counts = status::Counts::of(&groups.observations(), replicas, strategy.partition);
-        plan.status =
-            status::change(self.set, leader_set.status_replicas, &counts, self.context.now);
         if !applies {
             revision::truncate(plan, self, leader_set, counts.update_complete());
         }
+        Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
     }
 
     fn restart_policy(&self) -> RestartPolicy {

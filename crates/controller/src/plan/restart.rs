@@ -150,7 +150,7 @@ fn recreation(group: &Group<'_>, incident: &Incident) -> Task {
         leader.identity.name(),
         group.index,
     );
-    Task::new(Action::DeleteLeader(group.target()))
+    Task::delete_leader(group.target())
         .told(EventDraft::normal("RecreateGroup", "Delete", note).about(reference(leader)))
         .counted(incident.cause)
 }

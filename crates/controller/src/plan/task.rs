@@ -35,9 +35,24 @@ pub struct Plan {
 pub struct StatusChange {
     /// The whole new status.
     pub status: LeaderWorkerSetStatus,
-    /// Told before the status is written.
+    /// Told once the status is written.
     pub event: Option<EventDraft>,
+    /// Whether nobody is kept waiting when it is written a moment later, with more to say: nothing
+    /// but numbers of groups has changed, or the set is new and begins to progress.
+    pub may_wait: bool,
 }
+
+/// Why an object of the set is not what it should be, as condition `ReplicaFailure` tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// `FailedCreate`, `FailedUpdate` or `FailedDelete`.
+    pub reason: &'static str,
+    /// What failed, and why in the words of the server.
+    pub message: String,
+}
+
+/// The longest text of an event, and of a failure, in bytes. The API server takes no longer one.
+const LONGEST_TEXT: usize = 1024;
 
 /// One request and what to tell of its outcome.
 #[derive(Debug, PartialEq)]
@@ -215,6 +230,16 @@ impl Task {
         Self { action, done: Vec::new(), failed: None, cause: None }
     }
 
+    /// The deletion of a leader pod.
+    pub(super) fn delete_leader(leader: Target) -> Self {
+        let failed = format!("Failed to delete leader pod {}", leader.name);
+        Self::new(Action::DeleteLeader(leader)).or_warned(EventDraft::warning(
+            "FailedDelete",
+            "Delete",
+            failed,
+        ))
+    }
+
     pub(super) fn told(mut self, event: EventDraft) -> Self {
         self.done.push(event);
         self
@@ -243,5 +268,24 @@ impl EventDraft {
     pub(super) fn about(mut self, related: Related) -> Self {
         self.related = related;
         self
+    }
+
+    /// The same event with the reason why its request failed.
+    pub(crate) fn because(mut self, reason: &str) -> Self {
+        self.note = format!("{}: {reason}", self.note);
+        self
+    }
+
+    /// The text, cut to the length that the API server takes.
+    pub(crate) fn text(&self) -> &str {
+        let end = self.note.floor_char_boundary(LONGEST_TEXT);
+        self.note.get(..end).unwrap_or_default()
+    }
+
+    /// The failure that the event tells of, if it is about one.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        let is_failure = matches!(self.reason, "FailedCreate" | "FailedUpdate" | "FailedDelete");
+        (self.is_warning && is_failure)
+            .then(|| Failure { reason: self.reason, message: self.text().to_owned() })
     }
 }

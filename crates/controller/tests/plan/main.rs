@@ -8,6 +8,8 @@
     reason = "a test fails by panicking, in its support code too"
 )]
 
+mod failures;
+mod placement;
 mod restarts;
 mod world;
 

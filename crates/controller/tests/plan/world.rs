@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use lws_api_types::LeaderWorkerSetStatus;
 use lws_api_types::keys::labels;
 use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::views::{
     PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
-use lws_controller::plan::task::{Action, EventDraft, Plan};
+use lws_controller::plan::task::{Action, EventDraft, Failure, Plan, StatusChange};
 use lws_controller::plan::termination::NodeHealths;
 use lws_controller::plan::{self, Context, Nodes};
 use lws_runtime::config::GroupRestartSettings;
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) nodes: Nodes,
     pub(crate) node_healths: NodeHealths,
     pub(crate) restarts: GroupRestartSettings,
+    /// What a request failed with.
+    pub(crate) failure: Option<Failure>,
     pub(crate) now: Timestamp,
     /// Events told so far; the revision key reads `KEY`.
     pub(crate) told: Vec<String>,
@@ -117,6 +120,7 @@ impl World {
             nodes: &self.nodes,
             node_healths: &self.node_healths,
             restarts: &self.restarts,
+            failure: self.failure.as_ref(),
             now: self.now,
         };
         let plan = |entry: &_| plan::plan(&self.set(), entry, &context);
@@ -133,19 +137,24 @@ impl World {
         format!("create controllerrevision s-{key}-{number}")
     }
 
-    /// Carries out the present plan.
-    pub(crate) fn carry_out(&mut self) {
-        self.carry_out_first(usize::MAX);
+    /// Carries out the tasks of the present plan; gives the status that it wants.
+    pub(crate) fn carry_out_tasks(&mut self) -> Option<StatusChange> {
+        self.carry_out_first(usize::MAX)
     }
 
-    /// Carries out the first tasks of the present plan.
-    pub(crate) fn carry_out_first(&mut self, count: usize) {
+    /// Carries out the first tasks of the present plan; gives the status that it wants.
+    pub(crate) fn carry_out_first(&mut self, count: usize) -> Option<StatusChange> {
         let plan = self.plan();
         for task in plan.tasks.into_iter().take(count) {
             self.tell(&task.done);
             self.perform(task.action);
         }
-        if let Some(change) = plan.status {
+        plan.status
+    }
+
+    /// Carries out the present plan.
+    pub(crate) fn carry_out(&mut self) {
+        if let Some(change) = self.carry_out_tasks() {
             let status = serde_json::to_value(change.status).unwrap();
             self.change("LeaderWorkerSet", "s", |set| set["status"] = status);
         }
@@ -330,6 +339,11 @@ impl World {
 
     fn set(&self) -> lws_api_types::LeaderWorkerSet {
         serde_json::from_value(self.get("LeaderWorkerSet", "s")).unwrap()
+    }
+
+    /// The stored status.
+    pub(crate) fn status(&self) -> LeaderWorkerSetStatus {
+        self.set().status.unwrap_or_default()
     }
 
     fn tell(&mut self, events: &[EventDraft]) {

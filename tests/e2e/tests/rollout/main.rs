@@ -5,7 +5,9 @@ mod budget;
 mod groups;
 mod interruption;
 mod life;
+mod placement;
 mod recreation;
+mod requests;
 mod stages;
 mod termination;
 

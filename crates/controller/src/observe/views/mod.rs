@@ -3,6 +3,7 @@
 //! a few hundred bytes each and never with what those objects carry besides.
 
 mod meta;
+mod placement;
 mod pod;
 mod revision;
 mod service;
@@ -10,6 +11,7 @@ mod set;
 mod stateful_set;
 
 pub use meta::{Identity, Owner};
+pub use placement::Placement;
 pub use pod::{Disruption, Phase, PodView};
 pub use revision::RevisionView;
 pub use service::ServiceView;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::meta::WireMeta;
-use super::{Identity, View, resource};
+use super::{Identity, Placement, View, resource};
 
 /// A pod of a group, or one that carries the set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -30,6 +30,8 @@ pub struct PodView {
     pub stateful_set_revision: Option<String>,
     /// Annotation `leader-name`, which only worker pods may carry.
     pub leader_name: Option<String>,
+    /// How its group is placed, on leaders.
+    pub placement: Placement,
     /// `status.phase`.
     pub phase: Phase,
     /// Whether condition `Ready` is true.
@@ -166,6 +168,14 @@ impl From<Wire> for PodView {
             let (_, ordinal) = names::parent_and_ordinal(metadata.name.as_deref()?)?;
             (worker_index.as_deref() == Some("0")).then(|| ordinal.to_string())
         });
+        let annotation = |key: &str| metadata.annotations.get(key).map(String::as_str);
+        let placement = match worker_index.as_deref() {
+            Some("0") => Placement::new(
+                annotation(annotations::EXCLUSIVE_TOPOLOGY),
+                annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY),
+            ),
+            _ => Placement::default(),
+        };
         Self {
             set: metadata.take_label(labels::NAME),
             group_index,
@@ -174,6 +184,7 @@ impl From<Wire> for PodView {
             revision: metadata.take_label(labels::REVISION),
             stateful_set_revision: metadata.take_label("controller-revision-hash"),
             leader_name: metadata.annotations.remove(annotations::LEADER_NAME),
+            placement,
             phase: status.phase,
             ready_condition: ready.is_some_and(|it| it.status == "True"),
             ready_changed: ready.and_then(|it| it.last_transition_time.as_ref()).map(|it| it.0),

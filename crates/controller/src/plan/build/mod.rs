@@ -21,7 +21,7 @@ use lws_api_types::pod_template::PodTemplate;
 use lws_api_types::set::LeaderWorkerTemplate;
 use serde_json::{Value, json};
 
-use crate::observe::views::PodView;
+use crate::observe::views::{Placement, PodView};
 
 /// The annotation in which `kubectl apply` keeps what it applied to the set. It describes the set
 /// and would mislead `kubectl` on any other object.
@@ -66,19 +66,33 @@ fn propagated_annotations(set: &LeaderWorkerSet) -> BTreeMap<String, String> {
     all
 }
 
-/// Adds the annotations that leader and worker pods share. `content` is the group's own.
-fn annotate(template: &mut PodTemplate, set: &LeaderWorkerSet, content: &LeaderWorkerTemplate) {
+/// How the set's user wants its groups placed. Without subgroups none are placed.
+#[must_use]
+pub fn placement(set: &LeaderWorkerSet) -> Placement {
+    let subgroup = set.annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY);
+    let has_subgroups = set.spec.leader_worker_template.sub_group_policy.is_some();
+    Placement::new(
+        set.annotation(annotations::EXCLUSIVE_TOPOLOGY),
+        subgroup.filter(|_| has_subgroups),
+    )
+}
+
+/// Adds the annotations that leader and worker pods share. `content` and `placement` are the
+/// group's own.
+fn annotate(template: &mut PodTemplate, content: &LeaderWorkerTemplate, placement: &Placement) {
     template.set_annotation(annotations::SIZE, content.size().to_string());
-    if let Some(topology) = set.annotation(annotations::EXCLUSIVE_TOPOLOGY) {
-        template.set_annotation(annotations::EXCLUSIVE_TOPOLOGY, topology);
+    for (key, topology) in [
+        (annotations::EXCLUSIVE_TOPOLOGY, &placement.group),
+        (annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY, &placement.subgroup),
+    ] {
+        if let Some(topology) = topology {
+            template.set_annotation(key, topology.as_str());
+        }
     }
     let Some(policy) = &content.sub_group_policy else { return };
     template.set_annotation(annotations::SUBGROUP_POLICY_TYPE, policy.policy_type().as_str());
     if let Some(size) = policy.sub_group_size {
         template.set_annotation(annotations::SUBGROUP_SIZE, size.to_string());
-    }
-    if let Some(topology) = set.annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY) {
-        template.set_annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY, topology);
     }
 }
 
