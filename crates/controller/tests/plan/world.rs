@@ -208,6 +208,7 @@ impl World {
         match kind {
             "Pod" => drop(self.index.deleted(&view::<PodView>(object))),
             "StatefulSet" => drop(self.index.deleted(&view::<StatefulSetView>(object))),
+            "Service" => drop(self.index.deleted(&view::<ServiceView>(object))),
             other => panic!("{other}"),
         }
     }
