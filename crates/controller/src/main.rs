@@ -92,8 +92,9 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let requests = Requests::new(client.clone(), leadership.clone(), limiter.clone());
     let (recorder, told) = Recorder::new(client, limiter, &hostname()?);
     let telling = tokio::spawn(told);
-    let actor = Actor::new(requests, recorder, index.clone());
-    let reconciler = Arc::new(Reconciler::new(index, queue, actor, metrics.clone()));
+    let actor = Actor::new(requests, recorder, index.clone(), metrics.clone());
+    let restarts = settings.group_restart;
+    let reconciler = Arc::new(Reconciler::new(index, queue, actor, restarts, metrics.clone()));
     metrics.set_leading(&settings.leader_election.resource_name, false);
     let ended = tokio::select! {
         lost = election.ended() => return lost,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSet;
+use lws_runtime::config::GroupRestartSettings;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,8 @@ use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
 use crate::pace::Pace;
 use crate::plan::task::{Failure, Plan, StatusChange};
-use crate::plan::{self, Nodes};
+use crate::plan::termination::NodeHealths;
+use crate::plan::{self, Context, Nodes};
 use crate::queue::{Queue, Work};
 
 /// Rounds of planning and acting in one go. A rollout step takes two or three; more than this
@@ -29,8 +31,9 @@ const REST: Duration = Duration::from_millis(5);
 /// How much of that there is for each of its pods, if that is longer. A plan takes about a
 /// microsecond a pod, so a large set whose pods change all the time takes a tenth of a core.
 const REST_A_POD: Duration = Duration::from_micros(10);
-/// For how long labels of a node are believed. They are read when a group is placed.
-const NODE_LABELS_FRESH: Duration = Duration::from_secs(10);
+/// For how long what was read of a node is believed. It is read when a group is placed, or when a
+/// pod does not end.
+const NODES_FRESH: Duration = Duration::from_secs(10);
 
 /// Reconciles sets.
 #[derive(Debug)]
@@ -40,19 +43,21 @@ pub struct Reconciler {
     actor: Actor,
     nodes: Mutex<KnownNodes>,
     pace: Pace,
+    restarts: GroupRestartSettings,
     metrics: Metrics,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct KnownNodes {
     labels: Arc<Nodes>,
+    healths: Arc<NodeHealths>,
     since: Instant,
 }
 
 impl KnownNodes {
     /// No node is known now.
     fn none() -> Self {
-        Self { labels: Arc::default(), since: Instant::now() }
+        Self { labels: Arc::default(), healths: Arc::default(), since: Instant::now() }
     }
 }
 
@@ -66,9 +71,15 @@ struct End {
 impl Reconciler {
     /// A reconciler of the sets in `queue`.
     #[must_use]
-    pub fn new(index: Arc<Index>, queue: Queue<SetKey>, actor: Actor, metrics: Metrics) -> Self {
+    pub fn new(
+        index: Arc<Index>,
+        queue: Queue<SetKey>,
+        actor: Actor,
+        restarts: GroupRestartSettings,
+        metrics: Metrics,
+    ) -> Self {
         let nodes = Mutex::new(KnownNodes::none());
-        Self { index, queue, actor, nodes, pace: Pace::default(), metrics }
+        Self { index, queue, actor, nodes, pace: Pace::default(), restarts, metrics }
     }
 
     /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
@@ -127,7 +138,10 @@ impl Reconciler {
     /// Plans and acts until nothing is left to do before the status, and writes that.
     async fn rounds(&self, key: &SetKey) -> End {
         for _ in 0..MOST_ROUNDS {
-            let Some((set, plan)) = self.plan(key, None) else {
+            let planned = self.plan(key, None);
+            let waiting = planned.as_ref().map_or(0, |(_, plan)| plan.waiting_groups);
+            self.metrics.set_waiting_groups(key, waiting);
+            let Some((set, plan)) = planned else {
                 self.pace.settled(key);
                 return End { outcome: Outcome::Success, recheck: None };
             };
@@ -175,7 +189,8 @@ impl Reconciler {
             tracing::info!(set = %key, "{}", task.action);
         }
         let mut failures = self.read_nodes(set, plan.unknown_nodes).await;
-        failures.extend(self.actor.read_leaders(key, plan.doubted_leaders).await);
+        failures.extend(self.read_node_healths(set, plan.unknown_node_healths).await);
+        failures.extend(self.actor.read_pods(key, plan.doubted_pods).await);
         failures.extend(self.actor.perform(set, plan.tasks).await);
         failures
     }
@@ -208,15 +223,22 @@ impl Reconciler {
         failure: Option<&Failure>,
     ) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
         let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.since.elapsed() > NODE_LABELS_FRESH {
+        if known.since.elapsed() > NODES_FRESH {
             *known = KnownNodes::none();
         }
-        let nodes = known.labels.clone();
+        let KnownNodes { labels, healths, .. } = known.clone();
         drop(known);
+        let context = Context {
+            nodes: &labels,
+            node_healths: &healths,
+            restarts: &self.restarts,
+            failure,
+            now: Timestamp::now(),
+        };
         self.index.read(key, |entry| {
             let set = entry.set()?.set.clone();
             let plan = match &set {
-                Ok(set) => plan::plan(set, entry, &nodes, failure, Timestamp::now()),
+                Ok(set) => plan::plan(set, entry, &context),
                 Err(_) => Plan::default(),
             };
             Some((set, plan))
@@ -232,6 +254,22 @@ impl Reconciler {
                 Ok(labels) => {
                     let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
                     Arc::make_mut(&mut known.labels).insert(name, labels);
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        failures
+    }
+
+    /// Reads the health of nodes; gives the failures.
+    async fn read_node_healths(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Failed> {
+        let names: BTreeSet<_> = names.into_iter().collect();
+        let mut failures = Vec::new();
+        for name in names {
+            match self.actor.node_health(set, &name).await {
+                Ok(health) => {
+                    let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+                    Arc::make_mut(&mut known.healths).insert(name, health);
                 }
                 Err(error) => failures.push(error),
             }

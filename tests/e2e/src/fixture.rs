@@ -141,6 +141,18 @@ impl Fixture {
         self
     }
 
+    /// A field of the spec of every pod.
+    #[must_use]
+    pub fn pod_spec(mut self, field: &str, value: &Value) -> Self {
+        let template = &mut self.set.spec.leader_worker_template;
+        for template in template.leader_template.iter_mut().chain([&mut template.worker_template]) {
+            if let Some(spec) = template.0.get_mut("spec").and_then(Value::as_object_mut) {
+                spec.insert(field.to_owned(), value.clone());
+            }
+        }
+        self
+    }
+
     /// An annotation of every pod.
     #[must_use]
     pub fn pod_annotation(mut self, key: &str, value: &str) -> Self {

@@ -121,6 +121,13 @@ impl Namespace {
         Ok(self.all::<Event>().await?.into_iter().map(text).collect())
     }
 
+    /// The events that tell of recreated groups.
+    pub async fn recreations(&self) -> Result<Vec<String>> {
+        let mut events = self.events().await?;
+        events.retain(|it| it.starts_with("Normal RecreateGroup: "));
+        Ok(events)
+    }
+
     /// Waits for an event, given as `<type> <reason>: <note>`.
     pub async fn expect_event(&self, expected: &str) -> Result<()> {
         self.expect_event_with(expected, |seen| seen == expected).await

@@ -1,6 +1,7 @@
 //! Requests to the API server: carries out the tasks of a plan and takes the answers into the
 //! index.
 
+mod group;
 mod limiter;
 mod recorder;
 mod request;
@@ -15,10 +16,13 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use lws_api_types::LeaderWorkerSet;
 
+use crate::metrics::Metrics;
 use crate::observe::index::{Index, Indexed, SetKey};
+use crate::observe::views::StatefulSetView;
 use crate::plan::task::{
     Action, EventDraft, Failure, ObjectRef, Related, StatusChange, Target, Task,
 };
+use crate::plan::termination::NodeHealth;
 use request::Deleted;
 
 /// Requests of one set that are in flight at once.
@@ -45,22 +49,28 @@ pub struct Actor {
     requests: Requests,
     recorder: Recorder,
     index: Arc<Index>,
+    metrics: Metrics,
 }
 
 impl Actor {
-    /// An actor that writes through `requests`, tells events through `recorder` and keeps `index`
-    /// current.
+    /// An actor that writes through `requests`, tells events through `recorder`, keeps `index`
+    /// current and counts in `metrics`.
     #[must_use]
-    pub fn new(requests: Requests, recorder: Recorder, index: Arc<Index>) -> Self {
-        Self { requests, recorder, index }
+    pub fn new(
+        requests: Requests,
+        recorder: Recorder,
+        index: Arc<Index>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { requests, recorder, index, metrics }
     }
 
-    /// Reads leader pods anew; gives the failures.
-    pub async fn read_leaders(&self, key: &SetKey, leaders: Vec<Target>) -> Vec<Failed> {
-        let outcomes = futures::stream::iter(leaders)
+    /// Reads pods anew; gives the failures.
+    pub async fn read_pods(&self, key: &SetKey, pods: Vec<Target>) -> Vec<Failed> {
+        let outcomes = futures::stream::iter(pods)
             .map(|Target { name, uid }| async move {
-                let leader = self.requests.leader(&key.namespace, &name).await?;
-                self.index.confirmed(key, &name, &uid, leader);
+                let pod = self.requests.pod(&key.namespace, &name).await?;
+                self.index.confirmed(key, &name, &uid, pod);
                 Ok(())
             })
             .buffer_unordered(REQUESTS_IN_FLIGHT);
@@ -80,6 +90,22 @@ impl Actor {
         self.requests.node_labels(name).await.map_err(|error| {
             let event =
                 EventDraft::warning("FailedCreate", "Create", format!("getting node {name:?}"));
+            self.warn(set, error, Some(event))
+        })
+    }
+
+    /// Whether a node ends the pods that it is told to end.
+    ///
+    /// # Errors
+    /// When the request fails; that is told as well.
+    pub async fn node_health(
+        &self,
+        set: &LeaderWorkerSet,
+        name: &str,
+    ) -> Result<NodeHealth, Failed> {
+        self.requests.node_health(name).await.map_err(|error| {
+            let event =
+                EventDraft::warning("FailedDelete", "Delete", format!("getting node {name:?}"));
             self.warn(set, error, Some(event))
         })
     }
@@ -125,6 +151,9 @@ impl Actor {
     async fn perform_one(&self, set: &LeaderWorkerSet, task: Task) -> Result<(), Failed> {
         match self.request(set.namespace(), &task.action).await {
             Ok(answer) => {
+                if let Some(cause) = task.cause {
+                    self.metrics.recreated(cause);
+                }
                 for mut event in task.done {
                     if event.related == Related::Answer {
                         event.related = answer.clone().map_or(Related::None, Related::Object);
@@ -181,6 +210,23 @@ impl Actor {
             }
             Action::DeleteLeader(target) => {
                 self.removed(namespace, target, requests.delete_leader(namespace, target).await?);
+            }
+            Action::DeleteWorkerSet(target) => {
+                let deleted = requests.delete_worker_set(namespace, target).await?;
+                self.removed(namespace, target, deleted);
+            }
+            Action::ReleasePod(target) => {
+                self.removed(namespace, target, requests.release_pod(namespace, target).await?);
+            }
+            Action::Annotate { stateful_set, key, value } => {
+                match requests.annotate(namespace, stateful_set, key, value.as_deref()).await? {
+                    Some(annotated) => drop(index.written(annotated)),
+                    None => index.forget::<StatefulSetView>(
+                        namespace,
+                        &stateful_set.name,
+                        &stateful_set.uid,
+                    ),
+                }
             }
         }
         Ok(None)

@@ -6,9 +6,7 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{
-    Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
-};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{NamespaceResourceScope, Request, Status};
 use kube::{Client, Resource};
 use lws_api_types::keys::FIELD_MANAGER;
@@ -106,7 +104,7 @@ impl Error {
     }
 
     /// Whether a deletion found that the object that was meant is gone, whoever has its name now.
-    fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.status().is_some_and(|status| {
             status.code == 404 || status.code == 409 && status.message.contains("UID")
         })
@@ -132,7 +130,7 @@ pub(super) enum Deleted<V> {
 /// Makes requests for as long as this process leads.
 #[derive(Clone)]
 pub struct Requests {
-    client: Client,
+    pub(super) client: Client,
     leadership: watch::Receiver<Leadership>,
     limiter: Arc<Limiter>,
 }
@@ -147,7 +145,7 @@ impl fmt::Debug for Requests {
 }
 
 /// A kind of object that is written.
-trait Written:
+pub(super) trait Written:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
 {
 }
@@ -253,7 +251,7 @@ impl Requests {
         ns: &str,
         target: &Target,
     ) -> Result<Deleted<RevisionView>, Error> {
-        self.delete(ns, target, PropagationPolicy::Background).await
+        self.delete(ns, target, DeleteParams::background()).await
     }
 
     /// Deletes a leader pod in the foreground: its workers go at once, and its name is free for
@@ -263,7 +261,7 @@ impl Requests {
         ns: &str,
         target: &Target,
     ) -> Result<Deleted<PodView>, Error> {
-        self.delete(ns, target, PropagationPolicy::Foreground).await
+        self.delete(ns, target, DeleteParams::foreground()).await
     }
 
     /// Replaces the status, provided that the set has not changed since it was read.
@@ -301,8 +299,8 @@ impl Requests {
         Ok(node.metadata.labels.unwrap_or_default())
     }
 
-    /// A leader pod as it is now; `None` when there is none of that name.
-    pub(super) async fn leader(&self, ns: &str, name: &str) -> Result<Option<PodView>, Error> {
+    /// A pod as it is now; `None` when there is none of that name.
+    pub(super) async fn pod(&self, ns: &str, name: &str) -> Result<Option<PodView>, Error> {
         let api = Api::<PodView>::namespaced(self.client.clone(), ns);
         self.send("get", &what::<PodView>(ns, name), api.get_opt(name)).await
     }
@@ -351,21 +349,16 @@ impl Requests {
         }
     }
 
-    async fn delete<K: Written>(
+    /// Deletes this very object.
+    pub(super) async fn delete<K: Written>(
         &self,
         ns: &str,
         target: &Target,
-        propagation: PropagationPolicy,
+        params: DeleteParams,
     ) -> Result<Deleted<K>, Error> {
         let api = Api::<K>::namespaced(self.client.clone(), ns);
-        let params = DeleteParams {
-            propagation_policy: Some(propagation),
-            preconditions: Some(Preconditions {
-                uid: Some(target.uid.clone()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
+        let uid = Some(target.uid.clone());
+        let params = params.preconditions(Preconditions { uid, resource_version: None });
         match self
             .send("delete", &what::<K>(ns, &target.name), api.delete(&target.name, &params))
             .await
@@ -386,7 +379,7 @@ impl Requests {
     }
 
     /// Runs one request within the leadership and the time limit.
-    async fn send<T>(
+    pub(super) async fn send<T>(
         &self,
         verb: &'static str,
         what: &str,
@@ -412,7 +405,7 @@ impl Requests {
     }
 }
 
-fn what<K: Resource<DynamicType = ()>>(ns: &str, name: &str) -> String {
+pub(super) fn what<K: Resource<DynamicType = ()>>(ns: &str, name: &str) -> String {
     format!("{} {ns}/{name}", K::plural(&()))
 }
 

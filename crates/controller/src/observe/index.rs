@@ -69,6 +69,8 @@ pub struct Entry {
     /// as well: streams of different kinds are not in step. It is read anew before its group is
     /// completed.
     doubted: BTreeSet<String>,
+    /// UIDs of recorded members that were looked for and are gone.
+    gone: BTreeSet<String>,
     last_apply: Option<LastApply>,
 }
 
@@ -121,6 +123,13 @@ impl Entry {
         self.doubted.contains(leader_uid)
     }
 
+    /// Whether the worker with this UID is known to be gone, however long ago.
+    #[must_use]
+    pub fn is_gone(&self, worker_uid: &str) -> bool {
+        self.gone.contains(worker_uid)
+            || self.losses.iter().any(|loss| loss.pod.identity.uid() == worker_uid)
+    }
+
     fn note_doubt(&mut self, gone: &Arc<StatefulSetView>) {
         let Some(owner) = gone.identity.owner.as_ref().filter(|it| it.kind == "Pod") else {
             return;
@@ -140,8 +149,10 @@ impl Entry {
 
     /// Drops what was noted of groups that are gone or going.
     fn prune(&mut self) {
-        let Self { doubted, pods, .. } = self;
+        let Self { doubted, gone, pods, stateful_sets, .. } = self;
         doubted.retain(|uid| pods.values().any(|pod| pod.identity.uid() == uid));
+        let records = || stateful_sets.values().filter_map(|it| it.members.as_deref());
+        gone.retain(|uid| records().any(|it| it.contains(uid.as_str())));
         let mut losses = std::mem::take(&mut self.losses);
         if self.keeps_failing_pods() {
             losses.clear();
@@ -288,16 +299,24 @@ impl Index {
         }
     }
 
-    /// Takes in a leader that was read anew; `None` when it is gone.
-    pub fn confirmed(&self, key: &SetKey, name: &str, uid: &str, leader: Option<PodView>) {
-        match leader {
-            Some(leader) => {
-                self.written(leader);
+    /// Takes in what was found when the pod `name` with `uid` was read anew; `None` when there is
+    /// none of that name.
+    pub fn confirmed(&self, key: &SetKey, name: &str, uid: &str, found: Option<PodView>) {
+        // One that has lost its label has left its group.
+        let is_there =
+            found.as_ref().is_some_and(|it| it.identity.uid() == uid && it.set.is_some());
+        match found {
+            Some(pod) => {
+                self.written(pod);
             }
             None => self.forget::<PodView>(&key.namespace, name, uid),
         }
         if let Some(entry) = self.entry(key) {
-            lock(&entry).doubted.remove(uid);
+            let mut entry = lock(&entry);
+            entry.doubted.remove(uid);
+            if !is_there {
+                entry.gone.insert(uid.to_owned());
+            }
         }
     }
 

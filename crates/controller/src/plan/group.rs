@@ -127,10 +127,7 @@ fn placement<'a>(leader: &'a PodView, leader_set: &'a StatefulSetView) -> &'a Pl
 impl Group<'_> {
     /// Its leader, to be deleted.
     pub(super) fn target(&self) -> Target {
-        Target {
-            name: self.leader.identity.name().to_owned(),
-            uid: self.leader.identity.uid().to_owned(),
-        }
+        Target::of(self.leader.as_ref())
     }
 
     /// Pods of the group at its own revision, leader included; 0 when that is not known.
@@ -224,7 +221,7 @@ pub(super) fn complete(
         return;
     }
     if entry.is_doubted(leader.identity.uid()) {
-        plan.doubted_leaders.push(group.target());
+        plan.doubted_pods.push(group.target());
     } else if let Ok(topology) = topology(plan, group, nodes) {
         let object =
             build::worker_stateful_set(set, spec, leader, group.placement, topology.as_ref());
@@ -303,12 +300,8 @@ fn misplaced_annotation(leader: &PodView) -> EventDraft {
     EventDraft::warning("FailedCreate", "Create", note).about(reference(leader))
 }
 
-/// A reference to a leader pod.
-pub(super) fn reference(leader: &PodView) -> Related {
-    Related::Object(ObjectRef {
-        api_version: "v1",
-        kind: "Pod",
-        name: leader.identity.name().to_owned(),
-        uid: leader.identity.uid().to_owned(),
-    })
+/// A reference to a pod.
+pub(super) fn reference(pod: &PodView) -> Related {
+    let Target { name, uid } = Target::of(pod);
+    Related::Object(ObjectRef { api_version: "v1", kind: "Pod", name, uid })
 }

@@ -7,7 +7,10 @@
 //! | `leader` | the leader `StatefulSet`: whether it is ours, what is applied, which pods go |
 //! | [`applied`] | whether an apply would change anything |
 //! | [`group`] | how each group stands and what it lacks |
+//! | `members` | who belongs to a group, and the record of it |
 //! | `restart` | which groups are recreated because a pod failed |
+//! | [`history`] | how often groups have failed, and how long they wait because of that |
+//! | [`termination`] | that the pods of a group end together, on lost nodes too |
 //! | [`status`] | counts, conditions and their event |
 //! | `ownership` | whose an object is that has the name we need |
 //! | [`build`] | the objects themselves |
@@ -16,19 +19,24 @@
 pub mod applied;
 pub mod build;
 pub mod group;
+pub mod history;
 mod leader;
+mod members;
 mod ownership;
 mod restart;
 pub mod revision;
 pub mod rollout;
 pub mod status;
 pub mod task;
+pub mod termination;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSet;
-use lws_api_types::set::SubdomainPolicy;
+use lws_api_types::keys::annotations;
+use lws_api_types::set::{RestartPolicy, SubdomainPolicy};
+use lws_runtime::config::GroupRestartSettings;
 use serde_json::Value;
 
 use crate::observe::index::Entry;
@@ -37,43 +45,58 @@ use group::Groups;
 use ownership::{Controller, Holder};
 use status::Seen;
 use task::{Action, EventDraft, Failure, Plan, Task};
+use termination::NodeHealths;
 
 /// Labels of the nodes that have been read, by node name.
 pub type Nodes = BTreeMap<String, BTreeMap<String, String>>;
 
+/// What a plan depends on besides the set and its objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Labels of nodes, as far as they are known.
+    pub nodes: &'a Nodes,
+    /// Health of nodes, as far as it is known.
+    pub node_healths: &'a NodeHealths,
+    /// How groups with failed pods are recreated.
+    pub restarts: &'a GroupRestartSettings,
+    /// What a request of the former plan failed with.
+    pub failure: Option<&'a Failure>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
 /// What is to be done about `set` now, given all that is known of its objects. Never fails: what
-/// cannot be done is told as an event and in the status. `failure` is what a request of the former
-/// plan failed with, when one did.
+/// cannot be done is told as an event and in the status.
 ///
 /// The plan is computed anew after its tasks have been carried out and their answers are in
 /// `entry`, until there is none left.
 #[must_use]
-pub fn plan(
-    set: &LeaderWorkerSet,
-    entry: &Entry,
-    nodes: &Nodes,
-    failure: Option<&Failure>,
-    now: Timestamp,
-) -> Plan {
+pub fn plan(set: &LeaderWorkerSet, entry: &Entry, context: &Context<'_>) -> Plan {
     let mut plan = Plan::default();
     // The garbage collector does the rest.
     if set.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let seen = work(&mut plan, set, entry, nodes);
+    let seen = work(&mut plan, set, entry, context);
     let obstacle = plan.events.iter().find_map(EventDraft::failure);
-    plan.status = status::change(set, seen.as_ref(), failure.or(obstacle.as_ref()), now);
+    let failure = context.failure.or(obstacle.as_ref());
+    plan.status = status::change(set, seen.as_ref(), failure, context.now);
     plan
 }
 
 /// Plans everything but the status; gives what there is of the set once its leader `StatefulSet`
 /// exists and its content is recorded.
-fn work(plan: &mut Plan, set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes) -> Option<Seen> {
+fn work(
+    plan: &mut Plan,
+    set: &LeaderWorkerSet,
+    entry: &Entry,
+    context: &Context<'_>,
+) -> Option<Seen> {
     let leader_set = leader::find(plan, set, entry).ok()?;
     let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
     let revision::Current { revision: current, changed } =
         revision::ensure(plan, set, leader_set, &revisions, &entry.pods)?;
-    let scope = Scope { set, entry, nodes, revisions: &revisions, current, changed };
+    let scope = Scope { set, entry, context, revisions: &revisions, current, changed };
     scope.shared_service(plan);
     let Some(leader_set) = leader_set else {
         leader::apply(plan, &scope, None);
@@ -86,7 +109,7 @@ fn work(plan: &mut Plan, set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes) ->
 struct Scope<'a> {
     set: &'a LeaderWorkerSet,
     entry: &'a Entry,
-    nodes: &'a Nodes,
+    context: &'a Context<'a>,
     revisions: &'a [&'a RevisionView],
     /// Revision of the live content.
     current: &'a RevisionView,
@@ -102,13 +125,16 @@ impl<'a> Scope<'a> {
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
         let leader::Wanted { replicas: existing, applies } =
             leader::apply(plan, self, Some((leader_set, &groups)));
-        plan.tasks.extend(restart::recreations(self.set, &groups, self.entry));
+        let failed = restart::recreate(plan, self, leader_set, &groups, existing);
+        members::record(plan, self, &groups, &failed, existing);
+        termination::of_workers(plan, &groups);
+        termination::of_lost_pods(plan, self, leader_set);
         if !applies {
             leader::replace(plan, self.set, leader_set, &groups);
         }
         // Those beyond are about to go.
         for group in groups.all.iter().filter(|it| it.index < existing) {
-            group::complete(plan, self.set, group, self.entry, self.nodes);
+            group::complete(plan, self.set, group, self.entry, self.context.nodes);
         }
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
@@ -117,6 +143,16 @@ impl<'a> Scope<'a> {
             revision::truncate(plan, self, leader_set, counts.update_complete());
         }
         Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
+    }
+
+    fn restart_policy(&self) -> RestartPolicy {
+        self.set.spec.leader_worker_template.restart_policy()
+    }
+
+    /// Whether groups that have not started as a whole are left alone.
+    fn waits_for_start(&self) -> bool {
+        self.restart_policy() == RestartPolicy::RecreateGroupAfterStart
+            || self.set.has_annotation(annotations::RECREATE_AFTER_START)
     }
 
     /// Adds the Service that all groups share.

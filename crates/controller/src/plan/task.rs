@@ -6,6 +6,9 @@ use std::time::Duration;
 use lws_api_types::LeaderWorkerSetStatus;
 use serde_json::Value;
 
+use super::history::Cause;
+use crate::observe::views::View;
+
 /// Everything that is to be done about one set now.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -17,8 +20,12 @@ pub struct Plan {
     pub events: Vec<EventDraft>,
     /// Nodes whose labels have to be known before the plan can be completed.
     pub unknown_nodes: Vec<String>,
-    /// Leaders that have to be read anew before the plan can be completed.
-    pub doubted_leaders: Vec<Target>,
+    /// Nodes whose health has to be known before the plan can be completed.
+    pub unknown_node_healths: Vec<String>,
+    /// Pods that have to be read anew before the plan can be completed.
+    pub doubted_pods: Vec<Target>,
+    /// Groups that failed and wait for their recreation, because they keep failing.
+    pub waiting_groups: usize,
     /// When to look again although nothing may have been observed.
     pub recheck: Option<Duration>,
 }
@@ -56,6 +63,8 @@ pub struct Task {
     pub done: Vec<EventDraft>,
     /// Event to tell when it fails; the server's message is appended to the note.
     pub failed: Option<EventDraft>,
+    /// Why its success recreates a group, to be counted.
+    pub cause: Option<Cause>,
 }
 
 /// A request to the API server. Objects are named in the namespace of the set.
@@ -86,6 +95,19 @@ pub enum Action {
     CreateService(Value),
     /// Deletes a leader pod, and with it its group.
     DeleteLeader(Target),
+    /// Deletes the worker `StatefulSet` of a group, and with it its workers.
+    DeleteWorkerSet(Target),
+    /// Deletes a pod whose end its node will not confirm.
+    ReleasePod(Target),
+    /// Sets or removes an annotation of a `StatefulSet`, and changes nothing else.
+    Annotate {
+        /// The `StatefulSet`.
+        stateful_set: Target,
+        /// Key of the annotation.
+        key: &'static str,
+        /// Its new value; `None` removes it.
+        value: Option<String>,
+    },
 }
 
 impl fmt::Display for Action {
@@ -119,6 +141,13 @@ impl fmt::Display for Action {
             }
             Self::CreateService(object) => write!(formatter, "create service {}", name(object)),
             Self::DeleteLeader(target) => write!(formatter, "delete pod {}", target.name),
+            Self::DeleteWorkerSet(target) => {
+                write!(formatter, "delete statefulset {}", target.name)
+            }
+            Self::ReleasePod(target) => write!(formatter, "delete pod {} for good", target.name),
+            Self::Annotate { stateful_set, key, .. } => {
+                write!(formatter, "annotate statefulset {}: {key}", stateful_set.name)
+            }
         }
     }
 }
@@ -130,6 +159,14 @@ pub struct Target {
     pub name: String,
     /// Its UID. A request is refused when the name has passed to another object.
     pub uid: String,
+}
+
+impl Target {
+    /// This very object.
+    pub(super) fn of<V: View>(object: &V) -> Self {
+        let identity = object.identity();
+        Self { name: identity.name().to_owned(), uid: identity.uid().to_owned() }
+    }
 }
 
 /// An event about a set.
@@ -176,7 +213,10 @@ impl Plan {
     /// Whether there is nothing to do before the status is written.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tasks.is_empty() && self.unknown_nodes.is_empty() && self.doubted_leaders.is_empty()
+        self.tasks.is_empty()
+            && self.unknown_nodes.is_empty()
+            && self.unknown_node_healths.is_empty()
+            && self.doubted_pods.is_empty()
     }
 
     /// Looks again after `delay`, or earlier when that is wanted already.
@@ -187,7 +227,7 @@ impl Plan {
 
 impl Task {
     pub(super) fn new(action: Action) -> Self {
-        Self { action, done: Vec::new(), failed: None }
+        Self { action, done: Vec::new(), failed: None, cause: None }
     }
 
     /// The deletion of a leader pod.
@@ -202,6 +242,11 @@ impl Task {
 
     pub(super) fn told(mut self, event: EventDraft) -> Self {
         self.done.push(event);
+        self
+    }
+
+    pub(super) fn counted(mut self, cause: Cause) -> Self {
+        self.cause = Some(cause);
         self
     }
 

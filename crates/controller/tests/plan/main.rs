@@ -10,6 +10,7 @@
 
 mod failures;
 mod placement;
+mod restarts;
 mod world;
 
 use lws_api_types::keys::{annotations, labels};
@@ -155,50 +156,6 @@ fn an_orphaned_stateful_set_is_adopted() {
 }
 
 #[test]
-fn one_failing_worker_or_several_delete_the_leader_once() {
-    let restarted = json!([{"name": "c", "restartCount": 1}]);
-    for failing in [&["s-0-1"][..], &["s-0-1", "s-0-2"], &["s-0"]] {
-        let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
-        for pod in failing {
-            world.change("Pod", pod, |it| it["status"]["containerStatuses"] = restarted.clone());
-        }
-        assert_eq!(world.tasks(), ["delete pod s-0"], "{failing:?}");
-    }
-}
-
-#[test]
-fn a_worker_that_vanished_and_came_back_recreates_its_group_once() {
-    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
-    world.replace_pod("s-0-1");
-    assert_eq!(world.tasks(), ["delete pod s-0"]);
-    world.carry_out();
-    assert_eq!(world.tasks(), [""; 0], "the leader is on its way out");
-}
-
-#[test]
-fn restart_policies() {
-    let restarted = json!([{"name": "c", "restartCount": 1}]);
-    let after_start = json!({annotations::RECREATE_AFTER_START: ""});
-    for (policy, annotations, sibling, recreated) in [
-        ("None", json!({}), "Running", false),
-        ("RecreateGroupOnPodRestart", json!({}), "Pending", true),
-        ("RecreateGroupOnPodRestart", after_start.clone(), "Pending", false),
-        ("RecreateGroupOnPodRestart", after_start, "Running", true),
-        ("RecreateGroupAfterStart", json!({}), "Pending", false),
-        ("RecreateGroupAfterStart", json!({}), "Running", true),
-    ] {
-        let spec =
-            json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3, "restartPolicy": policy}});
-        let mut world = World::settled(spec);
-        world.change_set(|set| set["metadata"]["annotations"] = annotations.clone());
-        world.carry_out_all();
-        world.change("Pod", "s-0-1", |it| it["status"]["containerStatuses"] = restarted.clone());
-        world.change("Pod", "s-0-2", |it| it["status"]["phase"] = json!(sibling));
-        assert_eq!(world.deletes("s-0"), recreated, "{policy} {annotations} sibling {sibling}");
-    }
-}
-
-#[test]
 fn a_leader_that_is_not_scheduled_yet_gets_no_exclusively_placed_workers() {
     let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
     world.change_set(|set| {
@@ -243,7 +200,7 @@ fn a_worker_stateful_set_that_disappeared_is_made_anew_once_its_leader_is_confir
     let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
     world.forget("StatefulSet", "s-1");
     assert_eq!(world.tasks(), [""; 0]);
-    world.read_leaders();
+    world.read_pods();
     assert_eq!(world.tasks(), ["create statefulset s-1"]);
 }
 

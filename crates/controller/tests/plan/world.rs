@@ -2,6 +2,7 @@
 //! `StatefulSet` controller on request, and shows everything through the real index.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSetStatus;
@@ -11,7 +12,9 @@ use lws_controller::observe::views::{
     PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
 use lws_controller::plan::task::{Action, EventDraft, Failure, Plan, StatusChange};
-use lws_controller::plan::{self, Nodes};
+use lws_controller::plan::termination::NodeHealths;
+use lws_controller::plan::{self, Context, Nodes};
+use lws_runtime::config::GroupRestartSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -21,8 +24,11 @@ pub(crate) struct World {
     objects: BTreeMap<(String, String), Value>,
     version: u64,
     pub(crate) nodes: Nodes,
+    pub(crate) node_healths: NodeHealths,
+    pub(crate) restarts: GroupRestartSettings,
     /// What a request failed with.
     pub(crate) failure: Option<Failure>,
+    pub(crate) now: Timestamp,
     /// Events told so far; the revision key reads `KEY`.
     pub(crate) told: Vec<String>,
 }
@@ -50,29 +56,74 @@ impl World {
         let set = world.get("LeaderWorkerSet", "s");
         let size = set["spec"]["leaderWorkerTemplate"]["size"].as_i64().unwrap_or(1);
         for index in 0..set["spec"]["replicas"].as_i64().unwrap_or(1) {
-            world.start_leader(index);
-            world.carry_out_all();
-            for worker in 1..size {
-                world.start_worker(index, worker);
-            }
-            if size > 1 {
-                world.change("StatefulSet", &format!("s-{index}"), |it| {
-                    it["status"] = json!({"availableReplicas": size - 1});
-                });
-            }
-            world.make_ready(&format!("s-{index}"));
+            world.build_group(index, size);
         }
         world.carry_out_all();
         world.told.clear();
         world
     }
 
+    /// Creates the pods of a group and makes them ready.
+    pub(crate) fn build_group(&mut self, index: i64, size: i64) {
+        let name = format!("s-{index}");
+        self.start_leader(index);
+        self.carry_out_all();
+        for worker in 1..size {
+            self.start_worker(index, worker);
+        }
+        if size > 1 {
+            self.change("StatefulSet", &name, |it| {
+                it["status"] = json!({"availableReplicas": size - 1});
+            });
+        }
+        self.make_ready(&name);
+    }
+
+    /// A group whose leader was deleted ends and is built anew.
+    pub(crate) fn rebuild_group(&mut self, index: i64, size: i64) {
+        let name = format!("s-{index}");
+        for worker in 1..size {
+            self.forget("Pod", &format!("{name}-{worker}"));
+        }
+        self.forget("Pod", &name);
+        if size > 1 {
+            self.forget("StatefulSet", &name);
+        }
+        self.build_group(index, size);
+        self.carry_out_all();
+    }
+
+    /// Another controller begins, with the objects that there are but those named `unseen`, which
+    /// are too young for its lists.
+    pub(crate) fn restart_controller(&mut self, unseen: &[&str]) {
+        self.index = Index::default();
+        for ((kind, name), object) in self.objects.clone() {
+            if !unseen.contains(&name.as_str()) {
+                self.show(&kind, object);
+            }
+        }
+    }
+
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    /// The annotation of a `StatefulSet`.
+    pub(crate) fn annotation(&self, stateful_set: &str, key: &str) -> Option<String> {
+        let object = self.get("StatefulSet", stateful_set);
+        object["metadata"]["annotations"][key].as_str().map(str::to_owned)
+    }
+
     pub(crate) fn plan(&self) -> Plan {
         let key = SetKey::new("n", "s");
-        let plan = |entry: &_| {
-            let set = self.set();
-            plan::plan(&set, entry, &self.nodes, self.failure.as_ref(), Timestamp::UNIX_EPOCH)
+        let context = Context {
+            nodes: &self.nodes,
+            node_healths: &self.node_healths,
+            restarts: &self.restarts,
+            failure: self.failure.as_ref(),
+            now: self.now,
         };
+        let plan = |entry: &_| plan::plan(&self.set(), entry, &context);
         self.index.read(&key, plan).unwrap_or_default()
     }
 
@@ -86,22 +137,22 @@ impl World {
         format!("create controllerrevision s-{key}-{number}")
     }
 
-    /// Carries out the tasks of the present plan.
-    pub(crate) fn carry_out_tasks(&mut self) -> Option<StatusChange> {
+    /// Carries out the present plan.
+    pub(crate) fn carry_out(&mut self) {
+        if let Some(change) = self.carry_out_first(usize::MAX) {
+            let status = serde_json::to_value(change.status).unwrap();
+            self.change("LeaderWorkerSet", "s", |set| set["status"] = status);
+        }
+    }
+
+    /// Carries out the first tasks of the present plan; gives its status.
+    pub(crate) fn carry_out_first(&mut self, count: usize) -> Option<StatusChange> {
         let plan = self.plan();
-        for task in plan.tasks {
+        for task in plan.tasks.into_iter().take(count) {
             self.tell(&task.done);
             self.perform(task.action);
         }
         plan.status
-    }
-
-    /// Carries out the present plan.
-    pub(crate) fn carry_out(&mut self) {
-        if let Some(change) = self.carry_out_tasks() {
-            let status = serde_json::to_value(change.status).unwrap();
-            self.change("LeaderWorkerSet", "s", |set| set["status"] = status);
-        }
     }
 
     /// Carries out plans until nothing is left.
@@ -157,7 +208,7 @@ impl World {
         );
     }
 
-    fn start_worker(&mut self, index: i64, worker: i64) {
+    pub(crate) fn start_worker(&mut self, index: i64, worker: i64) {
         let name = format!("s-{index}");
         let set = self.get("StatefulSet", &name);
         let label = json!({labels::WORKER_INDEX: worker.to_string()});
@@ -171,6 +222,7 @@ impl World {
             "kind": "Pod",
             "metadata": {
                 "name": name,
+                "creationTimestamp": self.now.to_string(),
                 "labels": template["metadata"]["labels"],
                 "annotations": template["metadata"]["annotations"],
                 "ownerReferences": [{
@@ -187,9 +239,11 @@ impl World {
     }
 
     pub(crate) fn make_ready(&mut self, pod: &str) {
+        let now = self.now.to_string();
         self.change("Pod", pod, |it| {
             it["status"]["phase"] = json!("Running");
-            it["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+            let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": now});
+            it["status"]["conditions"] = json!([ready]);
         });
     }
 
@@ -198,6 +252,13 @@ impl World {
         let mut pod = self.get("Pod", name);
         pod["metadata"]["uid"] = json!(null);
         self.put(pod);
+    }
+
+    /// The same, and no controller sees it.
+    pub(crate) fn replace_pod_unseen(&mut self, name: &str) {
+        let mut pod = self.get("Pod", name);
+        pod["metadata"]["uid"] = json!(null);
+        self.store(pod);
     }
 
     /// An object is gone.
@@ -213,13 +274,13 @@ impl World {
         }
     }
 
-    /// The leaders that the plan doubts are read anew.
-    pub(crate) fn read_leaders(&mut self) {
-        let doubted = self.plan().doubted_leaders;
+    /// The pods that the plan doubts are read anew.
+    pub(crate) fn read_pods(&mut self) {
+        let doubted = self.plan().doubted_pods;
         assert!(!doubted.is_empty());
         for target in doubted {
-            let leader = self.objects.get(&("Pod".into(), target.name.clone())).cloned().map(view);
-            self.index.confirmed(&SetKey::new("n", "s"), &target.name, &target.uid, leader);
+            let found = self.objects.get(&("Pod".into(), target.name.clone())).cloned().map(view);
+            self.index.confirmed(&SetKey::new("n", "s"), &target.name, &target.uid, found);
         }
     }
 
@@ -232,7 +293,11 @@ impl World {
     /// Stores an object, with a UID when it has none, and shows it to the controller's watch.
     pub(crate) fn put(&mut self, object: Value) {
         let (kind, object) = self.store(object);
-        match kind.as_str() {
+        self.show(&kind, object);
+    }
+
+    fn show(&self, kind: &str, object: Value) {
+        match kind {
             "LeaderWorkerSet" => drop(self.index.observed(view::<SetView>(object))),
             "StatefulSet" => drop(self.index.observed(view::<StatefulSetView>(object))),
             "Pod" => drop(self.index.observed(view::<PodView>(object))),
@@ -304,6 +369,10 @@ impl World {
             Action::ApplyLeaderSet { object: desired, .. } => {
                 let mut object = desired.clone();
                 if let Some(live) = self.objects.get(&("StatefulSet".into(), "s".into())) {
+                    // Fields that are not applied stay.
+                    let mut annotations = live["metadata"]["annotations"].clone();
+                    merge(&mut annotations, desired["metadata"]["annotations"].clone());
+                    object["metadata"]["annotations"] = annotations;
                     object["metadata"]["uid"] = live["metadata"]["uid"].clone();
                     object["status"] = live["status"].clone();
                 }
@@ -323,8 +392,29 @@ impl World {
             Action::DeleteLeader(target) => {
                 let mut object = self.get("Pod", &target.name);
                 object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                object["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
                 let leader = self.answer::<PodView>(object);
                 assert!(self.index.written(leader));
+            }
+            Action::DeleteWorkerSet(target) => {
+                let mut object = self.get("StatefulSet", &target.name);
+                object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                let worker_set = self.answer::<StatefulSetView>(object);
+                assert!(self.index.written(worker_set));
+            }
+            Action::ReleasePod(target) => {
+                self.objects.remove(&("Pod".into(), target.name.clone())).unwrap();
+                self.index.forget::<PodView>("n", &target.name, &target.uid);
+            }
+            Action::Annotate { stateful_set, key, value } => {
+                let mut object = self.get("StatefulSet", &stateful_set.name);
+                assert_eq!(object["metadata"]["uid"], stateful_set.uid);
+                merge(&mut object["metadata"], json!({"annotations": {key: value}}));
+                if value.is_none() {
+                    object["metadata"]["annotations"].as_object_mut().unwrap().remove(key);
+                }
+                let annotated = self.answer::<StatefulSetView>(object);
+                assert!(self.index.written(annotated));
             }
         }
     }

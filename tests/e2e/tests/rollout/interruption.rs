@@ -62,7 +62,6 @@ fn only_one_leader(recording: &Recording<Pod>) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "which workers a group had is known to the running controller only"]
 async fn a_worker_that_was_replaced_while_no_controller_ran_takes_its_group_with_it() -> Result<()>
 {
     let environment = environment(&ONE_BY_ONE)?;

@@ -70,7 +70,7 @@ impl Component {
         let kubeconfig =
             cluster.service_account_kubeconfig(NAMESPACE, role.service_account).await?;
         let configuration = cluster.dir().join(format!("{}.yaml", role.name));
-        std::fs::write(&configuration, role.configuration(ports))
+        std::fs::write(&configuration, role.configuration(ports, options))
             .map_err(Error::file("write", &configuration))?;
         let args = match role.webhook_certificates {
             Some(_) => &options.webhook_args,
@@ -134,7 +134,7 @@ impl Component {
 
 impl Role {
     /// The configuration file. JSON is YAML too.
-    fn configuration(&self, ports: Ports) -> String {
+    fn configuration(&self, ports: Ports, options: &SystemOptions) -> String {
         let Ports { webhook, health, metrics } = ports;
         json!({
             "apiVersion": "config.lws.x-k8s.io/v1alpha1",
@@ -149,6 +149,7 @@ impl Role {
             "leaderElection": {"leaderElect": true, "resourceNamespace": NAMESPACE},
             // The certificate is for 127.0.0.1, so it does not come from the controller.
             "internalCertManagement": {"enable": false},
+            "groupRestart": options.group_restart,
         })
         .to_string()
     }

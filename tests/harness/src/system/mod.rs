@@ -28,6 +28,8 @@ pub struct SystemOptions {
     pub webhook_args: Vec<String>,
     /// More arguments for the controllers.
     pub controller_args: Vec<String>,
+    /// Section `groupRestart` of the configuration; null leaves its defaults.
+    pub group_restart: serde_json::Value,
     /// Environment variables of both, in addition to those of this process.
     pub env: Vec<(String, String)>,
 }
@@ -40,6 +42,7 @@ impl Default for SystemOptions {
             select_pods: true,
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
+            group_restart: serde_json::Value::Null,
             env: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ mod stateful_set;
 
 pub use meta::{Identity, Owner};
 pub use placement::Placement;
-pub use pod::{Phase, PodView};
+pub use pod::{Disruption, Phase, PodView};
 pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;

@@ -1,5 +1,7 @@
 //! Pods of groups.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::{annotations, labels};
 use lws_api_types::{names, pod_template};
 use serde::Deserialize;
@@ -34,6 +36,10 @@ pub struct PodView {
     pub phase: Phase,
     /// Whether condition `Ready` is true.
     pub ready_condition: bool,
+    /// When condition `Ready` last changed.
+    pub ready_changed: Option<Timestamp>,
+    /// Who is about to end the pod, or has, when it was not its owner or a user.
+    pub disruption: Option<Disruption>,
     /// Whether any container or init container has been restarted.
     pub restarted: bool,
     /// Node it is bound to.
@@ -57,6 +63,15 @@ pub enum Phase {
     /// The node has not been heard of, or a phase newer than this program.
     #[serde(other)]
     Unknown,
+}
+
+/// Why the system ends a pod: condition `DisruptionTarget`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disruption {
+    /// It was evicted or preempted.
+    Evicted,
+    /// Its node does not answer any more, or is gone.
+    NodeLost,
 }
 
 impl PodView {
@@ -119,9 +134,12 @@ struct WireStatus {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[serde(rename_all = "camelCase")]
 struct WireCondition {
     r#type: String,
     status: String,
+    reason: String,
+    last_transition_time: Option<Time>,
 }
 
 #[derive(Default, Deserialize)]
@@ -143,6 +161,8 @@ impl From<Wire> for PodView {
             .into_iter()
             .chain(spec.init_containers)
             .any(|it| pod_template::resources_request_tpus(&it.resources));
+        let condition = |name| status.conditions.iter().find(|it| it.r#type == name);
+        let ready = condition("Ready");
         let worker_index = metadata.take_label(labels::WORKER_INDEX);
         let group_index = metadata.take_label(labels::GROUP_INDEX).or_else(|| {
             let (_, ordinal) = names::parent_and_ordinal(metadata.name.as_deref()?)?;
@@ -166,16 +186,23 @@ impl From<Wire> for PodView {
             leader_name: metadata.annotations.remove(annotations::LEADER_NAME),
             placement,
             phase: status.phase,
-            ready_condition: status
-                .conditions
-                .iter()
-                .any(|it| it.r#type == "Ready" && it.status == "True"),
+            ready_condition: ready.is_some_and(|it| it.status == "True"),
+            ready_changed: ready.and_then(|it| it.last_transition_time.as_ref()).map(|it| it.0),
+            disruption: condition("DisruptionTarget").and_then(disruption),
             restarted,
             node: spec.node_name.filter(|node| !node.is_empty()),
             requests_tpus,
             identity: metadata.into_identity(),
         }
     }
+}
+
+fn disruption(condition: &WireCondition) -> Option<Disruption> {
+    let disruption = match condition.reason.as_str() {
+        "DeletionByTaintManager" | "DeletionByPodGC" => Disruption::NodeLost,
+        _ => Disruption::Evicted,
+    };
+    (condition.status == "True").then_some(disruption)
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ pub struct StatefulSetView {
     pub revision: Option<String>,
     /// Annotation `replicas` as an integer, on leader `StatefulSet`s.
     pub annotated_replicas: Option<i64>,
+    /// Annotation `members`, on worker `StatefulSet`s.
+    pub members: Option<String>,
+    /// Annotation `group-restarts`, on leader `StatefulSet`s.
+    pub group_restarts: Option<String>,
     /// `spec.replicas`; 1 when absent.
     pub replicas: i64,
     /// `spec.updateStrategy.rollingUpdate.partition`; 0 when absent.
@@ -77,6 +81,8 @@ impl TryFrom<Value> for StatefulSetView {
                 .annotations
                 .get(annotations::REPLICAS)
                 .and_then(|value| value.parse().ok()),
+            members: metadata.annotations.remove(annotations::MEMBERS),
+            group_restarts: metadata.annotations.remove(annotations::GROUP_RESTARTS),
             replicas: integer("/spec/replicas").unwrap_or(1),
             partition: integer("/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0),
             observed_generation: integer("/status/observedGeneration").unwrap_or(0),

@@ -59,7 +59,10 @@ fn propagated_labels(set: &LeaderWorkerSet) -> BTreeMap<String, String> {
 /// The set's own annotations, which its `StatefulSet`s carry too.
 fn propagated_annotations(set: &LeaderWorkerSet) -> BTreeMap<String, String> {
     let mut all = set.metadata.annotations.clone().unwrap_or_default();
-    all.remove(LAST_APPLIED);
+    // What is written about groups is ours to say.
+    for key in [LAST_APPLIED, annotations::MEMBERS, annotations::GROUP_RESTARTS] {
+        all.remove(key);
+    }
     all
 }
 
