@@ -28,6 +28,9 @@ use crate::queue::{Queue, Work};
 const MOST_ROUNDS: usize = 8;
 /// How long a set rests after it was worked on, so that a burst of observations is one reconcile.
 const REST: Duration = Duration::from_millis(5);
+/// How much of that there is for each of its pods, if that is longer. A plan takes about a
+/// microsecond a pod, so a large set whose pods change all the time takes a tenth of a core.
+const REST_A_POD: Duration = Duration::from_micros(10);
 /// For how long what was read of a node is believed. It is read when a group is placed, or when a
 /// pod does not end.
 const NODES_FRESH: Duration = Duration::from_secs(10);
@@ -39,8 +42,8 @@ pub struct Reconciler {
     queue: Queue<SetKey>,
     actor: Actor,
     nodes: Mutex<KnownNodes>,
-    restarts: GroupRestartSettings,
     pace: Pace,
+    restarts: GroupRestartSettings,
     metrics: Metrics,
 }
 
@@ -76,7 +79,7 @@ impl Reconciler {
         metrics: Metrics,
     ) -> Self {
         let nodes = Mutex::new(KnownNodes::none());
-        Self { index, queue, actor, nodes, restarts, pace: Pace::default(), metrics }
+        Self { index, queue, actor, nodes, pace: Pace::default(), restarts, metrics }
     }
 
     /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
@@ -89,7 +92,8 @@ impl Reconciler {
                 while let Some(Some(work)) = stop.run_until_cancelled(reconciler.queue.next()).await
                 {
                     reconciler.reconcile(work.key()).await;
-                    rest(work);
+                    let time = reconciler.rest_of(work.key());
+                    rest(work, time);
                 }
             });
         }
@@ -98,6 +102,12 @@ impl Reconciler {
                 tracing::error!(%error, "a worker ended");
             }
         }
+    }
+
+    /// How long a set rests.
+    fn rest_of(&self, key: &SetKey) -> Duration {
+        let pods = self.index.read(key, |entry| entry.pods.len()).unwrap_or(0);
+        REST.max(REST_A_POD * u32::try_from(pods).unwrap_or(u32::MAX))
     }
 
     async fn reconcile(&self, key: &SetKey) {
@@ -269,9 +279,9 @@ impl Reconciler {
 }
 
 /// Keeps a set from being worked on for a moment longer. Others have their turn meanwhile.
-fn rest(work: Work<SetKey>) {
+fn rest(work: Work<SetKey>, time: Duration) {
     tokio::spawn(async move {
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(time).await;
         drop(work);
     });
 }

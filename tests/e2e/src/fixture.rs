@@ -5,8 +5,8 @@ use kube::api::DynamicObject;
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::pod_template::PodTemplate;
 use lws_api_types::set::{
-    NetworkConfig, RestartPolicy, RollingUpdateConfiguration, RolloutStrategy, StartupPolicy,
-    SubdomainPolicy,
+    ClaimRetentionPolicy, NetworkConfig, RestartPolicy, RollingUpdateConfiguration,
+    RolloutStrategy, StartupPolicy, SubdomainPolicy,
 };
 use serde_json::{Value, json};
 
@@ -112,6 +112,24 @@ impl Fixture {
     #[must_use]
     pub fn subdomain_policy(mut self, policy: SubdomainPolicy) -> Self {
         self.set.spec.network_config = Some(NetworkConfig { subdomain_policy: Some(policy) });
+        self
+    }
+
+    /// A volume claim of every pod, which goes when its pod is scaled away.
+    #[must_use]
+    pub fn claim(mut self, name: &str) -> Self {
+        let template = &mut self.set.spec.leader_worker_template;
+        template.volume_claim_templates.get_or_insert_default().push(json!({
+            "metadata": {"name": name},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        }));
+        template.persistent_volume_claim_retention_policy = Some(ClaimRetentionPolicy {
+            when_deleted: Some("Retain".to_owned()),
+            when_scaled: Some("Delete".to_owned()),
+        });
         self
     }
 

@@ -59,7 +59,7 @@ pub struct Context<'a> {
     pub node_healths: &'a NodeHealths,
     /// How groups with failed pods are recreated.
     pub restarts: &'a GroupRestartSettings,
-    /// What a request of the former plan failed with, when one did.
+    /// What a request of the former plan failed with.
     pub failure: Option<&'a Failure>,
     /// The present time.
     pub now: Timestamp,

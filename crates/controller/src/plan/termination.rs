@@ -59,7 +59,9 @@ pub(super) fn of_workers(plan: &mut Plan, groups: &Groups<'_>) {
             .filter(|it| leader.is_terminating() && !is_seen_to && !it.identity.is_terminating());
         if let Some(worker_set) = ending {
             let target = Target::of(worker_set.as_ref());
-            plan.tasks.push(Task::new(Action::DeleteWorkerSet(target)));
+            let failed = format!("Failed to delete worker statefulset {}", target.name);
+            let failed = EventDraft::warning("FailedDelete", "Delete", failed);
+            plan.tasks.push(Task::new(Action::DeleteWorkerSet(target)).or_warned(failed));
         }
     }
 }

@@ -116,6 +116,39 @@ fn what_the_former_set_left_is_waited_for() {
 }
 
 #[test]
+fn the_service_that_a_former_leader_left_is_waited_for() {
+    let mut world = World::with_set(json!({
+        "replicas": 1, "networkConfig": {"subdomainPolicy": "UniquePerReplica"},
+    }));
+    world.carry_out_all();
+    world.put(json!({"kind": "Service", "metadata": {
+        "name": "s-0",
+        "labels": {labels::NAME: "s"},
+        "ownerReferences": [{"kind": "Pod", "name": "s-0", "uid": "former", "controller": true}],
+    }}));
+    world.start_leader(0);
+    let plan = world.plan();
+    assert!(plan.recheck.is_some() && plan.events.is_empty() && plan.tasks.is_empty());
+    world.forget("Service", "s-0");
+    assert_eq!(world.tasks(), ["create service s-0"]);
+}
+
+#[test]
+fn groups_of_an_earlier_size_are_judged_by_that_size() {
+    for (size, resized) in [(1, 3), (3, 1)] {
+        let spec = json!({"replicas": 2, "leaderWorkerTemplate": {"size": size}});
+        let mut world = World::settled(spec);
+        world.change_set(|set| set["spec"]["leaderWorkerTemplate"]["size"] = json!(resized));
+        world.carry_out_all();
+        let status = world.status();
+        assert_eq!((status.ready_replicas, status.updated_replicas), (2, 0), "{size} to {resized}");
+        let holds: Vec<_> = status.conditions.iter().filter(|it| it.status == "True").collect();
+        let types: Vec<_> = holds.iter().map(|it| it.type_.as_str()).collect();
+        assert_eq!(types, ["Progressing", "UpdateInProgress"], "{size} to {resized}");
+    }
+}
+
+#[test]
 fn an_orphaned_stateful_set_is_adopted() {
     let mut world = World::settled(json!({"replicas": 2}));
     world.change("StatefulSet", "s", |it| it["metadata"]["ownerReferences"] = json!([]));

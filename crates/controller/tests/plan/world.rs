@@ -137,12 +137,15 @@ impl World {
         format!("create controllerrevision s-{key}-{number}")
     }
 
-    /// Carries out the tasks of the present plan; gives the status that it wants.
-    pub(crate) fn carry_out_tasks(&mut self) -> Option<StatusChange> {
-        self.carry_out_first(usize::MAX)
+    /// Carries out the present plan.
+    pub(crate) fn carry_out(&mut self) {
+        if let Some(change) = self.carry_out_first(usize::MAX) {
+            let status = serde_json::to_value(change.status).unwrap();
+            self.change("LeaderWorkerSet", "s", |set| set["status"] = status);
+        }
     }
 
-    /// Carries out the first tasks of the present plan; gives the status that it wants.
+    /// Carries out the first tasks of the present plan; gives its status.
     pub(crate) fn carry_out_first(&mut self, count: usize) -> Option<StatusChange> {
         let plan = self.plan();
         for task in plan.tasks.into_iter().take(count) {
@@ -150,14 +153,6 @@ impl World {
             self.perform(task.action);
         }
         plan.status
-    }
-
-    /// Carries out the present plan.
-    pub(crate) fn carry_out(&mut self) {
-        if let Some(change) = self.carry_out_tasks() {
-            let status = serde_json::to_value(change.status).unwrap();
-            self.change("LeaderWorkerSet", "s", |set| set["status"] = status);
-        }
     }
 
     /// Carries out plans until nothing is left.
@@ -274,6 +269,7 @@ impl World {
         match kind {
             "Pod" => drop(self.index.deleted(&view::<PodView>(object))),
             "StatefulSet" => drop(self.index.deleted(&view::<StatefulSetView>(object))),
+            "Service" => drop(self.index.deleted(&view::<ServiceView>(object))),
             other => panic!("{other}"),
         }
     }
