@@ -66,6 +66,27 @@ impl Group {
         it
     }
 
+    /// The port of the TPU container at `position`.
+    fn port(&self, position: usize) -> String {
+        self.ports[position].map_or_else(|| (8476 + position).to_string(), |it| it.to_string())
+    }
+
+    /// The hosts and addresses of these pods.
+    fn lists(&self, members: &[u32]) -> (String, String) {
+        let (mut hosts, mut addresses) = (Vec::new(), Vec::new());
+        for ordinal in members {
+            let host = match ordinal {
+                0 => "test-0.test".to_owned(),
+                worker => format!("test-0-{worker}.test"),
+            };
+            for position in 0..self.ports.len() {
+                addresses.push(format!("{host}:{}", self.port(position)));
+                hosts.push(host.clone());
+            }
+        }
+        (hosts.join(","), addresses.join(","))
+    }
+
     /// The ordinals of the pods that the label of their subgroup puts together with `ordinal`, by
     /// the published formula; without the leader where that has no TPUs.
     fn members(&self, ordinal: u32) -> Vec<u32> {
@@ -106,37 +127,24 @@ fn divisions(size: u32) -> Vec<(Option<u32>, bool)> {
 fn tpu_groups_are_consistent() {
     let mut containers = 0_u32;
     for group in Group::all() {
-        let per_pod = group.ports.len();
-        let port = |position: usize| {
-            group.ports[position].map_or_else(|| (8476 + position).to_string(), |it| it.to_string())
-        };
+        let mut lists = HashMap::new();
         for ordinal in u32::from(!group.leader_tpu)..group.size {
             let members = group.members(ordinal);
             let json = serde_json::to_vec(&group.pod(ordinal)).unwrap();
             let view: Pod<'_> = decode(&json).unwrap();
             let identity = Identity::of(&view, "test", "default").unwrap();
             let tpu = Tpu::of(&identity, &view).unwrap().unwrap();
-            let name = |ordinal: &u32| match ordinal {
-                0 => "test-0.test".to_owned(),
-                worker => format!("test-0-{worker}.test"),
-            };
-            let hosts: Vec<_> =
-                members.iter().flat_map(|it| std::iter::repeat_n(name(it), per_pod)).collect();
-            let addresses: Vec<_> = hosts
-                .iter()
-                .enumerate()
-                .map(|(place, host)| format!("{host}:{}", port(place % per_pod)))
-                .collect();
-            let (hosts, addresses) = (hosts.join(","), addresses.join(","));
+            let (hosts, addresses) =
+                lists.entry(members.clone()).or_insert_with(|| group.lists(&members));
             let place = members.iter().position(|it| *it == ordinal).unwrap();
             for (position, (_, _, container)) in view.containers().enumerate() {
-                let id = (place * per_pod + position).to_string();
-                let own_port = port(position);
+                let id = (place * group.ports.len() + position).to_string();
+                let own_port = group.port(position);
                 let expected = [
-                    (env_keys::TPU_WORKER_HOSTNAMES, &*hosts),
+                    (env_keys::TPU_WORKER_HOSTNAMES, hosts.as_str()),
                     (env_keys::TPU_WORKER_ID, &id),
                     (env_keys::TPU_NAME, "test-0"),
-                    (env_keys::TPU_PROCESS_ADDRESSES, &addresses),
+                    (env_keys::TPU_PROCESS_ADDRESSES, addresses),
                     (env_keys::TPU_PROCESS_PORT, &own_port),
                 ];
                 // A port that the container has chosen stays where it is.
