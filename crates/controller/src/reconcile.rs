@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::{Actor, Error};
 use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
+use crate::observe::watch::Synced;
 use crate::plan::task::{Plan, StatusChange};
 use crate::plan::{self, Nodes};
 use crate::queue::Queue;
@@ -33,6 +34,7 @@ pub struct Reconciler {
     queue: Queue<SetKey>,
     actor: Actor,
     nodes: Mutex<KnownNodes>,
+    synced: Synced,
     metrics: Metrics,
 }
 
@@ -50,11 +52,17 @@ struct End {
 }
 
 impl Reconciler {
-    /// A reconciler of the sets in `queue`.
+    /// A reconciler of the sets in `queue`. `synced` tells what of the cluster is in `index`.
     #[must_use]
-    pub fn new(index: Arc<Index>, queue: Queue<SetKey>, actor: Actor, metrics: Metrics) -> Self {
+    pub fn new(
+        index: Arc<Index>,
+        synced: Synced,
+        queue: Queue<SetKey>,
+        actor: Actor,
+        metrics: Metrics,
+    ) -> Self {
         let nodes = KnownNodes { labels: Nodes::new(), since: Instant::now() };
-        Self { index, queue, actor, nodes: Mutex::new(nodes), metrics }
+        Self { index, queue, actor, nodes: Mutex::new(nodes), synced, metrics }
     }
 
     /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
@@ -171,10 +179,11 @@ impl Reconciler {
         }
         let nodes = known.labels.clone();
         drop(known);
+        let pod_groups = self.synced.pod_groups();
         self.index.read(key, |entry| {
             let set = entry.set()?.set.clone();
             let plan = match &set {
-                Ok(set) => plan::plan(set, entry, &nodes, Timestamp::now()),
+                Ok(set) => plan::plan(set, entry, &nodes, pod_groups, Timestamp::now()),
                 Err(_) => Plan::default(),
             };
             Some((set, plan))

@@ -13,9 +13,10 @@ use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Nodes, revision};
+use super::{Nodes, gang, revision};
 use crate::observe::index::Entry;
 use crate::observe::views::{PodView, RevisionView, StatefulSetView};
+use crate::observe::watch::PodGroups;
 
 /// A group whose leader pod exists.
 #[derive(Debug)]
@@ -174,13 +175,14 @@ impl Specs<'_> {
     }
 }
 
-/// Adds to `plan` what a group lacks: its Service, then its worker `StatefulSet`.
+/// Adds to `plan` what a group lacks: its Service, its `PodGroup`, then its worker `StatefulSet`.
 pub(super) fn complete(
     plan: &mut Plan,
     set: &LeaderWorkerSet,
     group: &Group<'_>,
     entry: &Entry,
     nodes: &Nodes,
+    pod_groups: PodGroups,
 ) {
     let leader = group.leader;
     let name = leader.identity.name();
@@ -197,12 +199,15 @@ pub(super) fn complete(
         plan.events.push(lost_revision(leader));
         return;
     };
-    let controller = Controller::Leader(leader.identity.uid());
+    let controller = Controller::Leader(leader);
     if spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
         let holder = ownership::holder(entry.services.get(name), controller);
         if !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(super::service_task(build::group_service(set, leader)));
         }
+    }
+    if !gang::is_formed(plan, set, group, spec, entry, pod_groups) {
+        return;
     }
     let is_due =
         set.spec.startup_policy() == StartupPolicy::LeaderCreated || leader.ready_condition;

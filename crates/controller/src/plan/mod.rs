@@ -7,6 +7,7 @@
 //! | `leader` | the leader `StatefulSet`: whether it is ours, what is applied, which pods go |
 //! | [`applied`] | whether an apply would change anything |
 //! | [`group`] | how each group stands and what it lacks |
+//! | `gang` | which groups need a `PodGroup`, and whether they have it |
 //! | `restart` | which groups are recreated because a pod failed |
 //! | [`status`] | counts, conditions and their event |
 //! | `ownership` | whose an object is that has the name we need |
@@ -15,6 +16,7 @@
 
 pub mod applied;
 pub mod build;
+mod gang;
 pub mod group;
 mod leader;
 mod ownership;
@@ -33,6 +35,7 @@ use serde_json::Value;
 
 use crate::observe::index::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
+use crate::observe::watch::PodGroups;
 use group::Groups;
 use ownership::{Controller, Holder};
 use task::{Action, EventDraft, Plan, Task};
@@ -40,13 +43,19 @@ use task::{Action, EventDraft, Plan, Task};
 /// Labels of the nodes that have been read, by node name.
 pub type Nodes = BTreeMap<String, BTreeMap<String, String>>;
 
-/// What is to be done about `set` now, given all that is known of its objects. Never fails: what
-/// cannot be done is told as an event.
+/// What is to be done about `set` now, given all that is known of its objects, of nodes and of
+/// `PodGroup`s at large. Never fails: what cannot be done is told as an event.
 ///
 /// The plan is computed anew after its tasks have been carried out and their answers are in
 /// `entry`, until there is none left.
 #[must_use]
-pub fn plan(set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes, now: Timestamp) -> Plan {
+pub fn plan(
+    set: &LeaderWorkerSet,
+    entry: &Entry,
+    nodes: &Nodes,
+    pod_groups: PodGroups,
+    now: Timestamp,
+) -> Plan {
     let mut plan = Plan::default();
     // The garbage collector does the rest.
     if set.metadata.deletion_timestamp.is_some() {
@@ -59,7 +68,7 @@ pub fn plan(set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes, now: Timestamp)
     else {
         return plan;
     };
-    let scope = Scope { set, entry, nodes, revisions: &revisions, current, changed };
+    let scope = Scope { set, entry, nodes, pod_groups, revisions: &revisions, current, changed };
     scope.shared_service(&mut plan);
     match leader_set {
         None => {
@@ -75,6 +84,7 @@ struct Scope<'a> {
     set: &'a LeaderWorkerSet,
     entry: &'a Entry,
     nodes: &'a Nodes,
+    pod_groups: PodGroups,
     revisions: &'a [&'a RevisionView],
     /// Revision of the live content.
     current: &'a RevisionView,
@@ -96,7 +106,7 @@ impl Scope<'_> {
         }
         // Those beyond are about to go.
         for group in groups.all.iter().filter(|it| it.index < existing) {
-            group::complete(plan, self.set, group, self.entry, self.nodes);
+            group::complete(plan, self.set, group, self.entry, self.nodes, self.pod_groups);
         }
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());

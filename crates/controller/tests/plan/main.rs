@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, in its support code too"
 )]
 
+mod gang;
 mod world;
 
 use lws_api_types::keys::{annotations, labels};

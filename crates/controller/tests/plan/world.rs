@@ -7,8 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::labels;
 use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::views::{
-    PodView, RevisionView, ServiceView, SetView, StatefulSetView,
+    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
+use lws_controller::observe::watch::PodGroups;
 use lws_controller::plan::task::{Action, EventDraft, Plan};
 use lws_controller::plan::{self, Nodes};
 use serde::de::DeserializeOwned;
@@ -20,6 +21,9 @@ pub(crate) struct World {
     objects: BTreeMap<(String, String), Value>,
     version: u64,
     pub(crate) nodes: Nodes,
+    pub(crate) pod_groups: PodGroups,
+    /// What admission adds to the annotations of new pods.
+    pub(crate) pod_annotations: Value,
     /// Events told so far; the revision key reads `KEY`.
     pub(crate) told: Vec<String>,
 }
@@ -68,7 +72,7 @@ impl World {
         let key = SetKey::new("n", "s");
         let plan = |entry: &_| {
             let set = self.set();
-            plan::plan(&set, entry, &self.nodes, Timestamp::UNIX_EPOCH)
+            plan::plan(&set, entry, &self.nodes, self.pod_groups, Timestamp::UNIX_EPOCH)
         };
         self.index.read(&key, plan).unwrap_or_default()
     }
@@ -175,6 +179,9 @@ impl World {
         });
         // The annotation marks workers; leaders must not have it.
         merge(&mut pod["metadata"]["labels"], more_labels.clone());
+        if !self.pod_annotations.is_null() {
+            merge(&mut pod["metadata"]["annotations"], self.pod_annotations.clone());
+        }
         self.put(pod);
     }
 
@@ -200,6 +207,7 @@ impl World {
         match kind {
             "Pod" => drop(self.index.deleted(&view::<PodView>(object))),
             "StatefulSet" => drop(self.index.deleted(&view::<StatefulSetView>(object))),
+            "PodGroup" => drop(self.index.deleted(&view::<PodGroupView>(object))),
             other => panic!("{other}"),
         }
     }
@@ -229,6 +237,7 @@ impl World {
             "Pod" => drop(self.index.observed(view::<PodView>(object))),
             "Service" => drop(self.index.observed(view::<ServiceView>(object))),
             "ControllerRevision" => drop(self.index.observed(view::<RevisionView>(object))),
+            "PodGroup" => drop(self.index.observed(view::<PodGroupView>(object))),
             other => panic!("{other}"),
         }
     }
@@ -255,7 +264,7 @@ impl World {
         view(self.store(object).1)
     }
 
-    fn get(&self, kind: &str, name: &str) -> Value {
+    pub(crate) fn get(&self, kind: &str, name: &str) -> Value {
         self.objects[&(kind.to_owned(), name.to_owned())].clone()
     }
 
@@ -286,6 +295,10 @@ impl World {
             Action::CreateService(object) => {
                 let service = self.answer::<ServiceView>(object);
                 assert!(self.index.written(service));
+            }
+            Action::CreatePodGroup(object) => {
+                let pod_group = self.answer::<PodGroupView>(object);
+                assert!(self.index.written(pod_group));
             }
             Action::ApplyLeaderSet { object: desired, .. } => {
                 let mut object = desired.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{NAMESPACE, SystemOptions};
+use super::{NAMESPACE, SystemOptions, Volcano};
 use crate::processes::{Process, ProcessSpec};
 use crate::startup::free_ports;
 use crate::{Cluster, Error, Result};
@@ -70,7 +70,7 @@ impl Component {
         let kubeconfig =
             cluster.service_account_kubeconfig(NAMESPACE, role.service_account).await?;
         let configuration = cluster.dir().join(format!("{}.yaml", role.name));
-        std::fs::write(&configuration, role.configuration(ports))
+        std::fs::write(&configuration, role.configuration(ports, options.volcano))
             .map_err(Error::file("write", &configuration))?;
         let args = match role.webhook_certificates {
             Some(_) => &options.webhook_args,
@@ -134,8 +134,10 @@ impl Component {
 
 impl Role {
     /// The configuration file. JSON is YAML too.
-    fn configuration(&self, ports: Ports) -> String {
+    fn configuration(&self, ports: Ports, volcano: Volcano) -> String {
         let Ports { webhook, health, metrics } = ports;
+        let gang_scheduling =
+            (volcano != Volcano::Off).then(|| json!({"schedulerProvider": "volcano"}));
         json!({
             "apiVersion": "config.lws.x-k8s.io/v1alpha1",
             "kind": "Configuration",
@@ -149,6 +151,7 @@ impl Role {
             "leaderElection": {"leaderElect": true, "resourceNamespace": NAMESPACE},
             // The certificate is for 127.0.0.1, so it does not come from the controller.
             "internalCertManagement": {"enable": false},
+            "gangSchedulingManagement": gang_scheduling,
         })
         .to_string()
     }

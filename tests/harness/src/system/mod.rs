@@ -11,6 +11,7 @@ mod webhook;
 use crate::{Cluster, Error, Result};
 
 pub use component::Component;
+pub use manifests::{define_pod_groups, grant_pod_groups};
 
 /// Where the system is installed.
 pub const NAMESPACE: &str = "lws-system";
@@ -30,6 +31,20 @@ pub struct SystemOptions {
     pub controller_args: Vec<String>,
     /// Environment variables of both, in addition to those of this process.
     pub env: Vec<(String, String)>,
+    /// How far gang scheduling is set up.
+    pub volcano: Volcano,
+}
+
+/// How far gang scheduling with Volcano is set up. Volcano itself never runs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Volcano {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Webhook and controllers are configured for it; see [`grant_pod_groups`] and [`define_pod_groups`] for the rest.
+    Configured,
+    /// Controllers may keep `PodGroup`s, too, and the API server stores them.
+    Installed,
 }
 
 impl Default for SystemOptions {
@@ -41,6 +56,7 @@ impl Default for SystemOptions {
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
             env: Vec::new(),
+            volcano: Volcano::Off,
         }
     }
 }
@@ -60,6 +76,10 @@ impl System {
     /// 30 s.
     pub async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<Self> {
         manifests::install(cluster).await?;
+        if options.volcano == Volcano::Installed {
+            define_pod_groups(cluster).await?;
+            grant_pod_groups(cluster).await?;
+        }
         let webhook =
             if options.webhook { Some(webhook::start(cluster, options).await?) } else { None };
         let mut controllers = Vec::new();

@@ -4,6 +4,7 @@
 
 mod meta;
 mod pod;
+mod pod_group;
 mod revision;
 mod service;
 mod set;
@@ -11,6 +12,7 @@ mod stateful_set;
 
 pub use meta::{Identity, Owner};
 pub use pod::{Phase, PodView};
+pub use pod_group::PodGroupView;
 pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;
