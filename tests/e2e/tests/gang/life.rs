@@ -1,5 +1,7 @@
 //! `PodGroup`s where the controllers of Kubernetes run: they come and go with their leaders.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -88,6 +90,6 @@ async fn a_deleted_set_takes_its_pod_groups_with_it() -> Result<()> {
     let set = settle().await?;
     set.namespace().sets().delete(set.name(), &DeleteParams::background()).await?;
     let left = async || set.pod_groups().await;
-    wait::until(DEADLINE, "no PodGroup is left", left, |seen| seen.is_empty()).await?;
+    wait::until(DEADLINE, "no PodGroup is left", left, BTreeMap::is_empty).await?;
     Ok(())
 }
