@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::act::{Actor, Error, Failed};
 use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
+use crate::observe::watch::Synced;
 use crate::pace::Pace;
 use crate::plan::task::{Failure, Plan, StatusChange};
 use crate::plan::termination::NodeHealths;
@@ -43,6 +44,7 @@ pub struct Reconciler {
     actor: Actor,
     nodes: Mutex<KnownNodes>,
     pace: Pace,
+    synced: Synced,
     restarts: GroupRestartSettings,
     metrics: Metrics,
 }
@@ -69,17 +71,18 @@ struct End {
 }
 
 impl Reconciler {
-    /// A reconciler of the sets in `queue`.
+    /// A reconciler of the sets in `queue`. `synced` tells what of the cluster is in `index`.
     #[must_use]
     pub fn new(
         index: Arc<Index>,
+        synced: Synced,
         queue: Queue<SetKey>,
         actor: Actor,
         restarts: GroupRestartSettings,
         metrics: Metrics,
     ) -> Self {
         let nodes = Mutex::new(KnownNodes::none());
-        Self { index, queue, actor, nodes, pace: Pace::default(), restarts, metrics }
+        Self { index, queue, actor, nodes, pace: Pace::default(), synced, restarts, metrics }
     }
 
     /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
@@ -231,6 +234,7 @@ impl Reconciler {
         let context = Context {
             nodes: &labels,
             node_healths: &healths,
+            pod_groups: self.synced.pod_groups(),
             restarts: &self.restarts,
             failure,
             now: Timestamp::now(),

@@ -163,6 +163,20 @@ impl Fixture {
         self
     }
 
+    /// What the container of the leader and that of each worker ask for and are limited to.
+    #[must_use]
+    pub fn resources(mut self, leader: &Value, worker: &Value) -> Self {
+        let template = &mut self.set.spec.leader_worker_template;
+        let templates = template.leader_template.iter_mut().chain([&mut template.worker_template]);
+        for (template, resources) in templates.zip([leader, worker]) {
+            let spec = template.0.get_mut("spec");
+            if let Some(present) = spec.and_then(|it| it.pointer_mut("/containers/0/resources")) {
+                present.clone_from(resources);
+            }
+        }
+        self
+    }
+
     /// The object to create.
     #[must_use]
     pub fn object(&self) -> DynamicObject {

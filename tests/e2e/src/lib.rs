@@ -10,6 +10,7 @@
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
 //! | [`objects`] | what the objects of a set must look like |
 //! | [`differences`] | saying how an object differs from what is expected |
+//! | [`pod_group`] | `PodGroup`s of gang scheduling |
 //! | [`policy`] | making the API server refuse requests |
 //! | [`recording`] | everything that happens to objects, by watch |
 
@@ -18,6 +19,7 @@ pub mod environment;
 pub mod fixture;
 pub mod namespace;
 pub mod objects;
+pub mod pod_group;
 pub mod policy;
 pub mod recording;
 pub mod set;

@@ -208,6 +208,9 @@ impl Actor {
             Action::CreateService(object) => {
                 index.written(requests.create_service(namespace, object).await?);
             }
+            Action::CreatePodGroup(object) => {
+                index.written(requests.create_pod_group(namespace, object).await?);
+            }
             Action::DeleteLeader(target) => {
                 self.removed(namespace, target, requests.delete_leader(namespace, target).await?);
             }

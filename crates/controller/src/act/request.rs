@@ -18,7 +18,9 @@ use tokio::time::Instant;
 
 use super::Limiter;
 use crate::lease::Leadership;
-use crate::observe::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView, View};
+use crate::observe::views::{
+    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
+};
 use crate::plan::task::Target;
 
 /// The longest a request may take. The API server cuts requests off at 60 s; one that takes this
@@ -183,6 +185,14 @@ impl Requests {
         ns: &str,
         object: &Value,
     ) -> Result<ServiceView, Error> {
+        self.create_or_read(ns, object).await
+    }
+
+    pub(super) async fn create_pod_group(
+        &self,
+        ns: &str,
+        object: &Value,
+    ) -> Result<PodGroupView, Error> {
         self.create_or_read(ns, object).await
     }
 

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lws_api_types::set::RestartPolicy;
 use serde_json::Value;
 
-use super::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView, View};
+use super::views::{
+    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
+};
 
 /// Namespace and name of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,11 +65,13 @@ pub struct Entry {
     pub services: Objects<ServiceView>,
     /// Revisions.
     pub revisions: Objects<RevisionView>,
+    /// `PodGroup`s of groups that are scheduled together.
+    pub pod_groups: Objects<PodGroupView>,
     /// Worker pods that vanished from living groups.
     pub losses: Vec<Loss>,
-    /// UIDs of leaders whose worker `StatefulSet` disappeared. The leader may have changed or gone
-    /// as well: streams of different kinds are not in step. It is read anew before its group is
-    /// completed.
+    /// UIDs of leaders whose worker `StatefulSet` or `PodGroup` disappeared. The leader may have
+    /// changed or gone as well: streams of different kinds are not in step. It is read anew before
+    /// its group is completed.
     doubted: BTreeSet<String>,
     /// UIDs of recorded members that were looked for and are gone.
     gone: BTreeSet<String>,
@@ -130,8 +134,8 @@ impl Entry {
             || self.losses.iter().any(|loss| loss.pod.identity.uid() == worker_uid)
     }
 
-    fn note_doubt(&mut self, gone: &Arc<StatefulSetView>) {
-        let Some(owner) = gone.identity.owner.as_ref().filter(|it| it.kind == "Pod") else {
+    fn note_doubt<V: View>(&mut self, gone: &Arc<V>) {
+        let Some(owner) = gone.identity().owner.as_ref().filter(|it| it.kind == "Pod") else {
             return;
         };
         if self.pods.get(&owner.name).is_some_and(|it| it.identity.uid() == owner.uid) {
@@ -145,6 +149,7 @@ impl Entry {
             && self.pods.is_empty()
             && self.services.is_empty()
             && self.revisions.is_empty()
+            && self.pod_groups.is_empty()
     }
 
     /// Drops what was noted of groups that are gone or going.
@@ -210,6 +215,7 @@ pub struct Kinds {
     pods: KindState,
     services: KindState,
     revisions: KindState,
+    pod_groups: KindState,
 }
 
 macro_rules! indexed {
@@ -234,6 +240,7 @@ indexed!(StatefulSetView, stateful_sets, Entry::note_doubt);
 indexed!(PodView, pods, Entry::note_loss);
 indexed!(ServiceView, services);
 indexed!(RevisionView, revisions);
+indexed!(PodGroupView, pod_groups, Entry::note_doubt);
 
 /// What is known of every set.
 #[derive(Debug, Default)]
@@ -339,6 +346,12 @@ impl Index {
         let gone: Vec<_> =
             state.homes.keys().filter(|place| !listed.contains(*place)).cloned().collect();
         gone.into_iter().filter_map(|place| inner.remove::<V>(&place, None)).collect()
+    }
+
+    /// The sets of which anything is known.
+    #[must_use]
+    pub fn sets(&self) -> Vec<SetKey> {
+        self.lock().entries.keys().cloned().collect()
     }
 
     /// The entry of a set; `None` when nothing is known of it. Lock it briefly and never across an

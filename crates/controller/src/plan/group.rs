@@ -13,7 +13,7 @@ use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Nodes, revision};
+use super::{Nodes, Scope, gang, revision};
 use crate::observe::index::Entry;
 use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
 
@@ -181,15 +181,9 @@ impl Specs<'_> {
     }
 }
 
-/// Adds to `plan` what a group lacks: its Service, then its worker `StatefulSet`.
-pub(super) fn complete(
-    plan: &mut Plan,
-    set: &LeaderWorkerSet,
-    group: &Group<'_>,
-    entry: &Entry,
-    nodes: &Nodes,
-) {
-    let leader = group.leader;
+/// Adds to `plan` what a group lacks: its Service, its `PodGroup`, then its worker `StatefulSet`.
+pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
+    let (Scope { set, entry, context, .. }, leader) = (scope, group.leader);
     let name = leader.identity.name();
     if leader.identity.is_terminating() {
         return;
@@ -204,12 +198,15 @@ pub(super) fn complete(
         plan.events.push(lost_revision(leader));
         return;
     };
-    let controller = Controller::Leader(leader.identity.uid());
+    let controller = Controller::Leader(leader);
     if spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
         let holder = ownership::holder(entry.services.get(name), controller);
         if !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(super::service_task(build::group_service(set, leader)));
         }
+    }
+    if !gang::is_formed(plan, scope, group, spec) {
+        return;
     }
     let is_due =
         set.spec.startup_policy() == StartupPolicy::LeaderCreated || leader.ready_condition;
@@ -222,7 +219,7 @@ pub(super) fn complete(
     }
     if entry.is_doubted(leader.identity.uid()) {
         plan.doubted_pods.push(group.target());
-    } else if let Ok(topology) = topology(plan, group, nodes) {
+    } else if let Ok(topology) = topology(plan, group, context.nodes) {
         let object =
             build::worker_stateful_set(set, spec, leader, group.placement, topology.as_ref());
         plan.tasks.push(worker_set_task(object, leader));

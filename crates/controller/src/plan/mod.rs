@@ -8,6 +8,7 @@
 //! | [`applied`] | whether an apply would change anything |
 //! | [`group`] | how each group stands and what it lacks |
 //! | `members` | who belongs to a group, and the record of it |
+//! | `gang` | which groups need a `PodGroup`, and whether they have it |
 //! | `restart` | which groups are recreated because a pod failed |
 //! | [`history`] | how often groups have failed, and how long they wait because of that |
 //! | [`termination`] | that the pods of a group end together, on lost nodes too |
@@ -18,6 +19,7 @@
 
 pub mod applied;
 pub mod build;
+mod gang;
 pub mod group;
 pub mod history;
 mod leader;
@@ -41,6 +43,7 @@ use serde_json::Value;
 
 use crate::observe::index::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
+use crate::observe::watch::PodGroups;
 use group::Groups;
 use ownership::{Controller, Holder};
 use status::Seen;
@@ -57,6 +60,8 @@ pub struct Context<'a> {
     pub nodes: &'a Nodes,
     /// Health of nodes, as far as it is known.
     pub node_healths: &'a NodeHealths,
+    /// Whether there are `PodGroup`s.
+    pub pod_groups: PodGroups,
     /// How groups with failed pods are recreated.
     pub restarts: &'a GroupRestartSettings,
     /// What a request of the former plan failed with.
@@ -134,7 +139,7 @@ impl<'a> Scope<'a> {
         }
         // Those beyond are about to go.
         for group in groups.all.iter().filter(|it| it.index < existing) {
-            group::complete(plan, self.set, group, self.entry, self.context.nodes);
+            group::complete(plan, self, group);
         }
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());

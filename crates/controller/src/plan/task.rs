@@ -93,6 +93,8 @@ pub enum Action {
     CreateWorkerSet(Value),
     /// Creates a headless Service.
     CreateService(Value),
+    /// Creates the `PodGroup` of a group.
+    CreatePodGroup(Value),
     /// Deletes a leader pod, and with it its group.
     DeleteLeader(Target),
     /// Deletes the worker `StatefulSet` of a group, and with it its workers.
@@ -140,6 +142,7 @@ impl fmt::Display for Action {
                 write!(formatter, "create statefulset {}", name(object))
             }
             Self::CreateService(object) => write!(formatter, "create service {}", name(object)),
+            Self::CreatePodGroup(object) => write!(formatter, "create podgroup {}", name(object)),
             Self::DeleteLeader(target) => write!(formatter, "delete pod {}", target.name),
             Self::DeleteWorkerSet(target) => {
                 write!(formatter, "delete statefulset {}", target.name)

@@ -9,6 +9,7 @@
 )]
 
 mod failures;
+mod gang;
 mod placement;
 mod restarts;
 mod world;

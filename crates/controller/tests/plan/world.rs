@@ -9,8 +9,9 @@ use lws_api_types::LeaderWorkerSetStatus;
 use lws_api_types::keys::labels;
 use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::views::{
-    PodView, RevisionView, ServiceView, SetView, StatefulSetView,
+    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
+use lws_controller::observe::watch::PodGroups;
 use lws_controller::plan::task::{Action, EventDraft, Failure, Plan, StatusChange};
 use lws_controller::plan::termination::NodeHealths;
 use lws_controller::plan::{self, Context, Nodes};
@@ -25,6 +26,9 @@ pub(crate) struct World {
     version: u64,
     pub(crate) nodes: Nodes,
     pub(crate) node_healths: NodeHealths,
+    pub(crate) pod_groups: PodGroups,
+    /// What admission adds to the annotations of new pods.
+    pub(crate) pod_annotations: Value,
     pub(crate) restarts: GroupRestartSettings,
     /// What a request failed with.
     pub(crate) failure: Option<Failure>,
@@ -119,6 +123,7 @@ impl World {
         let context = Context {
             nodes: &self.nodes,
             node_healths: &self.node_healths,
+            pod_groups: self.pod_groups,
             restarts: &self.restarts,
             failure: self.failure.as_ref(),
             now: self.now,
@@ -235,6 +240,9 @@ impl World {
         });
         // The annotation marks workers; leaders must not have it.
         merge(&mut pod["metadata"]["labels"], more_labels.clone());
+        if !self.pod_annotations.is_null() {
+            merge(&mut pod["metadata"]["annotations"], self.pod_annotations.clone());
+        }
         self.put(pod);
     }
 
@@ -270,6 +278,7 @@ impl World {
             "Pod" => drop(self.index.deleted(&view::<PodView>(object))),
             "StatefulSet" => drop(self.index.deleted(&view::<StatefulSetView>(object))),
             "Service" => drop(self.index.deleted(&view::<ServiceView>(object))),
+            "PodGroup" => drop(self.index.deleted(&view::<PodGroupView>(object))),
             other => panic!("{other}"),
         }
     }
@@ -303,6 +312,7 @@ impl World {
             "Pod" => drop(self.index.observed(view::<PodView>(object))),
             "Service" => drop(self.index.observed(view::<ServiceView>(object))),
             "ControllerRevision" => drop(self.index.observed(view::<RevisionView>(object))),
+            "PodGroup" => drop(self.index.observed(view::<PodGroupView>(object))),
             other => panic!("{other}"),
         }
     }
@@ -329,7 +339,7 @@ impl World {
         view(self.store(object).1)
     }
 
-    fn get(&self, kind: &str, name: &str) -> Value {
+    pub(crate) fn get(&self, kind: &str, name: &str) -> Value {
         self.objects[&(kind.to_owned(), name.to_owned())].clone()
     }
 
@@ -365,6 +375,10 @@ impl World {
             Action::CreateService(object) => {
                 let service = self.answer::<ServiceView>(object);
                 assert!(self.index.written(service));
+            }
+            Action::CreatePodGroup(object) => {
+                let pod_group = self.answer::<PodGroupView>(object);
+                assert!(self.index.written(pod_group));
             }
             Action::ApplyLeaderSet { object: desired, .. } => {
                 let mut object = desired.clone();

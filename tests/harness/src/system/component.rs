@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{NAMESPACE, SystemOptions};
+use super::{NAMESPACE, SystemOptions, Volcano};
 use crate::processes::{Process, ProcessSpec};
 use crate::startup::free_ports;
 use crate::{Cluster, Error, Result};
@@ -136,6 +136,8 @@ impl Role {
     /// The configuration file. JSON is YAML too.
     fn configuration(&self, ports: Ports, options: &SystemOptions) -> String {
         let Ports { webhook, health, metrics } = ports;
+        let gang_scheduling =
+            (options.volcano != Volcano::Off).then(|| json!({"schedulerProvider": "volcano"}));
         json!({
             "apiVersion": "config.lws.x-k8s.io/v1alpha1",
             "kind": "Configuration",
@@ -150,6 +152,7 @@ impl Role {
             // The certificate is for 127.0.0.1, so it does not come from the controller.
             "internalCertManagement": {"enable": false},
             "groupRestart": options.group_restart,
+            "gangSchedulingManagement": gang_scheduling,
         })
         .to_string()
     }

@@ -11,6 +11,7 @@ mod webhook;
 use crate::{Cluster, Error, Result};
 
 pub use component::Component;
+pub use manifests::{define_pod_groups, grant_pod_groups};
 
 /// Where the system is installed.
 pub const NAMESPACE: &str = "lws-system";
@@ -32,6 +33,20 @@ pub struct SystemOptions {
     pub group_restart: serde_json::Value,
     /// Environment variables of both, in addition to those of this process.
     pub env: Vec<(String, String)>,
+    /// How far gang scheduling is set up.
+    pub volcano: Volcano,
+}
+
+/// How far gang scheduling with Volcano is set up. Volcano itself never runs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Volcano {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Webhook and controllers are configured for it; see [`grant_pod_groups`] and [`define_pod_groups`] for the rest.
+    Configured,
+    /// Controllers may keep `PodGroup`s, too, and the API server stores them.
+    Installed,
 }
 
 impl Default for SystemOptions {
@@ -44,6 +59,7 @@ impl Default for SystemOptions {
             controller_args: Vec::new(),
             group_restart: serde_json::Value::Null,
             env: Vec::new(),
+            volcano: Volcano::Off,
         }
     }
 }
@@ -63,6 +79,10 @@ impl System {
     /// 30 s.
     pub async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<Self> {
         manifests::install(cluster).await?;
+        if options.volcano == Volcano::Installed {
+            define_pod_groups(cluster).await?;
+            grant_pod_groups(cluster).await?;
+        }
         let webhook =
             if options.webhook { Some(webhook::start(cluster, options).await?) } else { None };
         let mut controllers = Vec::new();

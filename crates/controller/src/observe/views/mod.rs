@@ -5,6 +5,7 @@
 mod meta;
 mod placement;
 mod pod;
+mod pod_group;
 mod revision;
 mod service;
 mod set;
@@ -13,6 +14,7 @@ mod stateful_set;
 pub use meta::{Identity, Owner};
 pub use placement::Placement;
 pub use pod::{Disruption, Phase, PodView};
+pub use pod_group::PodGroupView;
 pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;

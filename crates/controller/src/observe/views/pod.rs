@@ -13,6 +13,7 @@ use super::{Identity, Placement, View, resource};
 /// A pod of a group, or one that carries the set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "Wire")]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub struct PodView {
     /// Who it is.
     pub identity: Identity,
@@ -32,6 +33,8 @@ pub struct PodView {
     pub leader_name: Option<String>,
     /// How its group is placed, on leaders.
     pub placement: Placement,
+    /// Whether it carries annotation `group-name`: a gang scheduler places it with its `PodGroup`.
+    pub is_in_gang: bool,
     /// `status.phase`.
     pub phase: Phase,
     /// Whether condition `Ready` is true.
@@ -185,6 +188,10 @@ impl From<Wire> for PodView {
             stateful_set_revision: metadata.take_label("controller-revision-hash"),
             leader_name: metadata.annotations.remove(annotations::LEADER_NAME),
             placement,
+            is_in_gang: metadata
+                .annotations
+                .get(annotations::POD_GROUP_NAME)
+                .is_some_and(|name| !name.is_empty()),
             phase: status.phase,
             ready_condition: ready.is_some_and(|it| it.status == "True"),
             ready_changed: ready.and_then(|it| it.last_transition_time.as_ref()).map(|it| it.0),
@@ -239,6 +246,20 @@ mod tests {
         assert!(pod.is_leader() && pod.is_ready() && pod.restarted && pod.requests_tpus);
         assert_eq!(pod.identity.meta.managed_fields, None);
         assert_eq!(pod.node.as_deref(), Some("node-1"));
+        assert!(!pod.is_in_gang);
+    }
+
+    #[test]
+    fn a_pod_is_in_a_gang_when_it_names_a_pod_group() {
+        for (annotations, expected) in [
+            (json!({annotations::POD_GROUP_NAME: "s-0-key"}), true),
+            (json!({annotations::POD_GROUP_NAME: ""}), false),
+            (json!({"other": "s-0-key"}), false),
+        ] {
+            let pod = json!({"metadata": {"name": "s-0", "annotations": annotations}});
+            let pod: PodView = serde_json::from_value(pod).unwrap();
+            assert_eq!(pod.is_in_gang, expected, "{annotations}");
+        }
     }
 
     #[test]

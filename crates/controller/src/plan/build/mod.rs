@@ -4,11 +4,15 @@
 
 mod claims;
 mod leader;
+mod pod_group;
+mod requests;
 mod revision;
 mod service;
 mod worker;
 
 pub use leader::{LeaderRollout, leader_stateful_set};
+pub use pod_group::{pod_group, pod_group_name};
+pub use requests::Unusable;
 pub use revision::revision;
 pub use service::{group_service, shared_service};
 pub use worker::{Topology, worker_stateful_set};
