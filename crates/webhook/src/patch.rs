@@ -25,6 +25,7 @@ struct Operation<'a, V: ?Sized> {
 
 impl Patch {
     /// A patch with room for `bytes` of JSON.
+    #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
         Self { operations: Vec::with_capacity(bytes), count: 0 }
     }
@@ -45,16 +46,19 @@ impl Patch {
     }
 
     /// Whether nothing is to be changed.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Number of operations.
+    #[must_use]
     pub fn count(&self) -> u32 {
         self.count
     }
 
     /// The patch as a JSON document.
+    #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let operations = self.operations.strip_suffix(b",").unwrap_or_default();
         let mut json = Vec::with_capacity(operations.len() + 2);
@@ -88,6 +92,7 @@ impl fmt::Debug for Patch {
 }
 
 /// A key as one segment of a JSON pointer.
+#[must_use]
 pub fn escape(key: &str) -> Cow<'_, str> {
     if key.contains(['~', '/']) {
         Cow::Owned(key.replace('~', "~0").replace('/', "~1"))

@@ -217,3 +217,30 @@ async fn http_2_is_offered_when_it_is_asked_for() {
         assert!(answer.contains(r#""allowed":true"#), "{arguments:?}: {answer}");
     }
 }
+
+/// A client that leaves in the middle of a body, and one that does not speak TLS: the next is served.
+#[tokio::test]
+async fn clients_that_break_off_harm_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = issue_certificate(directory.path());
+    let process = Process::start(directory.path(), &[]).await;
+    process.ready().await;
+    let mut half = connect(&process, &authority, &[]).await;
+    let request = "POST /mutate--v1-pod HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                   content-length: 1000\r\n\r\n{\"request\":";
+    half.write_all(request.as_bytes()).await.unwrap();
+    half.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    // With or without an answer, the connection ends.
+    let _ = timeout(DEADLINE, half.read_to_end(&mut answer)).await.expect("an end");
+    assert!(!String::from_utf8_lossy(&answer).contains("\"allowed\":true"));
+
+    let mut plain = TcpStream::connect(process.webhooks).await.unwrap();
+    plain.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(DEADLINE, plain.read_to_end(&mut answer)).await.expect("an end");
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+
+    let answer = send_review(&process, &authority).await;
+    assert!(answer.contains(r#""allowed":true"#), "{answer}");
+}

@@ -6,8 +6,11 @@ use lws_api_types::validation::Rule;
 
 use super::*;
 
+/// A JSON pointer, and the value that shall be there.
+type Change = (&'static str, Value);
+
 /// An object and the rules that it breaks when it is created.
-fn broken_by_creation() -> Vec<(Vec<(&'static str, Value)>, Vec<Rule>)> {
+fn broken_by_creation() -> Vec<(Vec<Change>, Vec<Rule>)> {
     let sub_group = |size: i32, policy: &str| {
         (SUB_GROUP, json!({"subGroupSize": size, "subGroupPolicyType": policy}))
     };
@@ -51,7 +54,7 @@ fn broken_by_creation() -> Vec<(Vec<(&'static str, Value)>, Vec<Rule>)> {
 }
 
 /// A stored object, its change and the rules that the change breaks.
-fn broken_by_update() -> Vec<((&'static str, Value), (&'static str, Value), Vec<Rule>)> {
+fn broken_by_update() -> Vec<(Change, Change, Vec<Rule>)> {
     let sub_group = |size: i32| (SUB_GROUP, json!({"subGroupSize": size}));
     let none = || (SUB_GROUP, Value::Null);
     let claims = |name: &str| (CLAIMS, json!([{"metadata": {"name": name}}]));

@@ -33,8 +33,8 @@ impl Group {
                     let numbers =
                         (1..=4_u16).filter(move |it| size <= 16 || u32::from(*it) == turn);
                     numbers.map(move |containers| {
-                        let chooses = (size / 4 + subgroup.unwrap_or(0)) % 2 == 0;
-                        let port = |it: u16| (chooses && it % 2 == 0).then_some(9000 + it);
+                        let chooses = (size / 4 + subgroup.unwrap_or(0)).is_multiple_of(2);
+                        let port = |it: u16| (chooses && it.is_multiple_of(2)).then_some(9000 + it);
                         let ports = (0..containers).map(port).collect();
                         Self { size, subgroup, excluded, leader_tpu, ports }
                     })
@@ -92,7 +92,8 @@ impl Group {
     fn members(&self, ordinal: u32) -> Vec<u32> {
         let subgroup = |ordinal: u32| {
             let Some(subgroup) = self.subgroup else { return 0 };
-            let workers_only = self.size % subgroup != 0 && (self.size - 1) % subgroup == 0;
+            let workers_only =
+                !self.size.is_multiple_of(subgroup) && (self.size - 1).is_multiple_of(subgroup);
             match ordinal {
                 0 if self.excluded => -1,
                 0 => 0,
@@ -100,7 +101,7 @@ impl Group {
                 worker => i64::from(worker / subgroup),
             }
         };
-        let first = if self.leader_tpu { 0 } else { 1 };
+        let first = u32::from(!self.leader_tpu);
         (first..self.size).filter(|other| subgroup(*other) == subgroup(ordinal)).collect()
     }
 }
@@ -110,8 +111,8 @@ impl Group {
 fn divisions(size: u32) -> Vec<(Option<u32>, bool)> {
     let mut divisions = vec![(None, false)];
     for subgroup in 1..=size {
-        let workers_divide = (size - 1) % subgroup == 0;
-        if size % subgroup == 0 || workers_divide {
+        let workers_divide = (size - 1).is_multiple_of(subgroup);
+        if size.is_multiple_of(subgroup) || workers_divide {
             divisions.push((Some(subgroup), false));
         }
         if workers_divide {
