@@ -51,19 +51,24 @@ impl NodeHealth {
 /// leader in the background would else have its workers end only after it: two grace periods
 /// instead of one.
 pub(super) fn of_workers(plan: &mut Plan, groups: &Groups<'_>) {
-    for group in &groups.all {
-        let leader = &group.leader.identity;
-        let is_seen_to = SEEN_TO.iter().any(|it| leader.has_finalizer(it));
-        let ending = group
-            .worker_set
-            .filter(|it| leader.is_terminating() && !is_seen_to && !it.identity.is_terminating());
-        if let Some(worker_set) = ending {
+    for group in groups.all.iter().filter(|group| ends_alone(group.leader)) {
+        let running = group.worker_set.filter(|it| !it.identity.is_terminating());
+        if let Some(worker_set) = running {
             let target = Target::of(worker_set.as_ref());
             let failed = format!("Failed to delete worker statefulset {}", target.name);
             let failed = EventDraft::warning("FailedDelete", "Delete", failed);
             plan.tasks.push(Task::new(Action::DeleteWorkerSet(target)).or_warned(failed));
         }
     }
+}
+
+/// Whether a leader is on its way out and nobody sees to its workers before it is gone.
+fn ends_alone(leader: &PodView) -> bool {
+    let identity = &leader.identity;
+    // One that was deleted by force is shown as terminating a moment before it is gone.
+    let is_gone = identity.meta.deletion_grace_period_seconds == Some(0)
+        && identity.meta.finalizers.as_ref().is_none_or(Vec::is_empty);
+    identity.is_terminating() && !is_gone && !SEEN_TO.iter().any(|it| identity.has_finalizer(it))
 }
 
 /// Adds the final deletion of pods that should have ended long ago and whose node is lost, so that

@@ -361,21 +361,24 @@ fn an_evicted_pod_counts_once_it_is_deleted() {
 
 #[test]
 fn workers_end_with_a_leader_that_somebody_else_deleted() {
-    for (policy, finalizers, ends) in [
-        ("RecreateGroupOnPodRestart", json!(null), true),
-        ("RecreateGroupOnPodRestart", json!(["example.org/other"]), true),
-        ("None", json!(null), true),
+    for (policy, grace, finalizers, ends) in [
+        ("RecreateGroupOnPodRestart", 30, json!(null), true),
+        ("RecreateGroupOnPodRestart", 30, json!(["example.org/other"]), true),
+        ("None", 30, json!(null), true),
         // The garbage collector deletes them, or is told not to.
-        ("RecreateGroupOnPodRestart", json!(["foregroundDeletion"]), false),
-        ("None", json!(["orphan"]), false),
+        ("RecreateGroupOnPodRestart", 30, json!(["foregroundDeletion"]), false),
+        ("None", 30, json!(["orphan"]), false),
+        // It is gone the next moment, unless something holds it.
+        ("RecreateGroupOnPodRestart", 0, json!(null), false),
+        ("RecreateGroupOnPodRestart", 0, json!(["example.org/other"]), true),
     ] {
         let mut world = with_policy(policy);
         world.change("Pod", "s-0", |it| {
-            terminating(0, 30)(it);
+            terminating(0, grace)(it);
             it["metadata"]["finalizers"] = finalizers.clone();
         });
         let expected: &[&str] = if ends { &["delete statefulset s-0"] } else { &[] };
-        assert_eq!(world.tasks(), expected, "{policy} {finalizers}");
+        assert_eq!(world.tasks(), expected, "{policy} {grace} {finalizers}");
         world.carry_out_all();
         assert_eq!(world.tasks(), [""; 0]);
     }
