@@ -172,3 +172,21 @@ impl Collector for QueueDepth {
         self.depth.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_groups_are_summed_over_sets_and_forgotten_with_them() {
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let [one, other] = ["one", "other"].map(|name| SetKey::new("n", name));
+        for (set, groups, sum) in
+            [(&one, 2, 2), (&other, 1, 3), (&one, 3, 4), (&one, 0, 1), (&one, 0, 1), (&other, 0, 0)]
+        {
+            metrics.set_waiting_groups(set, groups);
+            assert_eq!(metrics.waiting.sum.get(), sum, "{set} has {groups}");
+        }
+        assert!(metrics.waiting.sets.lock().unwrap().is_empty());
+    }
+}

@@ -548,6 +548,32 @@ mod tests {
     }
 
     #[test]
+    fn a_recorded_worker_is_gone_when_it_is_not_found_as_the_same_pod_of_its_set() {
+        let owner = Some(("StatefulSet", "s-0", "w"));
+        let mut unlabelled = pod("s-0-1", "x", 9, owner);
+        unlabelled.set = None;
+        for (found, gone) in [
+            (None, true),
+            (Some(pod("s-0-1", "y", 9, owner)), true),
+            (Some(unlabelled), true),
+            (Some(pod("s-0-1", "x", 9, owner)), false),
+        ] {
+            let index = Index::default();
+            let mut worker_set = stateful_set("s-0", "w", ("Pod", "s-0", "l"));
+            worker_set.members = Some("1:x".into());
+            index.observed(worker_set);
+            index.confirmed(&key(), "s-0-1", "x", found.clone());
+            let is_gone = || index.read(&key(), |it| it.is_gone("x")).unwrap();
+            assert_eq!(is_gone(), gone, "{found:?}");
+            // With the record goes what was found about it.
+            let mut worker_set = stateful_set("s-0", "v", ("Pod", "s-0", "k"));
+            worker_set.identity.meta.resource_version = Some("10".into());
+            index.observed(worker_set);
+            assert!(!is_gone());
+        }
+    }
+
+    #[test]
     fn an_object_that_changes_its_set_leaves_the_former_one() {
         let index = Index::default();
         index.observed(pod("s-0", "a", 1, None));

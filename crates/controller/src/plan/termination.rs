@@ -73,15 +73,13 @@ pub(super) fn of_lost_pods(plan: &mut Plan, scope: &Scope<'_>, leader_set: &Stat
     if scope.restart_policy() == RestartPolicy::None {
         return;
     }
-    for pod in scope.entry.pods.values().filter(|pod| is_ours(pod, leader_set, scope.entry)) {
+    for pod in scope.entry.pods.values() {
         // Without a grace period its node has confirmed the end, or nobody waits for that.
-        let Some(end) = pod
-            .identity
-            .ends()
-            .filter(|_| pod.identity.meta.deletion_grace_period_seconds != Some(0))
-        else {
+        let has_grace = pod.identity.meta.deletion_grace_period_seconds != Some(0);
+        let Some(end) = pod.identity.ends().filter(|_| has_grace) else { continue };
+        if !is_ours(pod, leader_set, scope.entry) {
             continue;
-        };
+        }
         let Some(node) = &pod.node else { continue };
         let rest =
             (margin + since(scope.context.now, end)).saturating_sub(since(end, scope.context.now));

@@ -12,6 +12,8 @@ const HISTORY: &str = "annotate statefulset s: leaderworkerset.sigs.k8s.io/group
 /// What a failure costs.
 const RECREATION: [&str; 2] = [HISTORY, "delete pod s-0"];
 
+type Change = Box<dyn Fn(&mut Value)>;
+
 /// One group of three pods, all of them ready.
 fn one_group() -> World {
     World::settled(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3}}))
@@ -330,7 +332,6 @@ fn causes_are_told_apart() {
                 json!([{"type": "DisruptionTarget", "status": "True", "reason": reason}]);
         }
     };
-    type Change = Box<dyn Fn(&mut Value)>;
     let cases: [(Change, &str); 4] = [
         (Box::new(terminating(0, 30)), "pod_deleted"),
         (Box::new(disrupted("EvictionByEvictionAPI")), "pod_evicted"),
