@@ -47,8 +47,8 @@ mod tests {
     async fn numbers_wait_for_each_other_but_not_for_ever() {
         let (pace, key) = (Pace::default(), SetKey::new("n", "s"));
         assert_eq!(pace.wait(&key), Some(COUNTS_WAIT));
-        tokio::time::advance(COUNTS_WAIT / 3).await;
-        assert_eq!(pace.wait(&key), Some(COUNTS_WAIT - COUNTS_WAIT / 3), "the wait is not renewed");
+        tokio::time::advance(COUNTS_WAIT / 2).await;
+        assert_eq!(pace.wait(&key), Some(COUNTS_WAIT / 2), "the wait is not renewed");
         assert_eq!(pace.wait(&SetKey::new("n", "t")), Some(COUNTS_WAIT), "each set has its own");
         tokio::time::advance(COUNTS_WAIT).await;
         assert_eq!(pace.wait(&key), None);
