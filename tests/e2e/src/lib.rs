@@ -9,6 +9,7 @@
 //! | [`set`] | a set in the cluster: changes, status, rollout stages |
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
 //! | [`objects`] | what the objects of a set must look like |
+//! | [`groups`] | the groups of pods, from what happened to the pods |
 //! | [`differences`] | saying how an object differs from what is expected |
 //! | [`policy`] | making the API server refuse requests |
 //! | [`recording`] | everything that happens to objects, by watch |
@@ -16,6 +17,7 @@
 pub mod differences;
 pub mod environment;
 pub mod fixture;
+pub mod groups;
 pub mod namespace;
 pub mod objects;
 pub mod policy;

@@ -1,7 +1,6 @@
 //! The whole system on a real control plane with simulated nodes.
 
 mod budget;
-mod groups;
 mod interruption;
 mod life;
 mod recreation;

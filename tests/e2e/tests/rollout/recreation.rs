@@ -3,11 +3,11 @@
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
+use lws_e2e::groups::leaders;
 use lws_e2e::recording::Recording;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::wait;
 
-use crate::groups::leaders;
 use crate::{ENVIRONMENT, environment, settle};
 
 /// Waits until group 0 has its second leader and the set is available again, and makes sure that it stays so.

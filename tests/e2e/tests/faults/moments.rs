@@ -1,0 +1,70 @@
+//! Something happens at the worst moment.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
+use lws_e2e::groups::leaders;
+use lws_e2e::recording::Recording;
+use lws_e2e::{DEADLINE, Fixture, set};
+use lws_harness::proxy::{Effect, Failure, Rule};
+use lws_harness::wait;
+
+use crate::{add, namespace};
+
+#[tokio::test]
+async fn a_deletion_that_arrives_late_does_not_hit_the_next_leader() -> Result<()> {
+    let namespace = namespace().await?;
+    let set = namespace.create_set(&Fixture::default()).await?;
+    set.created_leader_set().await?;
+    set.done(2).await?;
+    let recording: Recording<Pod> = Recording::start(&namespace).await?;
+    let group = set.group(0);
+    let late = Rule::new(Effect::Late(Duration::from_secs(4))).verbs(&["delete"]).resource("pods");
+    let late = add(late.namespace(namespace.name()).name(&group).first(1)).await?;
+    let mark = namespace.mark()?;
+
+    let at_once = DeleteParams::default().grace_period(0);
+    namespace.pods().delete(&set.worker(0, 1), &at_once).await?;
+    let is_under_way = async || Ok::<_, anyhow::Error>(late.struck());
+    wait::until(DEADLINE, "the leader is about to be deleted", is_under_way, |it| *it == 1).await?;
+    namespace.pods().delete(&group, &at_once).await?;
+    let arrived = async || {
+        let requests = namespace.controller_requests(mark)?;
+        let is_deletion = |it: &&lws_harness::audit::AuditEvent| {
+            it.key.verb == "delete" && it.key.resource == "pods"
+        };
+        Ok::<_, anyhow::Error>(requests.iter().find(is_deletion).map(|it| it.code))
+    };
+    let code = wait::eventually(DEADLINE, "the deletion arrives", arrived).await?;
+    anyhow::ensure!(code == 409, "answered with {code}");
+    set.done(2).await?;
+    set::stays(async || {
+        let leaders = leaders(&recording)?;
+        let uids = leaders.get("0").map(Vec::len);
+        anyhow::ensure!(uids == Some(2), "{leaders:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_set_whose_requests_all_fail_is_tried_less_and_less_and_hinders_no_other() -> Result<()> {
+    let (failing, other) = (namespace().await?, namespace().await?);
+    let rule = Rule::new(Effect::Instead(Failure::Status(500))).namespace(failing.name());
+    let refused = add(rule.verbs(&["create", "update", "patch", "delete"])).await?;
+    let set = failing.create_set(&Fixture::default()).await?;
+    let tried = async || Ok::<_, anyhow::Error>(refused.struck());
+    wait::until(DEADLINE, "several attempts", tried, |it| *it >= 5).await?;
+
+    let healthy = other.create_set(&Fixture::default()).await?;
+    healthy.created_leader_set().await?;
+    healthy.done(2).await?;
+    // The delay doubles from 5 ms: two minutes are 15 attempts, of a few requests each.
+    let attempts = refused.struck();
+    anyhow::ensure!(attempts <= 60, "{attempts} requests for a set that always fails");
+    drop(refused);
+    set.created_leader_set().await?;
+    set.done(2).await
+}
