@@ -10,6 +10,7 @@
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
 //! | [`objects`] | what the objects of a set must look like |
 //! | [`groups`] | the groups of pods, from what happened to the pods |
+//! | [`witness`] | what must never happen, whatever fails |
 //! | [`differences`] | saying how an object differs from what is expected |
 //! | [`policy`] | making the API server refuse requests |
 //! | [`recording`] | everything that happens to objects, by watch |
@@ -24,6 +25,7 @@ pub mod policy;
 pub mod recording;
 pub mod set;
 pub mod stand_in;
+pub mod witness;
 
 use std::time::Duration;
 

@@ -7,14 +7,15 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt;
 use lws_api_types::keys::labels;
-use lws_e2e::Namespace;
-use lws_e2e::groups::{Pods, leaders};
-use lws_e2e::recording::{Change, Recording};
-use lws_e2e::set::partition;
-use lws_e2e::stand_in::uid;
+
+use crate::Namespace;
+use crate::groups::{Pods, leaders};
+use crate::recording::{Change, Recording};
+use crate::set::partition;
+use crate::stand_in::uid;
 
 /// Everything that happens in a namespace from now on.
-pub(crate) struct Witness {
+pub struct Witness {
     stateful_sets: Recording<StatefulSet>,
     pods: Recording<Pod>,
     services: Recording<Service>,
@@ -23,10 +24,11 @@ pub(crate) struct Witness {
 
 /// A moment of the witness.
 #[derive(Clone, Copy)]
-pub(crate) struct Moment(usize);
+pub struct Moment(usize);
 
 impl Witness {
-    pub(crate) async fn start(namespace: &Namespace) -> Result<Self> {
+    /// Begins.
+    pub async fn start(namespace: &Namespace) -> Result<Self> {
         Ok(Self {
             stateful_sets: Recording::start(namespace).await?,
             pods: Recording::start(namespace).await?,
@@ -35,17 +37,18 @@ impl Witness {
         })
     }
 
-    pub(crate) fn now(&self) -> Result<Moment> {
+    /// The present moment.
+    pub fn now(&self) -> Result<Moment> {
         Ok(Moment(self.pods.so_far()?.len()))
     }
 
     /// How many leaders each group has had.
-    pub(crate) fn leaders(&self) -> Result<BTreeMap<String, usize>> {
+    pub fn leaders(&self) -> Result<BTreeMap<String, usize>> {
         Ok(leaders(&self.pods)?.into_iter().map(|(group, uids)| (group, uids.len())).collect())
     }
 
     /// Fails when fewer than `ready` groups were ready, or more than `existing` existed, at a moment between two.
-    pub(crate) fn ensure_budget(
+    pub fn ensure_budget(
         &self,
         [Moment(begin), Moment(end)]: [Moment; 2],
         ready: usize,
@@ -65,7 +68,7 @@ impl Witness {
 
     /// Fails when the partition of the leader `StatefulSet` of `set` has moved back although the content had not
     /// changed.
-    pub(crate) fn ensure_partition_moves_down(&self, set: &str) -> Result<()> {
+    pub fn ensure_partition_moves_down(&self, set: &str) -> Result<()> {
         let mut steps: Vec<(String, i32)> = Vec::new();
         for change in self.stateful_sets.so_far()? {
             let Change::Now(seen) = change else { continue };
@@ -86,7 +89,7 @@ impl Witness {
 
     /// Fails when something was created more than once: the leader `StatefulSet`, the workers of one leader pod, a
     /// Service, the revision of one content.
-    pub(crate) fn ensure_created_once(&self) -> Result<()> {
+    pub fn ensure_created_once(&self) -> Result<()> {
         once("StatefulSets", &self.stateful_sets, |it| {
             let leader = it.owner_references().iter().find(|owner| owner.kind == "Pod");
             Some(leader.map_or_else(|| it.name_any(), |leader| leader.uid.clone()))

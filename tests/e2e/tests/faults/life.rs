@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use kube::api::DeleteParams;
+use lws_e2e::witness::{Moment, Witness};
 use lws_e2e::{DEADLINE, Fixture, Namespace, TestSet, set};
 use lws_harness::proxy::Rule;
 use lws_harness::wait;
 
-use crate::witness::{Moment, Witness};
 use crate::{add, namespace};
 
 /// A set that has lived, and what was seen of it.

@@ -4,7 +4,6 @@ mod life;
 mod moments;
 mod requests;
 mod watches;
-mod witness;
 
 use std::sync::LazyLock;
 use std::time::Duration;
