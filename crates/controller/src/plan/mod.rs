@@ -35,7 +35,7 @@ use crate::observe::index::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
 use group::Groups;
 use ownership::{Controller, Holder};
-use task::{Action, EventDraft, Plan, Task};
+use task::{Action, EventDraft, Orphaned, Plan, Task};
 
 /// Labels of the nodes that have been read, by node name.
 pub type Nodes = BTreeMap<String, BTreeMap<String, String>>;
@@ -61,6 +61,7 @@ pub fn plan(set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes, now: Timestamp)
     };
     let scope = Scope { set, entry, nodes, revisions: &revisions, current, changed };
     scope.shared_service(&mut plan);
+    plan.tasks.extend(revision::adoptions(set, &revisions));
     match leader_set {
         None => {
             leader::apply(&mut plan, &scope, None);
@@ -113,10 +114,13 @@ impl Scope<'_> {
             return;
         }
         let name = self.set.name();
-        let holder =
-            ownership::holder(self.entry.services.get(name), Controller::Set(self.set.uid()));
-        // A Service that the former set left behind does what ours would.
-        if holder != Holder::Orphan && !ownership::is_held(plan, holder, "service", name) {
+        let found = self.entry.services.get(name);
+        let holder = ownership::holder(found, Controller::Set(self.set.uid()));
+        let left = found.filter(|it| holder == Holder::Orphan && it.serves_set(name));
+        if let Some(orphan) = left {
+            let adoption = ownership::adoption(self.set, Orphaned::Service, &orphan.identity);
+            plan.tasks.push(adoption);
+        } else if !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(service_task(build::shared_service(self.set)));
         }
     }

@@ -7,8 +7,8 @@ use lws_api_types::LeaderWorkerSet;
 use lws_api_types::revision::{encode, key as hash, same_content};
 use serde_json::Value;
 
-use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Scope, build};
+use super::task::{Action, EventDraft, ObjectRef, Orphaned, Plan, Related, Target, Task};
+use super::{Scope, build, ownership};
 use crate::observe::views::{RevisionView, StatefulSetView};
 
 /// What is to be done about revisions before anything else.
@@ -149,6 +149,17 @@ pub(super) fn truncate(
         is_ours && (is_unused || is_duplicate && update_complete)
     });
     plan.tasks.extend(superseded.map(|it| Task::new(Action::DeleteRevision(target(it)))));
+}
+
+/// The requests that make ours what an orphaning deletion of the former set has left.
+pub(super) fn adoptions<'a>(
+    set: &'a LeaderWorkerSet,
+    revisions: &'a [&'a RevisionView],
+) -> impl Iterator<Item = Task> {
+    let is_orphan =
+        |it: &&&RevisionView| it.identity.owner.is_none() && !it.identity.is_terminating();
+    let orphans = revisions.iter().filter(is_orphan);
+    orphans.map(|it| ownership::adoption(set, Orphaned::Revision, &it.identity))
 }
 
 /// A reference to a revision, for events.

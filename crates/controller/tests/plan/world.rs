@@ -9,7 +9,7 @@ use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::views::{
     PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
-use lws_controller::plan::task::{Action, EventDraft, Plan};
+use lws_controller::plan::task::{Action, EventDraft, Orphaned, Plan};
 use lws_controller::plan::{self, Nodes};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -255,7 +255,7 @@ impl World {
         view(self.store(object).1)
     }
 
-    fn get(&self, kind: &str, name: &str) -> Value {
+    pub(crate) fn get(&self, kind: &str, name: &str) -> Value {
         self.objects[&(kind.to_owned(), name.to_owned())].clone()
     }
 
@@ -295,6 +295,14 @@ impl World {
                 }
                 let answer = self.answer(object);
                 self.index.applied(&desired, answer);
+            }
+            Action::Adopt { kind, target, owners } => {
+                let kind = match kind {
+                    Orphaned::LeaderSet => "StatefulSet",
+                    Orphaned::Service => "Service",
+                    Orphaned::Revision => "ControllerRevision",
+                };
+                self.change(kind, &target.name, |it| it["metadata"]["ownerReferences"] = owners);
             }
             Action::RaiseRevision { target, number } => {
                 let mut object = self.get("ControllerRevision", &target.name);
