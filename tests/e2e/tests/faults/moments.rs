@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::DeleteParams;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, PropagationPolicy};
 use lws_e2e::groups::leaders;
 use lws_e2e::recording::Recording;
+use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, set};
 use lws_harness::proxy::{Effect, Failure, Rule};
 use lws_harness::wait;
 
-use crate::{add, namespace};
+use crate::{add, namespace, with_proxy};
 
 #[tokio::test]
 async fn a_deletion_that_arrives_late_does_not_hit_the_next_leader() -> Result<()> {
@@ -47,6 +49,43 @@ async fn a_deletion_that_arrives_late_does_not_hit_the_next_leader() -> Result<(
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn a_set_that_is_gone_adopts_nothing_although_nobody_has_told_of_its_end() -> Result<()> {
+    let namespace = namespace().await?;
+    let set = namespace.create_set(&Fixture::default()).await?;
+    set.created_leader_set().await?;
+    set.done(2).await?;
+    let leader_set = uid(&set.leader_set().await?);
+    let recording: Recording<Pod> = Recording::start(&namespace).await?;
+
+    let held = with_proxy(|proxy| proxy.hold_watches("leaderworkersets")).await?;
+    let orphan = PropagationPolicy::Orphan;
+    let params = DeleteParams { propagation_policy: Some(orphan), ..DeleteParams::default() };
+    namespace.sets().delete(set.name(), &params).await?;
+    let is_there = async || namespace.sets().get_opt(set.name()).await.map(|it| it.is_some());
+    wait::until(DEADLINE, "the set is gone", is_there, |it| !it).await?;
+    set::stays(async || {
+        let owners = set.leader_set().await?.owner_references().to_vec();
+        anyhow::ensure!(owners.is_empty(), "{owners:?}");
+        Ok(())
+    })
+    .await?;
+    drop(held);
+
+    set.create(&Fixture::default()).await?;
+    let owner = set.live().await?.uid().to_owned();
+    let owners = async || set.leader_set().await.map(|it| it.owner_references().to_vec());
+    wait::until(DEADLINE, "the next set adopts it", owners, |seen| {
+        seen.iter().any(|it| it.uid == owner)
+    })
+    .await?;
+    set.done(2).await?;
+    anyhow::ensure!(uid(&set.leader_set().await?) == leader_set);
+    let leaders = leaders(&recording)?;
+    anyhow::ensure!(leaders.values().all(|uids| uids.len() == 1), "{leaders:?}");
+    Ok(())
 }
 
 #[tokio::test]
