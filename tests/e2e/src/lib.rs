@@ -9,6 +9,8 @@
 //! | [`set`] | a set in the cluster: changes, status, rollout stages |
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
 //! | [`objects`] | what the objects of a set must look like |
+//! | [`groups`] | the groups of pods, from what happened to the pods |
+//! | [`witness`] | what must never happen, whatever fails |
 //! | [`differences`] | saying how an object differs from what is expected |
 //! | [`pod_group`] | `PodGroup`s of gang scheduling |
 //! | [`policy`] | making the API server refuse requests |
@@ -17,6 +19,7 @@
 pub mod differences;
 pub mod environment;
 pub mod fixture;
+pub mod groups;
 pub mod namespace;
 pub mod objects;
 pub mod pod_group;
@@ -24,6 +27,7 @@ pub mod policy;
 pub mod recording;
 pub mod set;
 pub mod stand_in;
+pub mod witness;
 
 use std::time::Duration;
 

@@ -15,15 +15,16 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use lws_api_types::LeaderWorkerSet;
+use serde_json::Value;
 
 use crate::metrics::Metrics;
 use crate::observe::index::{Index, Indexed, SetKey};
-use crate::observe::views::StatefulSetView;
+use crate::observe::views::{RevisionView, ServiceView, StatefulSetView};
 use crate::plan::task::{
-    Action, EventDraft, Failure, ObjectRef, Related, StatusChange, Target, Task,
+    Action, EventDraft, Failure, ObjectRef, Orphaned, Related, StatusChange, Target, Task,
 };
 use crate::plan::termination::NodeHealth;
-use request::Deleted;
+use request::{Deleted, Written};
 
 /// Requests of one set that are in flight at once.
 const REQUESTS_IN_FLIGHT: usize = 32;
@@ -149,7 +150,7 @@ impl Actor {
     }
 
     async fn perform_one(&self, set: &LeaderWorkerSet, task: Task) -> Result<(), Failed> {
-        match self.request(set.namespace(), &task.action).await {
+        match self.request(set, &task.action).await {
             Ok(answer) => {
                 if let Some(cause) = task.cause {
                     self.metrics.recreated(cause);
@@ -177,8 +178,12 @@ impl Actor {
     }
 
     /// Makes one request; gives the object that was made, where an event may refer to it.
-    async fn request(&self, namespace: &str, action: &Action) -> Result<Option<ObjectRef>, Error> {
-        let (requests, index) = (&self.requests, &self.index);
+    async fn request(
+        &self,
+        set: &LeaderWorkerSet,
+        action: &Action,
+    ) -> Result<Option<ObjectRef>, Error> {
+        let (requests, index, namespace) = (&self.requests, &self.index, set.namespace());
         match action {
             Action::CreateRevision(object) => {
                 let revision = requests.create_revision(namespace, object).await?;
@@ -204,6 +209,13 @@ impl Actor {
             }
             Action::CreateWorkerSet(object) => {
                 index.written(requests.create_worker_set(namespace, object).await?);
+            }
+            Action::Adopt { kind, target, owners } => {
+                match kind {
+                    Orphaned::LeaderSet => self.adopt::<StatefulSetView>(set, target, owners).await,
+                    Orphaned::Service => self.adopt::<ServiceView>(set, target, owners).await,
+                    Orphaned::Revision => self.adopt::<RevisionView>(set, target, owners).await,
+                }?;
             }
             Action::CreateService(object) => {
                 index.written(requests.create_service(namespace, object).await?);
@@ -233,6 +245,16 @@ impl Actor {
             }
         }
         Ok(None)
+    }
+
+    async fn adopt<V: Indexed + Written>(
+        &self,
+        set: &LeaderWorkerSet,
+        target: &Target,
+        owners: &Value,
+    ) -> Result<(), Error> {
+        self.index.written(self.requests.adopt::<V>(set, target, owners).await?);
+        Ok(())
     }
 
     fn removed<V: Indexed>(&self, namespace: &str, target: &Target, answer: Deleted<V>) {

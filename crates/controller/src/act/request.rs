@@ -57,6 +57,9 @@ pub enum Cause {
     /// The object is ours, but somebody has removed the label by which we watch it.
     #[error("it exists without label {}: put the label back, or delete it", keys::labels::NAME)]
     Unlabelled,
+    /// The set must not get objects any more.
+    #[error("the set is being deleted, or has made way for another one of its name")]
+    SetGone,
     /// This process may not write: another one leads, or may by now.
     #[error("not the leader any more")]
     NotLeading,
@@ -80,7 +83,8 @@ impl Error {
     /// Whether the object has changed since it was read: looking again is the cure.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        self.status().is_some_and(|status| status.code == 409)
+        matches!(self.cause, Cause::SetGone)
+            || self.status().is_some_and(|status| status.code == 409)
     }
 
     /// Whether the API server refused the request, rather than having no time for it, or another
@@ -89,7 +93,7 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         match &self.cause {
             Cause::Foreign | Cause::Unlabelled => true,
-            Cause::TimedOut | Cause::NotLeading => false,
+            Cause::SetGone | Cause::TimedOut | Cause::NotLeading => false,
             Cause::Server(_) => {
                 let passes = |status: &Status| matches!(status.code, 409 | 429 | 503 | 504);
                 self.status().is_some_and(|status| !passes(status))
@@ -235,6 +239,33 @@ impl Requests {
             }
             other => other,
         }
+    }
+
+    /// Makes `set` the controller of an object that nobody controls. The set is read anew before:
+    /// the garbage collector deletes what is controlled by a set that is gone.
+    pub(super) async fn adopt<K: Written>(
+        &self,
+        set: &LeaderWorkerSet,
+        target: &Target,
+        owners: &Value,
+    ) -> Result<K, Error> {
+        let ns = set.namespace();
+        let sets = Api::<SetView>::namespaced(self.client.clone(), ns);
+        let what_set = what::<SetView>(ns, set.name());
+        let found = self.send("get", &what_set, sets.get_opt(set.name())).await?;
+        let is_there =
+            |it: &SetView| it.identity.uid() == set.uid() && !it.identity.is_terminating();
+        if !found.as_ref().is_some_and(is_there) {
+            return Err(Error { verb: "get", what: what_set, cause: Cause::SetGone });
+        }
+        let api = Api::<K>::namespaced(self.client.clone(), ns);
+        let body = json!({"metadata": {"uid": target.uid, "ownerReferences": owners}});
+        let params =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        // Keeps owners that do not control it.
+        let patch = Patch::Strategic(&body);
+        let what = what::<K>(ns, &target.name);
+        self.send("patch", &what, api.patch(&target.name, &params, &patch)).await
     }
 
     pub(super) async fn raise_revision(

@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use kube::core::Status;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
 use lws_api_types::keys::labels;
@@ -199,7 +201,7 @@ where
     V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
 {
     let resource = V::plural(&());
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+    let mut events = std::pin::pin!(changes(api, config).default_backoff());
     loop {
         match events.try_next().await {
             Ok(Some(event)) => {
@@ -219,6 +221,28 @@ where
     }
 }
 
+/// All changes, for ever. Where the server refuses to begin a watch because its resource version is
+/// too old, the library would ask for that version again and again; a new stream lists first.
+fn changes<V>(api: Api<V>, config: watcher::Config) -> impl Stream<Item = Change<V>> + Send
+where
+    V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
+{
+    futures::stream::unfold(None, move |stream: Option<BoxStream<'static, Change<V>>>| {
+        let mut stream = stream.unwrap_or_else(|| watcher(api.clone(), config.clone()).boxed());
+        async move {
+            let change = stream.next().await?;
+            let goes_on = !matches!(&change, Err(error) if is_expired(error));
+            Some((change, goes_on.then_some(stream)))
+        }
+    })
+}
+
+type Change<V> = watcher::Result<watcher::Event<V>>;
+
+fn is_expired(error: &watcher::Error) -> bool {
+    status(error).is_some_and(|status| status.code == 410)
+}
+
 fn apply<V: Indexed>(index: &Index, event: watcher::Event<V>) -> Vec<SetKey> {
     match event {
         watcher::Event::Init => {
@@ -234,13 +258,7 @@ fn apply<V: Indexed>(index: &Index, event: watcher::Event<V>) -> Vec<SetKey> {
 /// A missing permission is told as what to grant, a missing kind as what to install, anything else
 /// as the server said it; gives what is missing.
 fn report(resource: &str, error: &watcher::Error) -> Option<Progress> {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => Some(status),
-        _ => None,
-    };
-    match status {
+    match status(error) {
         Some(status) if status.code == 403 => {
             let said = &status.message;
             tracing::error!(resource, "not permitted: grant list and watch on {resource}: {said}");
@@ -258,5 +276,15 @@ fn report(resource: &str, error: &watcher::Error) -> Option<Progress> {
             tracing::warn!(resource, error = %error, "watch failed, retrying");
             None
         }
+    }
+}
+
+/// What the server answered, if it did.
+fn status(error: &watcher::Error) -> Option<&Status> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status),
+        _ => None,
     }
 }

@@ -47,7 +47,7 @@ use crate::observe::watch::PodGroups;
 use group::Groups;
 use ownership::{Controller, Holder};
 use status::Seen;
-use task::{Action, EventDraft, Failure, Plan, Task};
+use task::{Action, EventDraft, Failure, Orphaned, Plan, Task};
 use termination::NodeHealths;
 
 /// Labels of the nodes that have been read, by node name.
@@ -103,6 +103,7 @@ fn work(
         revision::ensure(plan, set, leader_set, &revisions, &entry.pods)?;
     let scope = Scope { set, entry, context, revisions: &revisions, current, changed };
     scope.shared_service(plan);
+    plan.tasks.extend(revision::adoptions(set, &revisions));
     let Some(leader_set) = leader_set else {
         leader::apply(plan, &scope, None);
         return None;
@@ -166,10 +167,13 @@ impl<'a> Scope<'a> {
             return;
         }
         let name = self.set.name();
-        let holder =
-            ownership::holder(self.entry.services.get(name), Controller::Set(self.set.uid()));
-        // A Service that the former set left behind does what ours would.
-        if holder != Holder::Orphan && !ownership::is_held(plan, holder, "service", name) {
+        let found = self.entry.services.get(name);
+        let holder = ownership::holder(found, Controller::Set(self.set.uid()));
+        let left = found.filter(|it| holder == Holder::Orphan && it.serves_set(name));
+        if let Some(orphan) = left {
+            let adoption = ownership::adoption(self.set, Orphaned::Service, &orphan.identity);
+            plan.tasks.push(adoption);
+        } else if !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(service_task(build::shared_service(self.set)));
         }
     }

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::task::{EventDraft, Plan};
-use crate::observe::views::{Owner, PodView, View};
+use lws_api_types::LeaderWorkerSet;
+
+use super::build;
+use super::task::{Action, EventDraft, Orphaned, Plan, Target, Task};
+use crate::observe::views::{Identity, Owner, PodView, View};
 
 /// How long to wait before looking again at an object that is about to be garbage collected. Its
 /// deletion is observed too; this only covers a missed one.
@@ -82,6 +85,15 @@ pub(super) fn is_held(plan: &mut Plan, holder: Holder, what: &str, name: &str) -
         Holder::Other(owner) => plan.events.push(foreign(what, name, &owner)),
     }
     true
+}
+
+/// The request that makes an orphan ours. Without it the object would stay when the set goes.
+pub(super) fn adoption(set: &LeaderWorkerSet, kind: Orphaned, orphan: &Identity) -> Task {
+    let name = orphan.name();
+    let target = Target { name: name.to_owned(), uid: orphan.uid().to_owned() };
+    let note = format!("Failed to adopt {kind} {name}");
+    Task::new(Action::Adopt { kind, target, owners: build::owned_by_set(set) })
+        .or_warned(EventDraft::warning("FailedUpdate", "Update", note))
 }
 
 /// The event that tells of an object in the way.

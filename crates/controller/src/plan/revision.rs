@@ -12,8 +12,8 @@ use lws_api_types::LeaderWorkerSet;
 use lws_api_types::revision::{encode, key as hash, same_content};
 use serde_json::Value;
 
-use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Scope, build};
+use super::task::{Action, EventDraft, ObjectRef, Orphaned, Plan, Related, Target, Task};
+use super::{Scope, build, ownership};
 use crate::observe::index::Objects;
 use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
 
@@ -198,6 +198,17 @@ fn deletion(revision: Target) -> Task {
     let failed = format!("Failed to delete revision {}", revision.name);
     let failed = EventDraft::warning("FailedDelete", "Delete", failed);
     Task::new(Action::DeleteRevision(revision)).or_warned(failed)
+}
+
+/// The requests that make ours what an orphaning deletion of the former set has left.
+pub(super) fn adoptions<'a>(
+    set: &'a LeaderWorkerSet,
+    revisions: &'a [&'a RevisionView],
+) -> impl Iterator<Item = Task> {
+    let is_orphan =
+        |it: &&&RevisionView| it.identity.owner.is_none() && !it.identity.is_terminating();
+    let orphans = revisions.iter().filter(is_orphan);
+    orphans.map(|it| ownership::adoption(set, Orphaned::Revision, &it.identity))
 }
 
 /// A reference to a revision, for events.

@@ -91,6 +91,15 @@ pub enum Action {
     },
     /// Creates the worker `StatefulSet` of a group.
     CreateWorkerSet(Value),
+    /// Makes the set the controller of an object that nobody controls.
+    Adopt {
+        /// Its kind.
+        kind: Orphaned,
+        /// The object.
+        target: Target,
+        /// The owner references it gets.
+        owners: Value,
+    },
     /// Creates a headless Service.
     CreateService(Value),
     /// Creates the `PodGroup` of a group.
@@ -110,6 +119,27 @@ pub enum Action {
         /// Its new value; `None` removes it.
         value: Option<String>,
     },
+}
+
+/// Kinds of objects that an orphaning deletion of a set leaves to the next one of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphaned {
+    /// The leader `StatefulSet`.
+    LeaderSet,
+    /// The Service that all groups share.
+    Service,
+    /// A revision.
+    Revision,
+}
+
+impl fmt::Display for Orphaned {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::LeaderSet => "statefulset",
+            Self::Service => "service",
+            Self::Revision => "controllerrevision",
+        })
+    }
 }
 
 impl fmt::Display for Action {
@@ -140,6 +170,9 @@ impl fmt::Display for Action {
             }
             Self::CreateWorkerSet(object) => {
                 write!(formatter, "create statefulset {}", name(object))
+            }
+            Self::Adopt { kind, target, .. } => {
+                write!(formatter, "adopt {kind} {}", target.name)
             }
             Self::CreateService(object) => write!(formatter, "create service {}", name(object)),
             Self::CreatePodGroup(object) => write!(formatter, "create podgroup {}", name(object)),

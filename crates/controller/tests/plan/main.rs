@@ -153,7 +153,36 @@ fn groups_of_an_earlier_size_are_judged_by_that_size() {
 fn an_orphaned_stateful_set_is_adopted() {
     let mut world = World::settled(json!({"replicas": 2}));
     world.change("StatefulSet", "s", |it| it["metadata"]["ownerReferences"] = json!([]));
-    assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 0"]);
+    assert_eq!(world.tasks(), ["adopt statefulset s"]);
+    world.carry_out_all();
+    let uid = |kind: &str, pointer| world.get(kind, "s").pointer(pointer).cloned();
+    let owner = uid("StatefulSet", "/metadata/ownerReferences/0/uid");
+    assert_eq!(owner, uid("LeaderWorkerSet", "/metadata/uid"));
+}
+
+#[test]
+fn what_an_orphaning_deletion_has_left_is_adopted() {
+    let mut world = World::settled(json!({"replicas": 1}));
+    let revision = world.revision()["metadata"]["name"].as_str().unwrap().to_owned();
+    for (kind, name) in [("ControllerRevision", &*revision), ("Service", "s")] {
+        world.change(kind, name, |it| it["metadata"]["ownerReferences"] = json!([]));
+    }
+    let adopted = format!("adopt controllerrevision {revision}");
+    assert_eq!(world.tasks(), ["adopt service s", &adopted]);
+    world.carry_out_all();
+    assert_eq!(world.tasks(), [""; 0]);
+}
+
+#[test]
+fn a_service_that_nobody_controls_and_that_serves_others_is_left_alone_and_told() {
+    let mut world = World::settled(json!({"replicas": 1}));
+    world.change("Service", "s", |it| {
+        it["metadata"]["ownerReferences"] = json!([]);
+        it["spec"]["selector"] = json!({"app": "other"});
+    });
+    let plan = world.plan();
+    assert!(plan.tasks.is_empty(), "{:?}", plan.tasks);
+    assert!(plan.events[0].note.contains("controlled by nobody"), "{:?}", plan.events);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use lws_controller::observe::views::{
     PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
 use lws_controller::observe::watch::PodGroups;
-use lws_controller::plan::task::{Action, EventDraft, Failure, Plan, StatusChange};
+use lws_controller::plan::task::{Action, EventDraft, Failure, Orphaned, Plan, StatusChange};
 use lws_controller::plan::termination::NodeHealths;
 use lws_controller::plan::{self, Context, Nodes};
 use lws_runtime::config::GroupRestartSettings;
@@ -392,6 +392,14 @@ impl World {
                 }
                 let answer = self.answer(object);
                 self.index.applied(&desired, answer);
+            }
+            Action::Adopt { kind, target, owners } => {
+                let kind = match kind {
+                    Orphaned::LeaderSet => "StatefulSet",
+                    Orphaned::Service => "Service",
+                    Orphaned::Revision => "ControllerRevision",
+                };
+                self.change(kind, &target.name, |it| it["metadata"]["ownerReferences"] = owners);
             }
             Action::RaiseRevision { target, number } => {
                 let mut object = self.get("ControllerRevision", &target.name);

@@ -2,7 +2,6 @@
 
 mod backoff;
 mod budget;
-mod groups;
 mod interruption;
 mod life;
 mod placement;

@@ -14,8 +14,8 @@ use lws_e2e::{DEADLINE, Fixture, TestSet};
 use lws_harness::wait;
 use serde_json::json;
 
-use crate::groups::{Pods, leaders};
 use crate::settle;
+use lws_e2e::groups::{Pods, leaders};
 
 const NODE: &str = "kubernetes.io/hostname";
 /// Each node is one of these, too. So every group can stay where it is when it is changed to this,

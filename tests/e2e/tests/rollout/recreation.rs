@@ -5,12 +5,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, EvictParams};
 use lws_api_types::keys::annotations;
+use lws_e2e::groups::leaders;
 use lws_e2e::recording::Recording;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::simulator::READY_AFTER;
 use lws_harness::wait;
 
-use crate::groups::leaders;
 use crate::{ENVIRONMENT, environment, namespace, settle};
 
 /// Waits until group 0 has its second leader and the set is available again, and makes sure that it stays so.

@@ -23,6 +23,8 @@ pub struct SystemOptions {
     pub webhook: bool,
     /// How many replicas of the controller run.
     pub controllers: usize,
+    /// Whether each controller reaches the API server through a proxy of its own.
+    pub proxied_controllers: bool,
     /// Whether the API server calls the webhook for labelled pods only, as `deploy/` has it, or for all pods.
     pub select_pods: bool,
     /// More arguments for the webhook.
@@ -54,6 +56,7 @@ impl Default for SystemOptions {
         Self {
             webhook: true,
             controllers: 1,
+            proxied_controllers: false,
             select_pods: true,
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
@@ -87,7 +90,8 @@ impl System {
             if options.webhook { Some(webhook::start(cluster, options).await?) } else { None };
         let mut controllers = Vec::new();
         for replica in 0..options.controllers {
-            controllers.push(Component::start(cluster, options, controller(replica)).await?);
+            controllers
+                .push(Component::start(cluster, options, controller(options, replica)).await?);
         }
         Ok(Self { webhook, controllers })
     }
@@ -103,11 +107,12 @@ impl System {
     }
 }
 
-fn controller(replica: usize) -> component::Role {
+fn controller(options: &SystemOptions, replica: usize) -> component::Role {
     component::Role {
         binary: "lws-controller",
         name: format!("lws-controller-{replica}"),
         service_account: "lws-controller-manager",
         webhook_certificates: None,
+        proxied: options.proxied_controllers,
     }
 }

@@ -32,7 +32,7 @@ use crate::observe::views::{Placement, PodView};
 pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The owner reference of objects that a set controls.
-fn owned_by_set(set: &LeaderWorkerSet) -> Value {
+pub(super) fn owned_by_set(set: &LeaderWorkerSet) -> Value {
     json!([{
         "apiVersion": keys::API_VERSION,
         "kind": keys::KIND,
