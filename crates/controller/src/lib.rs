@@ -13,6 +13,7 @@
 //! | [`act`] | requests to the API server |
 //! | [`reconcile`] | the loop that runs the three for one set after another |
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
+//! | [`pace`] | which status writes wait for more to say |
 //! | [`lease`] | that only one controller acts |
 //! | [`certificates`] | the certificate under which the webhook serves |
 
@@ -22,6 +23,7 @@ pub mod certificates;
 pub mod lease;
 pub mod metrics;
 pub mod observe;
+pub mod pace;
 pub mod plan;
 pub mod queue;
 pub mod reconcile;

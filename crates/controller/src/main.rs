@@ -84,7 +84,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         Arc::new(move |key| queue.add(key))
     };
     let mut watches = JoinSet::new();
-    let synced = watch::start(&client, &index, &notify, &mut watches);
+    let synced = watch::start(&client, &index, &notify, settings.gang_scheduler, &mut watches);
     let health = health(&shutdown, synced.clone());
     endpoints::start(&settings, health, registry, &shutdown).await?;
 
@@ -96,8 +96,10 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let keeper = keeper(&settings, &client, &leadership, certificate_metrics)?;
     let (recorder, told) = Recorder::new(client, limiter, &hostname()?);
     let telling = tokio::spawn(told);
-    let actor = Actor::new(requests, recorder, index.clone());
-    let reconciler = Arc::new(Reconciler::new(index, queue, actor, metrics.clone()));
+    let actor = Actor::new(requests, recorder, index.clone(), metrics.clone());
+    let restarts = settings.group_restart;
+    let reconciler =
+        Arc::new(Reconciler::new(index, synced.clone(), queue, actor, restarts, metrics.clone()));
     metrics.set_leading(&settings.leader_election.resource_name, false);
     let ended = tokio::select! {
         lost = election.ended() => return lost,

@@ -10,20 +10,26 @@
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
 //! | [`mounted_secret`] | a mounted Secret, without a kubelet |
 //! | [`objects`] | what the objects of a set must look like |
+//! | [`groups`] | the groups of pods, from what happened to the pods |
+//! | [`witness`] | what must never happen, whatever fails |
 //! | [`differences`] | saying how an object differs from what is expected |
+//! | [`pod_group`] | `PodGroup`s of gang scheduling |
 //! | [`policy`] | making the API server refuse requests |
 //! | [`recording`] | everything that happens to objects, by watch |
 
 pub mod differences;
 pub mod environment;
 pub mod fixture;
+pub mod groups;
 pub mod mounted_secret;
 pub mod namespace;
 pub mod objects;
+pub mod pod_group;
 pub mod policy;
 pub mod recording;
 pub mod set;
 pub mod stand_in;
+pub mod witness;
 
 use std::time::Duration;
 

@@ -31,8 +31,6 @@ const REMEMBERED: Duration = Duration::from_mins(30);
 const COUNTED_EVERY: Duration = Duration::from_secs(10);
 /// Events that are remembered.
 const MEMORY: usize = 8192;
-/// The longest note that the API server takes, in bytes.
-const LONGEST_NOTE: usize = 1024;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 const REPORTER: &str = "leaderworkerset";
 
@@ -125,11 +123,6 @@ fn body(
     now: Timestamp,
     instance: &str,
 ) -> Value {
-    let mut note = event.note.as_str();
-    if note.len() > LONGEST_NOTE {
-        let end = (0..=LONGEST_NOTE).rev().find(|it| note.is_char_boundary(*it));
-        note = note.get(..end.unwrap_or(0)).unwrap_or_default();
-    }
     let related = match &event.related {
         Related::Object(related) => json!({
             "apiVersion": related.api_version,
@@ -150,7 +143,7 @@ fn body(
         "type": if event.is_warning { "Warning" } else { "Normal" },
         "reason": event.reason,
         "action": event.action,
-        "note": note,
+        "note": event.text(),
         "regarding": {
             "apiVersion": keys::API_VERSION,
             "kind": keys::KIND,

@@ -76,6 +76,11 @@ impl OwnWebhook {
         Self::new(world, namespace, &kind)
     }
 
+    /// The same with one more argument for the process.
+    pub(crate) fn with_arg(self, argument: &str) -> Self {
+        Self { spec: self.spec.args([argument]), ..self }
+    }
+
     /// Starts the process and waits until it answers for its health.
     pub(crate) async fn start(&mut self) -> Result<()> {
         self.process = Some(Process::start(&self.spec, self.directory.path()).await?);

@@ -55,19 +55,27 @@ async fn a_foreign_service_is_left_alone_and_told_of() -> Result<()> {
     set.valid_worker_sets().await?;
     let after = namespace.services().get("test-sample").await?;
     anyhow::ensure!(after == before, "{after:?}");
-    Ok(())
+    // It is told as long as it is so.
+    set.expect_failure(&["True FailedCreate: Failed to create headless service", "exists"]).await?;
+    namespace.services().delete("test-sample", &DeleteParams::default()).await?;
+    set.valid_services(1).await?;
+    set.expect_no_failure().await
 }
 
 #[tokio::test]
 async fn a_foreign_stateful_set_is_left_alone_and_told_of() -> Result<()> {
     let namespace = namespace().await?;
     let before = create_stateful_set(&namespace, "test-sample", &json!({})).await?;
-    namespace.create_set(&Fixture::default()).await?;
+    let set = namespace.create_set(&Fixture::default()).await?;
     let parts = ["Warning FailedCreate: Failed to create leader statefulset test-sample", "exists"];
     namespace.expect_event_of(&parts).await?;
     let after = namespace.stateful_sets().get("test-sample").await?;
     anyhow::ensure!(after == before, "{after:?}");
-    Ok(())
+    let told = ["True FailedCreate: Failed to create leader statefulset test-sample", "exists"];
+    set.expect_failure(&told).await?;
+    namespace.stateful_sets().delete("test-sample", &DeleteParams::default()).await?;
+    set.valid_leader_set(2).await?;
+    set.expect_no_failure().await
 }
 
 #[tokio::test]

@@ -14,13 +14,28 @@ pub(super) async fn install(cluster: &Cluster) -> Result<()> {
     apply(cluster, "-k", &path("namespace")).await?;
     apply(cluster, "-k", &path("crd")).await?;
     apply(cluster, "-k", &path("rbac")).await?;
-    let established = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        "crd/leaderworkersets.leaderworkerset.x-k8s.io",
-    ];
-    kubectl(cluster, &established).await
+    established(cluster, "leaderworkersets.leaderworkerset.x-k8s.io").await
+}
+
+/// Gives controllers the rights on `PodGroup`s, as the component of `deploy/` does.
+pub async fn grant_pod_groups(cluster: &Cluster) -> Result<()> {
+    apply(cluster, "-k", &volcano_path("")).await
+}
+
+/// Lets the API server store `PodGroup`s.
+pub async fn define_pod_groups(cluster: &Cluster) -> Result<()> {
+    apply(cluster, "-f", &volcano_path("definition.yaml")).await?;
+    established(cluster, "podgroups.scheduling.volcano.sh").await
+}
+
+fn volcano_path(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/volcano").join(relative)
+}
+
+/// Waits until objects of a definition can be created.
+async fn established(cluster: &Cluster, definition: &str) -> Result<()> {
+    let definition = format!("crd/{definition}");
+    kubectl(cluster, &["wait", "--for=condition=Established", "--timeout=30s", &definition]).await
 }
 
 /// Applies a file (`-f`) or a kustomization (`-k`) on the server side.

@@ -11,6 +11,7 @@ mod webhook;
 use crate::{Cluster, Error, Result};
 
 pub use component::Component;
+pub use manifests::{define_pod_groups, grant_pod_groups};
 
 /// Where the system is installed.
 pub const NAMESPACE: &str = "lws-system";
@@ -22,6 +23,8 @@ pub struct SystemOptions {
     pub webhook: bool,
     /// How many replicas of the controller run.
     pub controllers: usize,
+    /// Whether each controller reaches the API server through a proxy of its own.
+    pub proxied_controllers: bool,
     /// Whether the API server calls the webhook for labelled pods only, as `deploy/` has it, or for all pods.
     pub select_pods: bool,
     /// Whether the controllers keep the certificate in the Secret, and the trust in it. The webhook that runs has one of
@@ -31,8 +34,24 @@ pub struct SystemOptions {
     pub webhook_args: Vec<String>,
     /// More arguments for the controllers.
     pub controller_args: Vec<String>,
+    /// Section `groupRestart` of the configuration; null leaves its defaults.
+    pub group_restart: serde_json::Value,
     /// Environment variables of both, in addition to those of this process.
     pub env: Vec<(String, String)>,
+    /// How far gang scheduling is set up.
+    pub volcano: Volcano,
+}
+
+/// How far gang scheduling with Volcano is set up. Volcano itself never runs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Volcano {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Webhook and controllers are configured for it; see [`grant_pod_groups`] and [`define_pod_groups`] for the rest.
+    Configured,
+    /// Controllers may keep `PodGroup`s, too, and the API server stores them.
+    Installed,
 }
 
 impl Default for SystemOptions {
@@ -40,11 +59,14 @@ impl Default for SystemOptions {
         Self {
             webhook: true,
             controllers: 1,
+            proxied_controllers: false,
             select_pods: true,
             internal_certificates: false,
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
+            group_restart: serde_json::Value::Null,
             env: Vec::new(),
+            volcano: Volcano::Off,
         }
     }
 }
@@ -64,11 +86,16 @@ impl System {
     /// 30 s.
     pub async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<Self> {
         manifests::install(cluster).await?;
+        if options.volcano == Volcano::Installed {
+            define_pod_groups(cluster).await?;
+            grant_pod_groups(cluster).await?;
+        }
         let webhook =
             if options.webhook { Some(webhook::start(cluster, options).await?) } else { None };
         let mut controllers = Vec::new();
         for replica in 0..options.controllers {
-            controllers.push(Component::start(cluster, options, controller(replica)).await?);
+            controllers
+                .push(Component::start(cluster, options, controller(options, replica)).await?);
         }
         Ok(Self { webhook, controllers })
     }
@@ -84,11 +111,12 @@ impl System {
     }
 }
 
-fn controller(replica: usize) -> component::Role {
+fn controller(options: &SystemOptions, replica: usize) -> component::Role {
     component::Role {
         binary: "lws-controller",
         name: format!("lws-controller-{replica}"),
         service_account: "lws-controller-manager",
         webhook_certificates: None,
+        proxied: options.proxied_controllers,
     }
 }

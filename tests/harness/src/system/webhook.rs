@@ -26,6 +26,7 @@ pub(super) async fn start(cluster: &Cluster, options: &SystemOptions) -> Result<
         name: "lws-webhook".to_owned(),
         service_account: "lws-webhook",
         webhook_certificates: Some(directory),
+        proxied: false,
     };
     let webhook = Component::start(cluster, options, role).await?;
     let target = Target {
