@@ -36,7 +36,6 @@ impl Budget {
         }
         let limit = usize::try_from(GROUPS)? * self.a_group + self.besides;
         let all: usize = spent.values().sum();
-        println!("{all} requests of at most {limit}: {spent:#?}");
         anyhow::ensure!(all <= limit, "{all} requests, at most {limit} are expected: {spent:#?}");
         Ok(())
     }

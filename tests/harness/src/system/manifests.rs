@@ -1,8 +1,12 @@
 //! What of `deploy/` is applied as it is.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::{Cluster, Error, Result};
+use crate::{Cluster, Error, Result, wait};
+
+/// How long the API server may take to serve a new definition.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A file or directory of `deploy/`.
 pub(super) fn path(relative: &str) -> PathBuf {
@@ -35,7 +39,10 @@ fn volcano_path(relative: &str) -> PathBuf {
 /// Waits until objects of a definition can be created.
 async fn established(cluster: &Cluster, definition: &str) -> Result<()> {
     let definition = format!("crd/{definition}");
-    kubectl(cluster, &["wait", "--for=condition=Established", "--timeout=30s", &definition]).await
+    let arguments = ["wait", "--for=condition=Established", "--timeout=30s", &definition];
+    // kubectl does not wait but fails as long as the definition has no condition at all.
+    let wait = async || kubectl(cluster, &arguments).await.map(Some);
+    wait::eventually(DEADLINE, &format!("{definition} is established"), wait).await
 }
 
 /// Applies a file (`-f`) or a kustomization (`-k`) on the server side.
