@@ -4,6 +4,7 @@
 //! with the [`simulator`]. [`system`] installs the project on it, [`processes`] runs its binaries and [`wait`] polls for conditions.
 //! Whatever is started here ends with the process that started it, also when that one is killed.
 
+mod archive;
 pub mod audit;
 pub mod cluster;
 mod components;
