@@ -4,10 +4,10 @@
 
 mod existing;
 mod hand_back;
-//mod permissions;
+mod permissions;
 mod snapshot;
-//mod switch;
-//mod upgrade;
+mod switch;
+mod upgrade;
 mod world;
 
 use tokio::sync::Mutex;

@@ -59,7 +59,8 @@ impl Snapshot {
         set: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a Value)> {
         self.0.iter().filter_map(move |((its_kind, name), object)| {
-            (*its_kind == kind && set_of(kind, name, object) == Some(set)).then_some((name.as_str(), object))
+            (*its_kind == kind && set_of(kind, name, object) == Some(set))
+                .then_some((name.as_str(), object))
         })
     }
 
@@ -71,7 +72,8 @@ impl Snapshot {
         forgive: impl Fn(&'static str, &str, &mut Value),
     ) -> Result<()> {
         let objects = |snapshot: &Self| -> BTreeMap<Key, Value> {
-            let own = snapshot.0.iter().filter(|((kind, name), it)| set_of(kind, name, it) == Some(set));
+            let own =
+                snapshot.0.iter().filter(|((kind, name), it)| set_of(kind, name, it) == Some(set));
             own.map(|(key, object)| {
                 let mut object = object.clone();
                 forgive(key.0, &key.1, &mut object);
@@ -80,7 +82,8 @@ impl Snapshot {
             .collect()
         };
         let (before, after) = (objects(self), objects(later));
-        let names = |objects: &BTreeMap<Key, Value>| objects.keys().cloned().collect::<BTreeSet<_>>();
+        let names =
+            |objects: &BTreeMap<Key, Value>| objects.keys().cloned().collect::<BTreeSet<_>>();
         let (old, new) = (names(&before), names(&after));
         if old != new {
             let gone: Vec<_> = old.difference(&new).collect();

@@ -1,7 +1,7 @@
 //! The cluster of one test, and what the controller does in its namespace `default`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -33,23 +33,29 @@ impl World {
     pub(crate) async fn recorded(test: &str, release: &str) -> Result<Self> {
         let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings");
         let archive = archive.join(format!("{release}.tar.xz"));
-        Self::start(&format!("{test}-{release}"), 0, Some(archive)).await
+        let options =
+            ClusterOptions { nodes: 0, etcd_archive: Some(archive), ..ClusterOptions::default() };
+        Self::start(&format!("{test}-{release}"), options).await
     }
 
     /// A cluster without any set.
     pub(crate) async fn empty(test: &str) -> Result<Self> {
-        Self::start(test, 8, None).await
+        Self::start(test, ClusterOptions { nodes: 8, ..ClusterOptions::default() }).await
     }
 
-    async fn start(name: &str, nodes: usize, etcd_archive: Option<PathBuf>) -> Result<Self> {
+    /// A cluster in which nothing happens but what the test does.
+    pub(crate) async fn without_controllers(test: &str) -> Result<Self> {
+        let options = ClusterOptions { controllers: false, nodes: 0, ..ClusterOptions::default() };
+        Self::start(test, options).await
+    }
+
+    async fn start(name: &str, options: ClusterOptions) -> Result<Self> {
         let alone = ALONE.lock().await;
         let name = format!("takeover-{name}");
         let cluster = Cluster::start(ClusterOptions {
-            nodes,
-            etcd_archive,
             ready_delay: Duration::from_millis(300),
             data_dir: Some(fresh_directory(Path::new(env!("CARGO_TARGET_TMPDIR")), &name)?),
-            ..ClusterOptions::default()
+            ..options
         })
         .await?;
         let namespace = Namespace::existing(cluster.client(), cluster.audit(), "default");
@@ -63,17 +69,13 @@ impl World {
 
     /// All objects, once they do not change any more.
     pub(crate) async fn at_rest(&self) -> Result<Snapshot> {
-        let mut before = Snapshot::of(&self.namespace).await?;
-        let end = Instant::now() + DEADLINE;
-        loop {
+        let look = async || {
+            let before = Snapshot::of(&self.namespace).await?;
             sleep(Duration::from_secs(1)).await;
             let now = Snapshot::of(&self.namespace).await?;
-            if now == before {
-                return Ok(now);
-            }
-            anyhow::ensure!(Instant::now() < end, "the objects do not come to rest");
-            before = now;
-        }
+            anyhow::Ok((now == before).then_some(now))
+        };
+        Ok(wait::eventually(DEADLINE, "the objects do not change any more", look).await?)
     }
 
     /// Who holds the lease of the controllers; empty when nobody does.
@@ -103,13 +105,20 @@ impl World {
             if requests.is_empty() {
                 return Ok(mark);
             }
-            anyhow::ensure!(Instant::now() < end, "the controller does not fall silent: {requests:#?}");
+            anyhow::ensure!(
+                Instant::now() < end,
+                "the controller does not fall silent: {requests:#?}"
+            );
         }
     }
 
     /// What the controller has written since `mark`, by the set it was for: `<verb> <resource> <name>`, with `/status`
     /// and the like behind the resource.
-    pub(crate) fn writes(&self, mark: Mark, sets: &Snapshot) -> Result<BTreeMap<String, Vec<String>>> {
+    pub(crate) fn writes(
+        &self,
+        mark: Mark,
+        sets: &Snapshot,
+    ) -> Result<BTreeMap<String, Vec<String>>> {
         let mut writes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for request in self.namespace.controller_requests(mark)? {
             let key = &request.key;
@@ -123,7 +132,8 @@ impl World {
             };
             let set = sets.sets().iter().filter(begins).max_by_key(|it| it.len()).copied();
             let slash = if key.subresource.is_empty() { "" } else { "/" };
-            let line = format!("{} {}{slash}{} {}", key.verb, key.resource, key.subresource, request.name);
+            let line =
+                format!("{} {}{slash}{} {}", key.verb, key.resource, key.subresource, request.name);
             writes.entry(set.unwrap_or_default().to_owned()).or_default().push(line);
         }
         Ok(writes)
