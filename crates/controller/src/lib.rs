@@ -14,6 +14,7 @@
 //! | [`reconcile`] | the loop that runs the three for one set after another |
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
 //! | [`lease`] | that only one controller acts |
+//! | [`server_version`] | that the API server is new enough |
 
 pub mod act;
 pub mod backoff;
@@ -23,3 +24,4 @@ pub mod observe;
 pub mod plan;
 pub mod queue;
 pub mod reconcile;
+pub mod server_version;
