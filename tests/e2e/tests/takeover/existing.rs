@@ -101,7 +101,7 @@ async fn only_our_webhooks(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Of the sets that were settled nothing has changed but what this release did not write, and what belongs to groups alone.
+/// Of the sets that were settled nothing has changed but what this release did not write, and what is noted at groups.
 fn settled_sets_are_left_alone(
     release: &Release,
     before: &Snapshot,
@@ -116,7 +116,7 @@ fn settled_sets_are_left_alone(
                 without_observed_generation(object);
                 without_partition(object);
             }
-            "statefulset" if name != set => note_of_members(object),
+            "statefulset" if name != set => without_note_of_members(object),
             "statefulset" if is_bare => {
                 without_history(object);
                 // Labels and annotations of the set; the selector, the template and the generation are compared.
@@ -133,24 +133,12 @@ fn settled_sets_are_left_alone(
             // The observed generation, which this release did not know.
             expected.push(format!("update leaderworkersets/status {set}"));
         }
-        let mut seen = writes.remove(set).unwrap_or_default();
-        let worker_sets: Vec<_> = before.of_set("statefulset", set).map(|(name, _)| name).collect();
-        for worker_set in worker_sets.into_iter().filter(|it| *it != set) {
-            // Who belongs to the group, once: nothing else of it may change, see above.
-            let patch = format!("patch statefulsets {worker_set}");
-            if let Some(index) = seen.iter().position(|it| *it == patch) {
-                seen.remove(index);
-            }
-        }
+        let seen = but_notes_of_members(writes.remove(set), after, set);
         ensure!(seen == expected, "{set}: expected {expected:?}, seen {seen:?}");
-        if release.observes {
-            continue;
-        }
-        let status = &after.get("set", set)?["status"];
-        ensure!(
-            status["observedGeneration"] == after.get("set", set)?["metadata"]["generation"],
-            "{status}"
-        );
+        let live = after.get("set", set)?;
+        let (observed, generation) =
+            (&live["status"]["observedGeneration"], &live["metadata"]["generation"]);
+        ensure!(observed == generation, "{set} is at {generation}, observed {observed}");
     }
     let canary = after.get("statefulset", "canary")?;
     let partition = &canary["spec"]["updateStrategy"]["rollingUpdate"]["partition"];
@@ -158,6 +146,18 @@ fn settled_sets_are_left_alone(
     let seen = (partition.as_i64(), updated.as_i64());
     ensure!(seen == (Some(release.canary.0), Some(release.canary.1)), "{seen:?}");
     Ok(())
+}
+
+/// The writes for a set without the one by which each group may note at its worker `StatefulSet` who belongs to it.
+fn but_notes_of_members(writes: Option<Vec<String>>, after: &Snapshot, set: &str) -> Vec<String> {
+    let mut writes = writes.unwrap_or_default();
+    for (worker_set, _) in after.of_set("statefulset", set).filter(|(name, _)| *name != set) {
+        let note = format!("patch statefulsets {worker_set}");
+        if let Some(index) = writes.iter().position(|it| *it == note) {
+            writes.remove(index);
+        }
+    }
+    writes
 }
 
 fn without_observed_generation(set: &mut Value) {
@@ -182,8 +182,8 @@ fn without_partition(set: &mut Value) {
     }
 }
 
-/// Takes out who belongs to a group, which is noted at its worker `StatefulSet`.
-fn note_of_members(worker_set: &mut Value) {
+/// Takes out who belongs to a group, which may be noted at its worker `StatefulSet`.
+fn without_note_of_members(worker_set: &mut Value) {
     without_history(worker_set);
     let Some(metadata) = worker_set["metadata"].as_object_mut() else { return };
     let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) else {
@@ -241,7 +241,7 @@ fn the_rollout_has_gone_on_within_its_budget(
     strategy["rollingUpdate"]["maxUnavailable"] = json!(2);
     ensure!(new["spec"]["updateStrategy"] == strategy, "{}", new["spec"]["updateStrategy"]);
 
-    let seen = writes.remove(HALF_WAY).unwrap_or_default();
+    let seen = but_notes_of_members(writes.remove(HALF_WAY), after, HALF_WAY);
     let is_event = |it: &&String| it.starts_with("create events ");
     let lines: BTreeSet<&str> =
         seen.iter().filter(|it| !is_event(it)).map(String::as_str).collect();

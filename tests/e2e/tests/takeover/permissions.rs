@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::DeleteParams;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 use lws_api_types::set::SubdomainPolicy;
 use lws_e2e::fixture::IMAGE;
 use lws_e2e::{CONTROLLER, DEADLINE, Fixture};
@@ -20,12 +20,12 @@ const WEBHOOK: &str = "system:serviceaccount:lws-system:lws-webhook";
 
 #[tokio::test]
 async fn of_v0_6_0() -> Result<()> {
-    suffice("v0.6.0").await
+    Box::pin(suffice("v0.6.0")).await
 }
 
 #[tokio::test]
 async fn of_v0_10_0() -> Result<()> {
-    suffice("v0.10.0").await
+    Box::pin(suffice("v0.10.0")).await
 }
 
 async fn suffice(release: &str) -> Result<()> {
@@ -33,7 +33,7 @@ async fn suffice(release: &str) -> Result<()> {
     // Its holder is gone, so nobody has to wait until it has expired.
     let leases: Api<Lease> = Api::namespaced(world.cluster.client(), NAMESPACE);
     leases.delete("b8b2488c.x-k8s.io", &DeleteParams::default()).await?;
-    let options = SystemOptions { manifests: false, ..SystemOptions::default() };
+    let options = SystemOptions { rights: false, ..SystemOptions::default() };
     let _system = System::install(&world.cluster, &options).await?;
 
     world.looked_at("", "fresh").await?;
@@ -49,7 +49,7 @@ async fn suffice(release: &str) -> Result<()> {
     world.namespace.pods().delete("exclusive-0-1", &DeleteParams::default()).await?;
     let look = async || world.namespace.stateful_sets().get_opt("exclusive-0").await;
     wait::until(DEADLINE, "exclusive-0 has other workers", look, |it| {
-        let owners = it.iter().flat_map(|it| it.owner_references());
+        let owners = it.iter().flat_map(ResourceExt::owner_references);
         owners.into_iter().any(|owner| Some(&owner.uid) != leader.metadata.uid.as_ref())
     })
     .await?;

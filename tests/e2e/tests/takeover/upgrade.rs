@@ -69,7 +69,7 @@ async fn set_never_ready(set: &TestSet, never: bool) -> Result<()> {
     set.update(|it| {
         let template = &mut it.spec.leader_worker_template;
         for template in template.leader_template.iter_mut().chain([&mut template.worker_template]) {
-            template.set_annotation(NEVER_READY, &never.to_string());
+            template.set_annotation(NEVER_READY, never.to_string());
             lws_e2e::set::set_in_container(template, "image", IMAGE);
         }
     })

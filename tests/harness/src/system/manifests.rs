@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::SystemOptions;
 use crate::{Cluster, Error, Result};
 
 /// A file or directory of `deploy/`.
@@ -9,11 +10,13 @@ pub(super) fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(relative)
 }
 
-/// Applies the namespace, the definition and the rights, and waits until sets can be created.
-pub(super) async fn install(cluster: &Cluster) -> Result<()> {
+/// Applies the namespace, the definition and what `options` ask for, and waits until sets can be created.
+pub(super) async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<()> {
     apply(cluster, "-f", &path("namespace.yaml")).await?;
     apply(cluster, "-k", &path("crd")).await?;
-    apply(cluster, "-k", &path("rbac")).await?;
+    if options.rights {
+        apply(cluster, "-k", &path("rbac")).await?;
+    }
     let established = [
         "wait",
         "--for=condition=Established",

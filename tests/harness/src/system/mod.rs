@@ -18,8 +18,8 @@ pub const NAMESPACE: &str = "lws-system";
 /// What to install and to run.
 #[derive(Debug, Clone)]
 pub struct SystemOptions {
-    /// Whether the namespace, the definition and the rights of `deploy/` are applied; otherwise those are used that are there.
-    pub manifests: bool,
+    /// Whether the rights of `deploy/` are applied; otherwise those are used that are there.
+    pub rights: bool,
     /// Whether the webhook runs and is registered.
     pub webhook: bool,
     /// How many replicas of the controller run.
@@ -37,7 +37,7 @@ pub struct SystemOptions {
 impl Default for SystemOptions {
     fn default() -> Self {
         Self {
-            manifests: true,
+            rights: true,
             webhook: true,
             controllers: 1,
             select_pods: true,
@@ -62,9 +62,7 @@ impl System {
     /// Fails when a binary is not built, `kubectl` refuses a manifest, a process ends, or something is not ready within
     /// 30 s.
     pub async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<Self> {
-        if options.manifests {
-            manifests::install(cluster).await?;
-        }
+        manifests::install(cluster, options).await?;
         let webhook = if options.webhook {
             Some(webhook::start(cluster, options, "lws-webhook").await?)
         } else {
