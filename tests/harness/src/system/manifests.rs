@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::SystemOptions;
 use crate::{Cluster, Error, Result, wait};
 
 /// How long the API server may take to serve a new definition.
@@ -13,11 +14,13 @@ pub(super) fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(relative)
 }
 
-/// Applies the namespace, the definition and the rights, and waits until sets can be created.
-pub(super) async fn install(cluster: &Cluster) -> Result<()> {
+/// Applies the namespace, the definition and what `options` ask for, and waits until sets can be created.
+pub(super) async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<()> {
     apply(cluster, "-f", &path("namespace.yaml")).await?;
     apply(cluster, "-k", &path("crd")).await?;
-    apply(cluster, "-k", &path("rbac")).await?;
+    if options.rights {
+        apply(cluster, "-k", &path("rbac")).await?;
+    }
     established(cluster, "leaderworkersets.leaderworkerset.x-k8s.io").await
 }
 
