@@ -12,6 +12,9 @@ PROGRAMS := lws-controller lws-webhook lws-harness lws-demo
 # The program of `make run`, once it is built: `make stop` works with it even while the sources do not compile.
 DEMO := $(or $(CARGO_TARGET_DIR),target)/debug/lws-demo
 
+# Where the programs that benchmarks run are.
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -31,6 +34,11 @@ stop: ## End what `make run` has left running.
 .PHONY: test
 test: lint generate-check control-plane ## Check everything and run all tests; the last line says how many passed and failed.
 	@tests/all
+
+.PHONY: bench-admission
+bench-admission: tools ## Measure the webhook under load (SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set).
+	@cargo build --release $(addprefix --package ,$(PROGRAMS) lws-bench) --bins
+	@$(RELEASE)/lws-bench admission $(SCENARIO)
 
 .PHONY: lint
 lint: tools ## Check format, style and, where cargo-deny is installed, what dependencies are.
