@@ -12,8 +12,8 @@ PROGRAMS := lws-controller lws-webhook lws-harness lws-demo
 # The program of `make run`, once it is built: `make stop` works with it even while the sources do not compile.
 DEMO := $(or $(CARGO_TARGET_DIR),target)/debug/lws-demo
 
-# Where the programs that benchmarks run are.
-RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+# Benchmarks run the programs as they are shipped.
+BENCH := $(or $(CARGO_TARGET_DIR),target)/release/lws-bench
 
 .DEFAULT_GOAL := help
 
@@ -36,9 +36,16 @@ test: lint generate-check control-plane ## Check everything and run all tests; t
 	@tests/all
 
 .PHONY: bench-admission
-bench-admission: tools ## Measure the webhook under load (SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set).
-	@cargo build --release $(addprefix --package ,$(PROGRAMS) lws-bench) --bins
-	@$(RELEASE)/lws-bench admission $(SCENARIO)
+bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set.
+	@$(BENCH) admission $(SCENARIO)
+
+.PHONY: bench
+bench: bench-programs control-plane ## Measure the controller at work; SCENARIO: some of those that docs/performance.md names.
+	@$(BENCH) controller $(SCENARIO)
+
+.PHONY: bench-programs
+bench-programs: tools
+	@cargo build --release $(addprefix --package ,lws-controller lws-webhook lws-harness lws-bench) --bins
 
 .PHONY: lint
 lint: tools ## Check format, style and, where cargo-deny is installed, what dependencies are.

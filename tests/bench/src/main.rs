@@ -1,9 +1,10 @@
-//! `lws-bench`: what `make bench-admission` does. It runs the release builds of the processes as a cluster runs them,
+//! `lws-bench`: what `make bench` and `make bench-admission` do. It runs the release builds of the processes as a cluster runs them,
 //! measures them from outside, and compares the figures with their targets.
 //!
 //! | module | owns |
 //! |---|---|
 //! | `admission` | load on the webhook |
+//! | `controller` | the controller at work on a control plane |
 //! | `process` | processor time and memory of a process, from `/proc` |
 //! | `latency` | percentiles |
 //! | `report` | targets, verdicts, tables |
@@ -11,6 +12,7 @@
 //! A benchmark reports: it ends with status 0 also when a target is missed.
 
 mod admission;
+mod controller;
 mod latency;
 mod process;
 mod report;
@@ -30,6 +32,8 @@ struct Arguments {
 enum Command {
     /// The webhook under load from keep-alive TLS clients.
     Admission(admission::Arguments),
+    /// The controller on a control plane of its own.
+    Controller(controller::Arguments),
 }
 
 #[tokio::main]
@@ -37,6 +41,7 @@ async fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let outcome = match command {
         Command::Admission(arguments) => admission::run(&arguments).await,
+        Command::Controller(arguments) => controller::run(&arguments).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

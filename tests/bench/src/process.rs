@@ -27,6 +27,22 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
 }
 
+impl Memory {
+    /// What it holds now, in MiB.
+    pub(crate) fn resident_mebibytes(self) -> f64 {
+        mebibytes(self.resident)
+    }
+
+    /// The most it ever held, in MiB.
+    pub(crate) fn peak_mebibytes(self) -> f64 {
+        mebibytes(self.peak)
+    }
+}
+
+fn mebibytes(kibibytes: u64) -> f64 {
+    u32::try_from(kibibytes).map_or(f64::MAX, f64::from) / 1024.0
+}
+
 impl Measured {
     /// The process with this id, which must belong to a child that has not been waited for.
     pub(crate) fn new(pid: u32) -> Self {

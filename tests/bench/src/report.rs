@@ -83,12 +83,13 @@ pub(crate) fn table<const N: usize>(header: &[String; N], rows: &[[String; N]]) 
     };
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |cells: &[String; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!(" {cell:width$} |"));
-        format!("|{}\n", padded.collect::<String>())
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!(" {cell:width$} "));
+        format!("|{}|\n", padded.collect::<Vec<_>>().join("|"))
     };
-    let rule: String = widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))).collect();
-    let body: String = rows.iter().map(line).collect();
-    format!("{}|{rule}\n{body}", line(header))
+    let rules = widths.map(|width| "-".repeat(width + 2));
+    let rule = format!("|{}|\n", rules.join("|"));
+    let lines = [line(header), rule].into_iter().chain(rows.iter().map(line));
+    lines.collect()
 }
 
 /// How many targets were met, in one sentence.
@@ -118,6 +119,18 @@ pub(crate) fn number(value: f64) -> String {
         Some((whole, digits)) if digits.bytes().all(|digit| digit == b'0') => whole.to_owned(),
         _ => text,
     }
+}
+
+/// A count as a number that can be divided.
+pub(crate) fn count(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
+}
+
+/// What was measured on, for the head of a report.
+pub(crate) fn machine(kubernetes: Option<&str>) -> Result<String> {
+    let cores = std::thread::available_parallelism().context("cannot count the processors")?;
+    let on = kubernetes.map(|version| format!(", Kubernetes {version}")).unwrap_or_default();
+    Ok(format!("{cores} processors{on}.\n"))
 }
 
 /// Prints text and a line end, at once.

@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         [] => Review::ALL.as_slice(),
         chosen => chosen,
     };
+    say(report::machine(None)?)?;
     let mut all = Vec::new();
     for review in scenarios {
         all.extend(scenario(*review, arguments).await?);
@@ -70,25 +71,23 @@ async fn scenario(review: Review, arguments: &Arguments) -> Result<Vec<Figure>> 
         clients.send(WARM_UP).await?;
         let before = webhook.measured().processor_time()?;
         let sent = clients.send(arguments.requests.get()).await?;
-        let spent = webhook.measured().processor_time()?.saturating_sub(before);
+        let used = webhook.measured().processor_time()?.saturating_sub(before);
         let count = sent.latencies.count();
         loads.push(Load {
             connections,
-            requests_per_second: ratio(count) / sent.took.as_secs_f64(),
+            requests_per_second: report::count(count) / sent.took.as_secs_f64(),
             p50: sent.latencies.percentile(50),
             p99: sent.latencies.percentile(99),
-            processor_per_request: spent.div_f64(ratio(count.max(1))),
+            processor_per_request: used.div_f64(report::count(count.max(1))),
         });
     }
     let mut figures: Vec<Figure> =
         loads.iter().flat_map(|load| load_figures(review, load)).collect();
     let memory = webhook.measured().memory()?;
-    let mebibytes =
-        |kibibytes: u64| ratio(usize::try_from(kibibytes).unwrap_or(usize::MAX)) / 1024.0;
     figures.extend([
-        Figure::at_most("resident memory, MiB", mebibytes(memory.resident), MEMORY_TARGET)
+        Figure::at_most("resident memory, MiB", memory.resident_mebibytes(), MEMORY_TARGET)
             .existing("56–73"),
-        Figure::at_most("peak of it, MiB", mebibytes(memory.peak), MEMORY_TARGET),
+        Figure::at_most("peak of it, MiB", memory.peak_mebibytes(), MEMORY_TARGET),
     ]);
     webhook.stop().await?;
     say(format!(
@@ -126,9 +125,4 @@ fn load_figures(review: Review, load: &Load) -> [Figure; 4] {
             None => Figure::plain(name("CPU per request, µs"), processor),
         },
     ]
-}
-
-/// A count as a number that can be divided.
-fn ratio(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::MAX, f64::from)
 }
