@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use lws_e2e::{CONTROLLER, Namespace};
 use lws_harness::audit::{AuditLog, Mark, RequestKey};
 use lws_harness::system::{System, SystemOptions};
-use lws_harness::{Cluster, ClusterOptions};
+use lws_harness::{Cluster, ClusterOptions, wait};
 use tokio::time::sleep;
 
 use super::{Shape, sets};
@@ -18,6 +18,12 @@ const MAX_UNAVAILABLE: &str = "MaxUnavailableStatefulSet";
 
 /// How long is looked for requests once everything is as it shall be: what comes late counts too.
 const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// How long the controller may take to end.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long it may take until it leads.
+const LEAD_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A cluster with the system installed. It ends when it is dropped.
 pub(super) struct World {
@@ -112,15 +118,21 @@ impl World {
         self.cluster.audit()
     }
 
-    /// Starts the controller anew, so that its memory is what the following needs, and begins to measure.
+    /// Starts the controller anew, so that its memory is what the following needs, and begins to measure once it leads and
+    /// has nothing to do.
     pub(super) async fn begin(&mut self) -> Result<Begin> {
+        let audit = self.audit();
         let controller = self.system.controllers().first_mut().context("no controller runs")?;
+        // Ended in good order it gives the lease back, and its successor leads at once.
+        controller.process().stop(STOP_DEADLINE).await?;
+        let stopped = audit.mark()?;
         controller.restart().await?;
-        // It leads and has looked at everything that is there once it has been silent.
+        let leads = async || audit.counts_since(stopped).map(|counts| leads(&counts));
+        wait::until(LEAD_DEADLINE, "the new controller leads", leads, |leads| *leads).await?;
         loop {
             let mark = self.audit().mark()?;
             sleep(AFTERMATH).await;
-            if self.requests(mark)?.leases > 0 && self.requests(mark)?.total() == 0 {
+            if self.requests(mark)?.total() == 0 {
                 break;
             }
         }
@@ -154,6 +166,13 @@ impl World {
         drop(self.system);
         Ok(self.cluster.stop().await?)
     }
+}
+
+/// Whether the lease was written.
+fn leads(counts: &BTreeMap<RequestKey, usize>) -> bool {
+    let is_write =
+        |key: &RequestKey| key.user == CONTROLLER && key.resource == "leases" && key.verb != "get";
+    counts.keys().any(is_write)
 }
 
 #[cfg(test)]
