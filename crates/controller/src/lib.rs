@@ -16,9 +16,11 @@
 //! | [`pace`] | which status writes wait for more to say |
 //! | [`lease`] | that only one controller acts |
 //! | [`server_version`] | that the API server is new enough |
+//! | [`certificates`] | the certificate under which the webhook serves |
 
 pub mod act;
 pub mod backoff;
+pub mod certificates;
 pub mod lease;
 pub mod metrics;
 pub mod observe;

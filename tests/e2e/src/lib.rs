@@ -8,6 +8,7 @@
 //! | [`fixture`] | the set that tests begin with |
 //! | [`set`] | a set in the cluster: changes, status, rollout stages |
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
+//! | [`mounted_secret`] | a mounted Secret, without a kubelet |
 //! | [`objects`] | what the objects of a set must look like |
 //! | [`groups`] | the groups of pods, from what happened to the pods |
 //! | [`witness`] | what must never happen, whatever fails |
@@ -20,6 +21,7 @@ pub mod differences;
 pub mod environment;
 pub mod fixture;
 pub mod groups;
+pub mod mounted_secret;
 pub mod namespace;
 pub mod objects;
 pub mod pod_group;
@@ -33,6 +35,7 @@ use std::time::Duration;
 
 pub use environment::Environment;
 pub use fixture::Fixture;
+pub use mounted_secret::MountedSecret;
 pub use namespace::Namespace;
 pub use set::TestSet;
 

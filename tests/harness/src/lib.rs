@@ -22,3 +22,4 @@ pub mod wait;
 pub use cluster::Cluster;
 pub use error::{Error, Result};
 pub use options::ClusterOptions;
+pub use startup::free_ports;

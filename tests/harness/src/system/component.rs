@@ -162,8 +162,7 @@ impl Role {
             "health": {"healthProbeBindAddress": format!("127.0.0.1:{health}")},
             "metrics": {"bindAddress": format!("127.0.0.1:{metrics}")},
             "leaderElection": {"leaderElect": true, "resourceNamespace": NAMESPACE},
-            // The certificate is for 127.0.0.1, so it does not come from the controller.
-            "internalCertManagement": {"enable": false},
+            "internalCertManagement": {"enable": options.internal_certificates},
             "groupRestart": options.group_restart,
             "gangSchedulingManagement": gang_scheduling,
         })

@@ -16,7 +16,7 @@ pub(super) fn path(relative: &str) -> PathBuf {
 
 /// Applies the namespace, the definition and what `options` ask for, and waits until sets can be created.
 pub(super) async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<()> {
-    apply(cluster, "-f", &path("namespace.yaml")).await?;
+    apply(cluster, "-k", &path("namespace")).await?;
     apply(cluster, "-k", &path("crd")).await?;
     if options.rights {
         apply(cluster, "-k", &path("rbac")).await?;

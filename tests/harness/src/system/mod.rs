@@ -29,6 +29,9 @@ pub struct SystemOptions {
     pub proxied_controllers: bool,
     /// Whether the API server calls the webhook for labelled pods only, as `deploy/` has it, or for all pods.
     pub select_pods: bool,
+    /// Whether the controllers keep the certificate in the Secret, and the trust in it. The webhook that runs has one of
+    /// its own.
+    pub internal_certificates: bool,
     /// More arguments for the webhook.
     pub webhook_args: Vec<String>,
     /// More arguments for the controllers.
@@ -61,6 +64,7 @@ impl Default for SystemOptions {
             controllers: 1,
             proxied_controllers: false,
             select_pods: true,
+            internal_certificates: false,
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
             group_restart: serde_json::Value::Null,
