@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use super::completion::all_done;
 use super::{CONCURRENCY, IMAGE, Shape};
 
+/// The group of a worker `StatefulSet`.
+const GROUP: &str = "floor/group";
+
 /// Creates the `StatefulSet`s of leaders and workers at once, and gives how long it took until all pods were ready.
 pub(super) async fn create(namespace: &Namespace, shape: Shape) -> Result<Duration> {
     let begin = Instant::now();
@@ -93,11 +96,8 @@ fn is_ready(stateful_set: &StatefulSet, updated_from: i32) -> bool {
         && status.updated_replicas.unwrap_or_default() >= updated
 }
 
-/// The group of a worker `StatefulSet`.
-const GROUP: &str = "floor/group";
-
 /// The `StatefulSet` of the leaders `name`, and those of the workers `name-0`, …
-fn stateful_sets(name: &str, shape: Shape) -> Vec<Value> {
+pub(super) fn stateful_sets(name: &str, shape: Shape) -> Vec<Value> {
     let leaders = stateful_set(name, name, &json!({}), shape.groups, 0);
     let workers = (0..shape.groups).map(|group| {
         let labels = json!({GROUP: group.to_string()});
@@ -122,4 +122,38 @@ fn stateful_set(name: &str, service: &str, labels: &Value, replicas: i32, start:
             },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen((group, ready, updated, observed): (Option<&str>, i32, i32, i64)) -> StatefulSet {
+        let labels = group.map_or_else(|| json!({}), |group| json!({GROUP: group}));
+        let object = json!({
+            "metadata": {"generation": 2, "labels": labels},
+            "spec": {"replicas": 3, "selector": {}, "serviceName": "s", "template": {}},
+            "status": {
+                "observedGeneration": observed, "replicas": 3, "readyReplicas": ready,
+                "updatedReplicas": updated,
+            },
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn only_the_groups_that_were_replaced_must_be_updated() {
+        for (state, updated_from, expected) in [
+            ((None, 3, 3, 2), 0, true),
+            ((None, 3, 1, 2), 2, true),
+            ((None, 3, 0, 2), 2, false),
+            ((None, 2, 1, 2), 2, false),
+            ((None, 3, 3, 1), 0, false),
+            ((Some("1"), 3, 0, 2), 2, true),
+            ((Some("2"), 3, 0, 2), 2, false),
+            ((Some("2"), 3, 3, 2), 2, true),
+        ] {
+            assert_eq!(is_ready(&seen(state), updated_from), expected, "{state:?} {updated_from}");
+        }
+    }
 }

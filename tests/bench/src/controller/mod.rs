@@ -55,8 +55,10 @@ pub(crate) enum Scenario {
     #[value(name = "create-1000")]
     Create1000,
     /// 50 sets of 2 groups are created, then updated.
+    #[value(name = "sets-50")]
     Sets50,
     /// A set of 10 groups whose pods take 1 s to become ready is updated, where `StatefulSet`s replace several pods at once.
+    #[value(name = "roll-10")]
     Roll10,
     /// The same where they replace one pod at a time.
     #[value(name = "roll-10-gate-off")]
@@ -162,4 +164,28 @@ fn cost(spent: &Spent, requests_target: f64) -> [Figure; 3] {
         Figure::plain("peak memory, MiB", spent.memory.peak_mebibytes()),
         Figure::at_most("requests", count(spent.requests.total()), requests_target),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_knows_its_objects() {
+        let shape = Shape { sets: 2, groups: 3, ..Shape::default() };
+        assert_eq!(shape.names("x").collect::<Vec<_>>(), ["x-0", "x-1"]);
+        assert_eq!((report::number(shape.groups()), shape.stateful_sets()), ("6".to_owned(), 8));
+    }
+
+    #[test]
+    fn a_floor_has_the_stateful_sets_of_its_shape() {
+        let shape = Shape { groups: 2, ..Shape::default() };
+        let objects = floor::stateful_sets("f", shape);
+        let seen: Vec<_> = objects
+            .iter()
+            .map(|it| (it["metadata"]["name"].as_str().unwrap(), it["spec"]["replicas"].as_i64()))
+            .collect();
+        assert_eq!(seen, [("f", Some(2)), ("f-0", Some(3)), ("f-1", Some(3))]);
+        assert_eq!(objects.len(), shape.stateful_sets());
+    }
 }

@@ -86,3 +86,35 @@ pub(super) async fn remove(namespace: &Namespace) -> Result<()> {
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_set_is_available_at_its_present_content() {
+        let seen = |image: &str, observed: i64, ready: i32, condition: &str| {
+            let template = json!({"spec": {"containers": [{"name": "c", "image": image}]}});
+            let set = json!({
+                "metadata": {"generation": 2},
+                "spec": {"replicas": 2, "leaderWorkerTemplate": {"workerTemplate": template}},
+                "status": {
+                    "observedGeneration": observed, "replicas": 2, "readyReplicas": ready,
+                    "updatedReplicas": 2,
+                    "conditions": [{
+                        "type": condition, "status": "True", "reason": "r", "message": "",
+                        "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    }],
+                },
+            });
+            is_available(&serde_json::from_value(set).unwrap(), 2, "new")
+        };
+        assert!(seen("new", 2, 2, "Available"));
+        assert!(!seen("old", 2, 2, "Available"));
+        assert!(!seen("new", 1, 2, "Available"));
+        assert!(!seen("new", 2, 1, "Available"));
+        assert!(!seen("new", 2, 2, "UpdateInProgress"));
+    }
+}
