@@ -21,6 +21,9 @@ PROGRAMS := lws-controller lws-webhook lws-harness lws-demo
 # The program of `make run`, once it is built: `make stop` works with it even while the sources do not compile.
 DEMO := $(or $(CARGO_TARGET_DIR),target)/debug/lws-demo
 
+# Benchmarks run the programs as they are shipped.
+BENCH := $(or $(CARGO_TARGET_DIR),target)/release/lws-bench
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -40,6 +43,18 @@ stop: ## End what `make run` has left running.
 .PHONY: test
 test: lint control-plane helm generate-check ## Check everything and run all tests; the last line says how many passed and failed.
 	@tests/all
+
+.PHONY: bench-admission
+bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set.
+	@$(BENCH) admission $(SCENARIO)
+
+.PHONY: bench
+bench: bench-programs control-plane ## Measure the controller at work; SCENARIO: some of those that docs/performance.md names.
+	@$(BENCH) controller $(SCENARIO)
+
+.PHONY: bench-programs
+bench-programs: tools
+	@cargo build --release $(addprefix --package ,lws-controller lws-webhook lws-harness lws-bench) --bins
 
 .PHONY: lint
 lint: tools ## Check format, style and, where cargo-deny is installed, what dependencies are.

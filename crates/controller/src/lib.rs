@@ -15,6 +15,7 @@
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
 //! | [`pace`] | which status writes wait for more to say |
 //! | [`lease`] | that only one controller acts |
+//! | [`server_version`] | that the API server is new enough |
 //! | [`certificates`] | the certificate under which the webhook serves |
 
 pub mod act;
@@ -27,3 +28,4 @@ pub mod pace;
 pub mod plan;
 pub mod queue;
 pub mod reconcile;
+pub mod server_version;

@@ -21,6 +21,7 @@ use lws_controller::observe::index::Index;
 use lws_controller::observe::watch::{self, Notify, Synced};
 use lws_controller::queue::Queue;
 use lws_controller::reconcile::Reconciler;
+use lws_controller::server_version::{self, Finding};
 use lws_runtime::config::{self, LeaderElectionSettings, Settings};
 use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
@@ -85,8 +86,14 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let mut watches = JoinSet::new();
     let synced = watch::start(&client, &index, &notify, settings.gang_scheduler, &mut watches);
-    let health = health(&shutdown, synced.clone());
+    let findings = server_version::unknown();
+    let health = health(&shutdown, synced.clone(), findings.subscribe());
     endpoints::start(&settings, health, registry, &shutdown).await?;
+    // One that cannot work takes no lease from one that can.
+    let supported = server_version::supported(&client, &findings);
+    if shutdown.run_until_cancelled(supported).await.is_none() {
+        return Ok(());
+    }
 
     let released = CancellationToken::new();
     let (mut election, leadership) =
@@ -217,8 +224,13 @@ impl Election {
     }
 }
 
-fn health(shutdown: &CancellationToken, synced: Synced) -> Health {
+fn health(
+    shutdown: &CancellationToken,
+    synced: Synced,
+    server: channel::Receiver<Finding>,
+) -> Health {
     let mut health = Health::new(shutdown.clone());
+    health.ready("kubernetes", move || server.borrow().clone());
     health.ready("caches", move || match synced.missing() {
         missing if missing.is_empty() => Ok(()),
         missing => Err(missing.join(", ")),

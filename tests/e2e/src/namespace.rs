@@ -40,6 +40,12 @@ impl Namespace {
         Ok(Self { client, audit, has_controllers, name })
     }
 
+    /// The namespace `name` of a cluster that has controllers of its own, with whatever is in it.
+    #[must_use]
+    pub fn existing(client: Client, audit: AuditLog, name: &str) -> Self {
+        Self { client, audit, has_controllers: true, name: name.to_owned() }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -12,6 +12,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use tempfile::TempDir;
 
+use crate::archive;
 use crate::audit::AuditLog;
 use crate::components::{self, Components};
 use crate::credentials::{ADMIN, Credentials, SIMULATOR, write_private};
@@ -99,6 +100,9 @@ impl Cluster {
     async fn start_once(options: &ClusterOptions) -> Result<Self> {
         let directory = Directory::create(options.data_dir.as_deref())?;
         let dir = directory.path();
+        if let Some(archive) = &options.etcd_archive {
+            archive::unpack(archive, &components::etcd_data(dir)).await?;
+        }
         let credentials = Credentials::create(dir)?;
         let [etcd_port, api_server_port] = free_ports()?;
         let server_url = format!("https://127.0.0.1:{api_server_port}");

@@ -5,6 +5,7 @@
 //! requests, and [`wait`] polls for conditions.
 //! Whatever is started here ends with the process that started it, also when that one is killed.
 
+mod archive;
 pub mod audit;
 pub mod cluster;
 mod components;

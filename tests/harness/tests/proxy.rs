@@ -37,7 +37,7 @@ async fn world() -> World {
     let cluster = Cluster::start(options).await.unwrap();
     let proxy = cluster.proxy("tested").await.unwrap();
     let mut kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
-    let access = kubeconfig.clusters[0].cluster.as_mut().unwrap();
+    let access = kubeconfig.clusters.first_mut().unwrap().cluster.as_mut().unwrap();
     access.server = Some(proxy.url().to_owned());
     let options = KubeConfigOptions::default();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
@@ -103,8 +103,8 @@ async fn requests_fare_as_the_rules_say() {
     let mark = world.cluster.audit().mark().unwrap();
     assert_eq!(code(world.create("plain").await), Some(200));
     let seen = world.cluster.audit().since(mark).unwrap();
-    let agents: Vec<_> = seen.iter().filter(|it| it.name == "plain").collect();
-    assert!(agents[0].user_agent.ends_with(world.proxy.agent()), "{agents:?}");
+    let request = seen.iter().find(|it| it.name == "plain").unwrap();
+    assert!(request.user_agent.ends_with(world.proxy.agent()), "{request:?}");
 
     for (name, effect, expected, is_done) in [
         ("refused", Effect::Instead(Failure::Status(503)), Some(503), false),

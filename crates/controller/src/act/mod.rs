@@ -1,6 +1,7 @@
 //! Requests to the API server: carries out the tasks of a plan and takes the answers into the
 //! index.
 
+mod adoption;
 mod group;
 mod limiter;
 mod recorder;

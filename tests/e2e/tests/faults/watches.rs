@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use lws_e2e::{CONTROLLER, DEADLINE};
-use lws_harness::proxy::{Effect, Failure, Rule};
+use lws_harness::proxy::{Effect, Failure, Proxy, Rule};
 use lws_harness::wait;
 use tokio::time::sleep;
 
@@ -34,7 +34,7 @@ async fn survives(disturb: impl AsyncFn(usize) -> Result<()>) -> Result<()> {
 #[tokio::test]
 async fn watches_that_break_all_the_time_are_survived() -> Result<()> {
     survives(async |_| {
-        with_proxy(|proxy| proxy.cut_all_watches()).await?;
+        with_proxy(Proxy::cut_all_watches).await?;
         sleep(Duration::from_millis(300)).await;
         Ok(())
     })
@@ -46,7 +46,7 @@ async fn watches_that_are_too_old_are_survived() -> Result<()> {
     let expired = Rule::new(Effect::Instead(Failure::Expired)).verbs(&["watch"]).every(2);
     let expired = add(expired).await?;
     survives(async |_| {
-        with_proxy(|proxy| proxy.cut_all_watches()).await?;
+        with_proxy(Proxy::cut_all_watches).await?;
         sleep(Duration::from_millis(700)).await;
         Ok(())
     })
@@ -102,7 +102,7 @@ async fn caches_that_are_stale_one_at_a_time_are_survived() -> Result<()> {
 #[tokio::test]
 async fn networks_that_are_cut_for_a_moment_are_survived() -> Result<()> {
     survives(async |_| {
-        let cut = with_proxy(|proxy| proxy.cut_network()).await?;
+        let cut = with_proxy(Proxy::cut_network).await?;
         sleep(Duration::from_millis(800)).await;
         drop(cut);
         sleep(Duration::from_secs(2)).await;

@@ -105,7 +105,7 @@ async fn a_leader_that_stops_is_succeeded_at_once() -> Result<()> {
     let mut pair = Pair::of(environment()?).await?;
     let update = Update::begin().await?;
     let began = Instant::now();
-    let status = pair.leader().process().stop(DEADLINE).await?;
+    let status = pair.leader()?.process().stop(DEADLINE).await?;
     anyhow::ensure!(status.success(), "{status}");
     pair.other_leads(began, TAKE_OVER + SLACK).await?;
     update.ends().await?;
@@ -118,7 +118,7 @@ async fn a_leader_that_is_killed_is_succeeded_once_its_lease_has_run_out() -> Re
     let mut pair = Pair::of(environment()?).await?;
     let update = Update::begin().await?;
     let began = Instant::now();
-    pair.leader().process().kill().await?;
+    pair.leader()?.process().kill().await?;
     let took = pair.other_leads(began, LEASE + TAKE_OVER + SLACK).await?;
     anyhow::ensure!(took > RENEW, "the lease cannot have run out within {took:?}");
     update.ends().await?;
@@ -131,10 +131,10 @@ async fn a_leader_that_was_frozen_writes_nothing_once_it_has_a_successor() -> Re
     let mut pair = Pair::of(environment()?).await?;
     let update = Update::begin().await?;
     let began = Instant::now();
-    pair.leader().process().signal(Signal::SIGSTOP)?;
+    pair.leader()?.process().signal(Signal::SIGSTOP)?;
     pair.other_leads(began, LEASE + TAKE_OVER + SLACK).await?;
     update.reaches(GROUPS / 2).await?;
-    pair.leader().process().signal(Signal::SIGCONT)?;
+    pair.leader()?.process().signal(Signal::SIGCONT)?;
     pair.leader_gives_up().await?;
     update.ends().await?;
     pair.ensure_order()?;
@@ -146,7 +146,7 @@ async fn a_leader_whose_network_is_cut_gives_up_before_it_has_a_successor() -> R
     let mut pair = Pair::of(environment()?).await?;
     let update = Update::begin().await?;
     let began = Instant::now();
-    let cut = pair.leader().proxy()?.cut_network();
+    let cut = pair.leader()?.proxy()?.cut_network();
     pair.leader_gives_up().await?;
     anyhow::ensure!(!pair.other_led()?, "the other one led before");
     pair.other_leads(began, LEASE + TAKE_OVER + SLACK).await?;
@@ -162,7 +162,7 @@ async fn a_leader_that_reaches_everything_but_its_lease_stops_writing_in_time() 
     let update = Update::begin().await?;
     let began = Instant::now();
     let silence = Rule::new(Effect::Instead(Failure::Silence)).resource("leases");
-    let silence = pair.leader().proxy()?.add(silence);
+    let silence = pair.leader()?.proxy()?.add(silence);
     pair.leader_gives_up().await?;
     pair.other_leads(began, LEASE + TAKE_OVER + SLACK).await?;
     anyhow::ensure!(silence.struck() > 0);

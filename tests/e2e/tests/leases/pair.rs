@@ -46,8 +46,8 @@ impl Pair {
     }
 
     /// The one that led in the beginning.
-    pub(crate) fn leader(&mut self) -> &mut Component {
-        &mut self.system.controllers()[self.leader]
+    pub(crate) fn leader(&mut self) -> Result<&mut Component> {
+        self.system.controllers().get_mut(self.leader).context("no such controller")
     }
 
     /// Waits until the other one leads; gives how long after `began` that was seen.
@@ -65,7 +65,7 @@ impl Pair {
 
     /// Waits until the one that led has ended, with an error.
     pub(crate) async fn leader_gives_up(&mut self) -> Result<()> {
-        let process = self.leader().process();
+        let process = self.leader()?.process();
         let status = timeout(DEADLINE, process.exited()).await.context("it goes on")?;
         let last_lines = process.last_lines()?;
         anyhow::ensure!(status.code() == Some(1), "{status}: {last_lines}");
@@ -88,7 +88,7 @@ impl Pair {
 
     /// Brings back the one that led.
     pub(crate) async fn restore(mut self) -> Result<()> {
-        self.leader().restart().await?;
+        self.leader()?.restart().await?;
         Ok(())
     }
 

@@ -22,9 +22,9 @@ struct Budget {
 /// and some statuses with numbers in between.
 const CREATION: Budget = Budget { a_group: 3, besides: 14 };
 
-/// A group: its leader deleted, what its creation costs, and a step of the partition with its
-/// event and the status.
-const ROLLOUT: Budget = Budget { a_group: 7, besides: 12 };
+/// A group: its leader or its workers deleted, what its creation costs, a step of the partition
+/// with its event, and the status: once where pods come and go quickly, twice on a slow machine.
+const ROLLOUT: Budget = Budget { a_group: 8, besides: 12 };
 
 impl Budget {
     /// Fails when the requests since `mark` are more than the budget of the groups of the test.
@@ -36,7 +36,6 @@ impl Budget {
         }
         let limit = usize::try_from(GROUPS)? * self.a_group + self.besides;
         let all: usize = spent.values().sum();
-        println!("{all} requests of at most {limit}: {spent:#?}");
         anyhow::ensure!(all <= limit, "{all} requests, at most {limit} are expected: {spent:#?}");
         Ok(())
     }

@@ -19,6 +19,8 @@ pub const NAMESPACE: &str = "lws-system";
 /// What to install and to run.
 #[derive(Debug, Clone)]
 pub struct SystemOptions {
+    /// Whether the rights of `deploy/` are applied; otherwise those are used that are there.
+    pub rights: bool,
     /// Whether the webhook runs and is registered.
     pub webhook: bool,
     /// How many replicas of the controller run.
@@ -65,6 +67,7 @@ pub enum Volcano {
 impl Default for SystemOptions {
     fn default() -> Self {
         Self {
+            rights: true,
             webhook: true,
             controllers: 1,
             proxied_controllers: false,
@@ -93,13 +96,16 @@ impl System {
     /// Fails when a binary is not built, `kubectl` refuses a manifest, a process ends, or something is not ready within
     /// 30 s.
     pub async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<Self> {
-        manifests::install(cluster).await?;
+        manifests::install(cluster, options).await?;
         if options.volcano == Volcano::Installed {
             define_pod_groups(cluster).await?;
             grant_pod_groups(cluster).await?;
         }
-        let webhook =
-            if options.webhook { Some(webhook::start(cluster, options).await?) } else { None };
+        let webhook = if options.webhook {
+            Some(webhook::start(cluster, options, "lws-webhook").await?)
+        } else {
+            None
+        };
         let mut controllers = Vec::new();
         for replica in 0..options.controllers {
             controllers
@@ -111,6 +117,17 @@ impl System {
     /// The webhook. Fails when the system was installed without it.
     pub fn webhook(&mut self) -> Result<&mut Component> {
         self.webhook.as_mut().ok_or(Error::NoWebhook)
+    }
+
+    /// Starts another webhook, with a certificate of another authority, and once it is ready has the API server call it instead.
+    /// Gives the former one, which still runs: it is called until the API server has noticed.
+    pub async fn replace_webhook(
+        &mut self,
+        cluster: &Cluster,
+        options: &SystemOptions,
+    ) -> Result<Component> {
+        let successor = webhook::start(cluster, options, "lws-webhook-successor").await?;
+        self.webhook.replace(successor).ok_or(Error::NoWebhook)
     }
 
     /// The replicas of the controller; the first was the first to be started.

@@ -1,0 +1,213 @@
+//! A cluster with the system on it, and what the controller costs there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use lws_e2e::{CONTROLLER, Namespace};
+use lws_harness::audit::{AuditLog, Mark, RequestKey};
+use lws_harness::system::{System, SystemOptions};
+use lws_harness::{Cluster, ClusterOptions, wait};
+use tokio::time::sleep;
+
+use super::{Shape, sets};
+use crate::process::{Measured, Memory};
+
+/// The feature gate that lets the `StatefulSet` controller replace several pods at once.
+const MAX_UNAVAILABLE: &str = "MaxUnavailableStatefulSet";
+
+/// How long is looked for requests once everything is as it shall be: what comes late counts too.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// How long the controller may take to end.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long it may take until it leads.
+const LEAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A cluster with the system installed. It ends when it is dropped.
+pub(super) struct World {
+    cluster: Cluster,
+    system: System,
+}
+
+/// What a cluster differs in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Options {
+    /// How many nodes: each has room for 256 pods.
+    pub(super) nodes: usize,
+    /// Whether the `StatefulSet` controller may replace several pods at once.
+    pub(super) gate: bool,
+}
+
+/// The moment from which something is measured.
+pub(super) struct Begin {
+    mark: Mark,
+    processor_time: Duration,
+}
+
+/// What the controller has used for something.
+#[derive(Debug, Clone)]
+pub(super) struct Spent {
+    pub(super) processor_time: Duration,
+    pub(super) memory: Memory,
+    pub(super) requests: Requests,
+}
+
+/// Requests of the controller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Requests {
+    /// By verb, and by resource with its subresource.
+    pub(super) by_kind: BTreeMap<(String, String), usize>,
+    /// Those that keep the lease, which are not among them.
+    pub(super) leases: usize,
+}
+
+impl Requests {
+    fn of(counts: BTreeMap<RequestKey, usize>) -> Self {
+        let mut requests = Self::default();
+        for (key, count) in counts.into_iter().filter(|(key, _)| key.user == CONTROLLER) {
+            if key.resource == "leases" {
+                requests.leases += count;
+                continue;
+            }
+            let resource = match key.subresource.as_str() {
+                "" => key.resource,
+                subresource => format!("{}/{subresource}", key.resource),
+            };
+            *requests.by_kind.entry((key.verb, resource)).or_default() += count;
+        }
+        requests
+    }
+
+    /// All but those that keep the lease.
+    pub(super) fn total(&self) -> usize {
+        self.by_kind.values().sum()
+    }
+}
+
+impl World {
+    /// Starts the cluster, installs the system, and lets it make a small set, so that every process has done once what is
+    /// measured.
+    pub(super) async fn start(options: Options) -> Result<Self> {
+        let cluster = Cluster::start(ClusterOptions {
+            nodes: options.nodes,
+            feature_gates: [(MAX_UNAVAILABLE.to_owned(), options.gate)].into(),
+            ..ClusterOptions::default()
+        })
+        .await?;
+        let system = System::install(&cluster, &SystemOptions::default()).await?;
+        let world = Self { cluster, system };
+        let namespace = world.namespace().await?;
+        sets::create(&namespace, Shape { sets: 2, groups: 2, ..Shape::default() }).await?;
+        sets::remove(&namespace).await?;
+        Ok(world)
+    }
+
+    /// A new namespace.
+    pub(super) async fn namespace(&self) -> Result<Namespace> {
+        Namespace::create(self.cluster.client(), self.audit(), true).await
+    }
+
+    /// From now on, pods take this long to become ready once they run.
+    pub(super) fn set_ready_delay(&self, delay: Duration) -> Result<()> {
+        Ok(self.cluster.simulator()?.set_ready_delay(delay)?)
+    }
+
+    fn audit(&self) -> AuditLog {
+        self.cluster.audit()
+    }
+
+    /// Starts the controller anew, so that its memory is what the following needs, and begins to measure once it leads and
+    /// has nothing to do.
+    pub(super) async fn begin(&mut self) -> Result<Begin> {
+        let audit = self.audit();
+        let controller = self.system.controllers().first_mut().context("no controller runs")?;
+        // Ended in good order it gives the lease back, and its successor leads at once.
+        controller.process().stop(STOP_DEADLINE).await?;
+        let stopped = audit.mark()?;
+        controller.restart().await?;
+        let leads = async || audit.counts_since(stopped).map(|counts| leads(&counts));
+        wait::until(LEAD_DEADLINE, "the new controller leads", leads, |leads| *leads).await?;
+        loop {
+            let mark = self.audit().mark()?;
+            sleep(AFTERMATH).await;
+            if self.requests(mark)?.total() == 0 {
+                break;
+            }
+        }
+        let processor_time = self.controller()?.processor_time()?;
+        Ok(Begin { mark: self.audit().mark()?, processor_time })
+    }
+
+    /// What the controller has used since `begin`, and uses in the aftermath.
+    pub(super) async fn end(&mut self, begin: &Begin) -> Result<Spent> {
+        sleep(AFTERMATH).await;
+        let controller = self.controller()?;
+        Ok(Spent {
+            processor_time: controller.processor_time()?.saturating_sub(begin.processor_time),
+            memory: controller.memory()?,
+            requests: self.requests(begin.mark)?,
+        })
+    }
+
+    /// The running controller.
+    pub(super) fn controller(&mut self) -> Result<Measured> {
+        let controller = self.system.controllers().first().context("no controller runs")?;
+        Ok(Measured::new(controller.process().pid()))
+    }
+
+    fn requests(&self, mark: Mark) -> Result<Requests> {
+        Ok(Requests::of(self.audit().counts_since(mark)?))
+    }
+
+    /// Ends everything.
+    pub(super) async fn stop(self) -> Result<()> {
+        drop(self.system);
+        Ok(self.cluster.stop().await?)
+    }
+}
+
+/// Whether the lease was written.
+fn leads(counts: &BTreeMap<RequestKey, usize>) -> bool {
+    let is_write =
+        |key: &RequestKey| key.user == CONTROLLER && key.resource == "leases" && key.verb != "get";
+    counts.keys().any(is_write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_others_and_those_for_the_lease_are_told_apart() {
+        let key = |user: &str, verb: &str, resource: &str, subresource: &str, namespace: &str| {
+            let [user, verb, resource, subresource, namespace] =
+                [user, verb, resource, subresource, namespace].map(str::to_owned);
+            RequestKey { user, verb, resource, subresource, namespace }
+        };
+        let requests = Requests::of(
+            [
+                (key(CONTROLLER, "create", "statefulsets", "", "a"), 2),
+                (key(CONTROLLER, "create", "statefulsets", "", "b"), 3),
+                (key(CONTROLLER, "update", "leaderworkersets", "status", "a"), 1),
+                (key(CONTROLLER, "update", "leases", "", "lws-system"), 7),
+                (key("other", "create", "statefulsets", "", "a"), 9),
+            ]
+            .into(),
+        );
+        let kind = |verb: &str, resource: &str| (verb.to_owned(), resource.to_owned());
+        assert_eq!(
+            requests,
+            Requests {
+                by_kind: [
+                    (kind("create", "statefulsets"), 5),
+                    (kind("update", "leaderworkersets/status"), 1),
+                ]
+                .into(),
+                leases: 7,
+            }
+        );
+        assert_eq!(requests.total(), 6);
+    }
+}

@@ -1,0 +1,53 @@
+//! `lws-bench`: what `make bench` and `make bench-admission` do. It runs the release builds of the processes as a cluster runs them,
+//! measures them from outside, and compares the figures with their targets.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `admission` | load on the webhook |
+//! | `controller` | the controller at work on a control plane |
+//! | `process` | processor time and memory of a process, from `/proc` |
+//! | `latency` | percentiles |
+//! | `report` | targets, verdicts, tables |
+//!
+//! A benchmark reports: it ends with status 0 also when a target is missed.
+
+mod admission;
+mod controller;
+mod latency;
+mod process;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Measures the processes of the LeaderWorkerSet system")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The webhook under load from keep-alive TLS clients.
+    Admission(admission::Arguments),
+    /// The controller on a control plane of its own.
+    Controller(controller::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let outcome = match command {
+        Command::Admission(arguments) => admission::run(&arguments).await,
+        Command::Controller(arguments) => controller::run(&arguments).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
