@@ -6,6 +6,15 @@ export KUBERNETES_VERSION
 # What `make run` applies.
 SAMPLE ?= deploy/samples/lws-rollout-strategy.yaml
 
+# What `make image` builds and `make deploy` runs.
+IMAGE ?= localhost/lws:main
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+CONTAINER_TOOL ?= docker
+
+# What `make fuzz` feeds, and for how long.
+TARGET ?= review
+SECONDS ?= 60
+
 # The packages whose programs `make run` needs.
 PROGRAMS := lws-controller lws-webhook lws-harness lws-demo
 
@@ -32,7 +41,7 @@ stop: ## End what `make run` has left running.
 	else cargo run --quiet --package lws-demo -- stop; fi
 
 .PHONY: test
-test: lint generate-check control-plane ## Check everything and run all tests; the last line says how many passed and failed.
+test: lint control-plane helm generate-check ## Check everything and run all tests; the last line says how many passed and failed.
 	@tests/all
 
 .PHONY: bench-admission
@@ -53,19 +62,46 @@ lint: tools ## Check format, style and, where cargo-deny is installed, what depe
 	@cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else echo "Dependencies are not checked: there is no cargo-deny (cargo install cargo-deny)."; fi
 
+.PHONY: fuzz
+fuzz: tools ## Fuzz the webhook for a while (TARGET: review, pod or patch; SECONDS; needs cargo-fuzz and a nightly toolchain).
+	@command -v cargo-fuzz >/dev/null || { echo "Fuzzing needs cargo-fuzz, and there is none: cargo install cargo-fuzz." >&2; exit 1; }
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "Fuzzing needs a nightly toolchain, and there is none: rustup toolchain install nightly." >&2; exit 1; }
+	@mkdir -p crates/webhook/fuzz/corpus/$(TARGET)
+	@cd crates/webhook && cargo +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) $(patsubst crates/webhook/%,%,$(wildcard crates/webhook/fuzz/seeds/$(TARGET))) -- -max_total_time=$(SECONDS)
+
 .PHONY: generate
-generate: tools ## Write the generated files: the definition in deploy/, the table and vectors of Go's encoder.
+generate: tools control-plane ## Write the generated files: the definition and manifests.yaml in deploy/, the table and vectors of Go's encoder.
 	@cargo run --quiet --package lws-generate -- crd
+	@deploy/manifests
 	@cd tests/go-vectors && go run .
 
 .PHONY: generate-check
-generate-check: tools ## Check that the generated files are up to date.
+generate-check: tools control-plane ## Check that the generated files are up to date.
 	@cargo run --quiet --package lws-generate -- crd --check
+	@deploy/manifests --check
 	@cd tests/go-vectors && go run . -check
+
+.PHONY: image
+image: ## Build the image of both processes (IMAGE, CONTAINER_TOOL: docker or podman; pulls the Rust image).
+	@command -v '$(CONTAINER_TOOL)' >/dev/null || { echo "A tool that builds images is needed, and there is no $(CONTAINER_TOOL): install docker or podman, or set CONTAINER_TOOL." >&2; exit 1; }
+	@$(CONTAINER_TOOL) info >/dev/null 2>&1 || { echo "$(CONTAINER_TOOL) cannot work here: \`$(CONTAINER_TOOL) info\` says why. docker needs its daemon, podman does not." >&2; exit 1; }
+	$(CONTAINER_TOOL) build --file deploy/Dockerfile --tag '$(IMAGE)' --build-arg LWS_VERSION='$(VERSION)' --build-arg LWS_COMMIT="$$(git rev-parse HEAD)" --build-arg LWS_BUILD_DATE="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" .
+
+.PHONY: deploy
+deploy: ## Install on the cluster of the current kubeconfig (IMAGE; DRY_RUN=1 only tells what would change; FORCE=1 takes over).
+	@IMAGE='$(IMAGE)' deploy/install apply
+
+.PHONY: undeploy
+undeploy: ## Remove the installation (DRY_RUN=1 only tells what would go; FORCE=1 also if there are sets, which go too).
+	@deploy/install delete
 
 .PHONY: control-plane
 control-plane: ## Build the Kubernetes that tests and `make run` use (KUBERNETES_VERSION; needs Go, 6 to 8 minutes the first time).
 	@tests/control-plane/build $(KUBERNETES_VERSION)
+
+.PHONY: helm
+helm: ## Build the helm that tests use (needs Go, 2 to 4 minutes the first time).
+	@tests/helm/build
 
 .PHONY: programs
 programs: tools

@@ -3,6 +3,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`bundle`] | the authorities that a client trusts |
 //! | [`issue`] | a certificate authority and the pairs it signs |
 //! | [`verify`] | what is wrong with a pair, and when it expires |
 //! | [`reload`] | the certificate of a running server, re-read when its files change |
@@ -10,6 +11,7 @@
 //! Everything is PEM. A pair and its authority have the form that the existing implementation
 //! stores, so that either one reads what the other has written.
 
+pub mod bundle;
 pub mod issue;
 pub mod reload;
 pub mod verify;
@@ -24,7 +26,7 @@ pub const CERTIFICATE_FILE: &str = "tls.crt";
 pub const KEY_FILE: &str = "tls.key";
 
 /// A certificate and the private key that belongs to it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Pair {
     /// The certificate in PEM, followed by intermediate ones if there are any.
     pub certificate_pem: String,

@@ -91,6 +91,42 @@ pub fn set_true(
     changed
 }
 
+/// `type` of the condition that tells of an object of the set that cannot be created, changed or
+/// deleted, as `ReplicaSet`s have it: it is there, and true, as long as that is so.
+pub const REPLICA_FAILURE: &str = "ReplicaFailure";
+
+/// Makes condition [`REPLICA_FAILURE`] say `failure` (reason and message), or removes it when
+/// nothing fails. No other condition depends on it.
+pub fn set_failure(
+    stored: &mut Vec<Condition>,
+    failure: Option<(&str, &str)>,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let earlier = stored.iter().position(|it| it.type_ == REPLICA_FAILURE);
+    let Some((reason, message)) = failure else {
+        stored.retain(|it| it.type_ != REPLICA_FAILURE);
+        return;
+    };
+    let mut condition = Condition {
+        type_: REPLICA_FAILURE.to_owned(),
+        status: "True".to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: generation,
+        last_transition_time: Time(now),
+    };
+    match earlier.and_then(|it| stored.get_mut(it)) {
+        Some(earlier) => {
+            if earlier.status == condition.status {
+                condition.last_transition_time = earlier.last_transition_time.clone();
+            }
+            *earlier = condition;
+        }
+        None => stored.push(condition),
+    }
+}
+
 fn true_condition(wanted: ConditionType, generation: Option<i64>, now: Timestamp) -> Condition {
     Condition {
         type_: wanted.as_str().to_owned(),
@@ -150,6 +186,26 @@ mod tests {
         assert!(!set_true(&mut stored, ConditionType::Available, Some(2), at(9)));
         assert_eq!(state(&stored), [("Available", "True", "All replicas are ready", 1)]);
         assert_eq!(stored[0].observed_generation, Some(2));
+    }
+
+    #[test]
+    fn a_failure_is_told_while_it_lasts_and_leaves_no_trace() {
+        let mut stored = Vec::new();
+        set_true(&mut stored, ConditionType::Progressing, Some(1), at(1));
+        let before = stored.clone();
+        set_failure(&mut stored, Some(("FailedCreate", "quota")), Some(1), at(2));
+        assert_eq!(state(&stored)[1], (REPLICA_FAILURE, "True", "quota", 2));
+        set_failure(&mut stored, Some(("FailedUpdate", "webhook")), Some(1), at(3));
+        assert_eq!(state(&stored)[1], (REPLICA_FAILURE, "True", "webhook", 2));
+        assert_eq!(stored[1].reason, "FailedUpdate");
+        set_true(&mut stored, ConditionType::Available, Some(1), at(4));
+        set_true(&mut stored, ConditionType::Progressing, Some(1), at(5));
+        assert_eq!(stored[1].status, "True", "availability does not exclude it");
+        stored.truncate(2);
+        set_failure(&mut stored, None, Some(1), at(6));
+        set_failure(&mut stored, None, Some(1), at(6));
+        assert_eq!(state(&stored), [("Progressing", "True", "Replicas are progressing", 5)]);
+        assert_eq!(stored.len(), before.len());
     }
 
     #[test]

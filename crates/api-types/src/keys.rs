@@ -51,6 +51,11 @@ pub mod annotations {
     pub const SIZE: &str = "leaderworkerset.sigs.k8s.io/size";
     /// Decimal `spec.replicas` at the last apply, on the leader `StatefulSet`.
     pub const REPLICAS: &str = "leaderworkerset.sigs.k8s.io/replicas";
+    /// UIDs of the workers that a group has had, on its worker `StatefulSet`: a worker that is
+    /// missing has vanished.
+    pub const MEMBERS: &str = "leaderworkerset.sigs.k8s.io/members";
+    /// How often groups have failed lately, as JSON by group index, on the leader `StatefulSet`.
+    pub const GROUP_RESTARTS: &str = "leaderworkerset.sigs.k8s.io/group-restarts";
     /// Name of the leader pod, on worker pods.
     pub const LEADER_NAME: &str = "leaderworkerset.sigs.k8s.io/leader-name";
     /// Decimal subgroup size, on pods.

@@ -84,6 +84,14 @@ impl Quantity {
         Some(Self { mantissa: self.mantissa.checked_mul(times.into())?, ..self })
     }
 
+    /// The larger one, as it is; `self` of equal ones. `None` when comparing needs too many digits.
+    #[must_use]
+    pub fn checked_max(self, other: Self) -> Option<Self> {
+        let exponent = self.exponent.min(other.exponent);
+        let is_less = self.mantissa_at(exponent)? < other.mantissa_at(exponent)?;
+        Some(if is_less { other } else { self })
+    }
+
     /// The same amount in exponent format, in which equal amounts have equal texts.
     #[must_use]
     pub fn in_exponent_format(self) -> Self {
@@ -380,6 +388,23 @@ mod tests {
         let most = Quantity::parse("99999999999999999999999999999999999999").unwrap();
         assert_eq!(most.checked_mul(2), None);
         assert_eq!(most.checked_add(Quantity::parse("1m").unwrap()), None);
+    }
+
+    #[test]
+    fn the_larger_one_is_kept_as_it_was_written() {
+        for (first, second, expected) in [
+            ("1", "1500m", Some("1500m")),
+            ("2", "1500m", Some("2")),
+            ("1Gi", "1000M", Some("1Gi")),
+            ("1G", "1Gi", Some("1Gi")),
+            ("1000m", "1", Some("1")),
+            ("-1", "0", Some("0")),
+            ("99999999999999999999999999999999999999", "1m", None),
+        ] {
+            let [first, second] = [first, second].map(|it| Quantity::parse(it).unwrap());
+            let larger = first.checked_max(second).map(|it| it.to_string());
+            assert_eq!(larger.as_deref(), expected, "{first} and {second}");
+        }
     }
 
     proptest! {

@@ -219,7 +219,7 @@ pub struct LeaderWorkerSetStatus {
     /// Label selector of the leader pods, read by the scale subresource. Set once.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub hpa_pod_selector: String,
-    /// `metadata.generation` at the last status write.
+    /// The last `metadata.generation` that the leader `StatefulSet` was brought to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

@@ -5,6 +5,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `rule` | the rules by name |
 //! | `field_error` | rejections and their text |
 //! | `shape` | the type of every field that a rule reads |
 //! | `view` | reading those fields, with the meaning of absent ones |
@@ -21,6 +22,7 @@ mod field_error;
 pub mod formats;
 mod metadata;
 mod name_room;
+mod rule;
 mod shape;
 mod spec;
 mod update;
@@ -30,13 +32,14 @@ mod warnings;
 use serde_json::Value;
 
 pub use field_error::{FieldError, aggregate};
+pub use rule::{Rule, Violation};
 use view::View;
 
 /// What validation says about an object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
     /// Why the object is rejected, in the order of the rules; empty when it is allowed.
-    pub errors: Vec<FieldError>,
+    pub errors: Vec<Violation>,
     /// What its author should know about an allowed object. At most 256 characters each, the
     /// length that the API server guarantees to pass on.
     pub warnings: Vec<String>,
@@ -61,7 +64,8 @@ pub fn validate_create(object: &Value) -> Verdict {
 ///
 /// An update of an object that is being deleted, and one that does not touch the spec, is allowed
 /// whatever the object holds: an object stored under other rules must not keep its finalizers for
-/// ever. Warnings are those that `old` did not already deserve.
+/// ever. Of metadata only the annotation that a rule reads is judged, if it is set anew: the API
+/// server has judged the rest. Warnings are those that `old` did not already deserve.
 #[must_use]
 pub fn validate_update(object: &Value, old: &Value) -> Verdict {
     let (view, old_view) = (View(object), View(old));
@@ -69,19 +73,23 @@ pub fn validate_update(object: &Value, old: &Value) -> Verdict {
         return Verdict::default();
     }
     let mut errors = Vec::new();
-    if update::is_subject_to_rules(view, old_view) {
+    if update::changes_spec(view, old_view) {
         errors = shape::check(object);
         if errors.is_empty() {
             metadata::check(view, &mut errors);
             spec::check(view, &mut errors);
             update::check(view, old_view, &mut errors);
         }
+    } else if update::sets_subgroup_topology(view, old_view) {
+        spec::check_subgroup_topology(view, &mut errors);
     }
     let mut warnings = Vec::new();
     if errors.is_empty() {
-        let known = warnings::of(old_view);
         warnings = warnings::of(view);
-        warnings.retain(|warning| !known.contains(warning));
+        if !warnings.is_empty() {
+            let known = warnings::of(old_view);
+            warnings.retain(|warning| !known.contains(warning));
+        }
     }
     Verdict { errors, warnings }
 }

@@ -13,13 +13,19 @@
 //! | [`act`] | requests to the API server |
 //! | [`reconcile`] | the loop that runs the three for one set after another |
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
+//! | [`pace`] | which status writes wait for more to say |
 //! | [`lease`] | that only one controller acts |
+//! | [`server_version`] | that the API server is new enough |
+//! | [`certificates`] | the certificate under which the webhook serves |
 
 pub mod act;
 pub mod backoff;
+pub mod certificates;
 pub mod lease;
 pub mod metrics;
 pub mod observe;
+pub mod pace;
 pub mod plan;
 pub mod queue;
 pub mod reconcile;
+pub mod server_version;

@@ -1,6 +1,7 @@
 //! `lws-controller`: reads its settings, takes part in the leader election, and reconciles sets
 //! while it leads.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,14 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use lws_controller::act::{Actor, Limiter, Recorder, Requests};
 use lws_controller::backoff::Backoff;
+use lws_controller::certificates::{self, Keeper};
 use lws_controller::lease::{self, KubeStore, LeaderElector, Leadership, LeaseError};
 use lws_controller::metrics::Metrics;
 use lws_controller::observe::index::Index;
 use lws_controller::observe::watch::{self, Notify, Synced};
 use lws_controller::queue::Queue;
 use lws_controller::reconcile::Reconciler;
+use lws_controller::server_version::{self, Finding};
 use lws_runtime::config::{self, LeaderElectionSettings, Settings};
 use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
@@ -75,29 +78,40 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let registry = metrics::registry()?;
     let metrics = Metrics::register(&registry)?;
     Metrics::register_queue(&registry, queue.clone())?;
+    let certificate_metrics = certificates::Metrics::register(&registry)?;
 
     let notify: Notify = {
         let queue = queue.clone();
         Arc::new(move |key| queue.add(key))
     };
     let mut watches = JoinSet::new();
-    let synced = watch::start(&client, &index, &notify, &mut watches);
-    let health = health(&shutdown, synced.clone());
+    let synced = watch::start(&client, &index, &notify, settings.gang_scheduler, &mut watches);
+    let findings = server_version::unknown();
+    let health = health(&shutdown, synced.clone(), findings.subscribe());
     endpoints::start(&settings, health, registry, &shutdown).await?;
+    // One that cannot work takes no lease from one that can.
+    let supported = server_version::supported(&client, &findings);
+    if shutdown.run_until_cancelled(supported).await.is_none() {
+        return Ok(());
+    }
 
     let released = CancellationToken::new();
     let (mut election, leadership) =
         Election::start(&settings.leader_election, config, released.clone())?;
     let limiter = Arc::new(Limiter::new(settings.client.qps, settings.client.burst));
     let requests = Requests::new(client.clone(), leadership.clone(), limiter.clone());
+    let keeper = keeper(&settings, &client, &leadership, certificate_metrics)?;
     let (recorder, told) = Recorder::new(client, limiter, &hostname()?);
     let telling = tokio::spawn(told);
-    let actor = Actor::new(requests, recorder, index.clone());
-    let reconciler = Arc::new(Reconciler::new(index, queue, actor, metrics.clone()));
+    let actor = Actor::new(requests, recorder, index.clone(), metrics.clone());
+    let restarts = settings.group_restart;
+    let reconciler =
+        Arc::new(Reconciler::new(index, synced.clone(), queue, actor, restarts, metrics.clone()));
     metrics.set_leading(&settings.leader_election.resource_name, false);
     let ended = tokio::select! {
         lost = election.ended() => return lost,
         _ = watches.join_next() => Err(anyhow!("a watch ended")),
+        never = Box::pin(keep(keeper)) => match never {},
         ended = async {
             lead(synced, leadership, &shutdown).await?;
             metrics.set_leading(&settings.leader_election.resource_name, true);
@@ -110,6 +124,32 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     }
     released.cancel();
     election.ended().await.and(ended)
+}
+
+/// Who keeps the webhook's certificate, if that is this system's task.
+fn keeper(
+    settings: &Settings,
+    client: &Client,
+    leadership: &channel::Receiver<Leadership>,
+    metrics: certificates::Metrics,
+) -> anyhow::Result<Option<Keeper>> {
+    let Some(names) = &settings.internal_certificates else { return Ok(None) };
+    let settings = certificates::Settings::new(
+        settings.namespace.clone(),
+        names.webhook_secret_name.clone(),
+        names.webhook_service_name.clone(),
+    )
+    .context("the name of the webhook's Service is no DNS name")?;
+    Ok(Some(Keeper::new(client, leadership.clone(), settings, metrics)))
+}
+
+/// Keeps the certificate in order from when this process leads, whether caches are complete or not:
+/// without the webhook nobody can create or change a set. Never completes.
+async fn keep(keeper: Option<Keeper>) -> Infallible {
+    if let Some(keeper) = keeper {
+        keeper.run().await;
+    }
+    std::future::pending().await
 }
 
 /// Waits until the caches are complete and this process leads, or is told to stop.
@@ -184,8 +224,13 @@ impl Election {
     }
 }
 
-fn health(shutdown: &CancellationToken, synced: Synced) -> Health {
+fn health(
+    shutdown: &CancellationToken,
+    synced: Synced,
+    server: channel::Receiver<Finding>,
+) -> Health {
     let mut health = Health::new(shutdown.clone());
+    health.ready("kubernetes", move || server.borrow().clone());
     health.ready("caches", move || match synced.missing() {
         missing if missing.is_empty() => Ok(()),
         missing => Err(missing.join(", ")),

@@ -1,5 +1,7 @@
 //! Metrics of the controller.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -8,6 +10,7 @@ use prometheus::{
 };
 
 use crate::observe::index::SetKey;
+use crate::plan::history::Cause;
 use crate::queue::Queue;
 
 /// How a reconcile ended, as metrics tell it.
@@ -40,6 +43,15 @@ pub struct Metrics {
     panics: IntCounterVec,
     durations: HistogramVec,
     leading: IntGaugeVec,
+    recreations: IntCounterVec,
+    waiting: Waiting,
+}
+
+/// Groups that wait for their recreation: the numbers of each set, and their sum.
+#[derive(Clone, Debug)]
+struct Waiting {
+    sets: Arc<Mutex<HashMap<SetKey, usize>>>,
+    sum: IntGauge,
 }
 
 const CONTROLLER: &str = "leaderworkerset";
@@ -74,6 +86,20 @@ impl Metrics {
             ),
             &["name"],
         )?;
+        let recreations = IntCounterVec::new(
+            Opts::new(
+                "lws_group_recreations_total",
+                "Groups that were recreated because one of their pods failed, by cause.",
+            ),
+            &["cause"],
+        )?;
+        for cause in Cause::ALL {
+            recreations.with_label_values(&[cause.label()]);
+        }
+        let waiting = IntGauge::new(
+            "lws_groups_in_backoff",
+            "Groups that failed and wait for their recreation, because they keep failing.",
+        )?;
         for outcome in [Outcome::Success, Outcome::Requeue, Outcome::Error] {
             reconciles.with_label_values(&[CONTROLLER, outcome.label()]);
         }
@@ -81,7 +107,10 @@ impl Metrics {
         registry.register(Box::new(panics.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(leading.clone()))?;
-        Ok(Self { reconciles, panics, durations, leading })
+        registry.register(Box::new(recreations.clone()))?;
+        registry.register(Box::new(waiting.clone()))?;
+        let waiting = Waiting { sets: Arc::default(), sum: waiting };
+        Ok(Self { reconciles, panics, durations, leading, recreations, waiting })
     }
 
     /// Registers the state of `queue`.
@@ -102,6 +131,22 @@ impl Metrics {
             self.panics.with_label_values(&[CONTROLLER]).inc();
         }
         self.durations.with_label_values(&[CONTROLLER]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn recreated(&self, cause: Cause) {
+        self.recreations.with_label_values(&[cause.label()]).inc();
+    }
+
+    /// Tells how many groups of a set wait for their recreation.
+    pub(crate) fn set_waiting_groups(&self, set: &SetKey, groups: usize) {
+        let mut sets = self.waiting.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match groups {
+            0 => sets.remove(set),
+            _ => sets.insert(set.clone(), groups),
+        };
+        if before.unwrap_or(0) != groups {
+            self.waiting.sum.set(sets.values().sum::<usize>().try_into().unwrap_or(i64::MAX));
+        }
     }
 
     /// Tells whether this process holds `lease`.
@@ -125,5 +170,23 @@ impl Collector for QueueDepth {
         let waiting = self.queue.stats().depth;
         self.depth.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         self.depth.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_groups_are_summed_over_sets_and_forgotten_with_them() {
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let [one, other] = ["one", "other"].map(|name| SetKey::new("n", name));
+        for (set, groups, sum) in
+            [(&one, 2, 2), (&other, 1, 3), (&one, 3, 4), (&one, 0, 1), (&one, 0, 1), (&other, 0, 0)]
+        {
+            metrics.set_waiting_groups(set, groups);
+            assert_eq!(metrics.waiting.sum.get(), sum, "{set} has {groups}");
+        }
+        assert!(metrics.waiting.sets.lock().unwrap().is_empty());
     }
 }

@@ -9,22 +9,32 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSet;
+use lws_runtime::config::GroupRestartSettings;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{Actor, Error};
+use crate::act::{Actor, Error, Failed};
 use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
-use crate::plan::task::{Plan, StatusChange};
-use crate::plan::{self, Nodes};
-use crate::queue::Queue;
+use crate::observe::watch::Synced;
+use crate::pace::Pace;
+use crate::plan::task::{Failure, Plan, StatusChange};
+use crate::plan::termination::NodeHealths;
+use crate::plan::{self, Context, Nodes};
+use crate::queue::{Queue, Work};
 
 /// Rounds of planning and acting in one go. A rollout step takes two or three; more than this
 /// means that somebody undoes what we do, and other sets get their turn in between.
 const MOST_ROUNDS: usize = 8;
-/// For how long labels of a node are believed. They are read when a group is placed.
-const NODE_LABELS_FRESH: Duration = Duration::from_secs(10);
+/// How long a set rests after it was worked on, so that a burst of observations is one reconcile.
+const REST: Duration = Duration::from_millis(5);
+/// How much of that there is for each of its pods, if that is longer. A plan takes about a
+/// microsecond a pod, so a large set whose pods change all the time takes a tenth of a core.
+const REST_A_POD: Duration = Duration::from_micros(10);
+/// For how long what was read of a node is believed. It is read when a group is placed, or when a
+/// pod does not end.
+const NODES_FRESH: Duration = Duration::from_secs(10);
 
 /// Reconciles sets.
 #[derive(Debug)]
@@ -33,13 +43,24 @@ pub struct Reconciler {
     queue: Queue<SetKey>,
     actor: Actor,
     nodes: Mutex<KnownNodes>,
+    pace: Pace,
+    synced: Synced,
+    restarts: GroupRestartSettings,
     metrics: Metrics,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct KnownNodes {
-    labels: Nodes,
+    labels: Arc<Nodes>,
+    healths: Arc<NodeHealths>,
     since: Instant,
+}
+
+impl KnownNodes {
+    /// No node is known now.
+    fn none() -> Self {
+        Self { labels: Arc::default(), healths: Arc::default(), since: Instant::now() }
+    }
 }
 
 /// How a reconcile ended.
@@ -50,11 +71,18 @@ struct End {
 }
 
 impl Reconciler {
-    /// A reconciler of the sets in `queue`.
+    /// A reconciler of the sets in `queue`. `synced` tells what of the cluster is in `index`.
     #[must_use]
-    pub fn new(index: Arc<Index>, queue: Queue<SetKey>, actor: Actor, metrics: Metrics) -> Self {
-        let nodes = KnownNodes { labels: Nodes::new(), since: Instant::now() };
-        Self { index, queue, actor, nodes: Mutex::new(nodes), metrics }
+    pub fn new(
+        index: Arc<Index>,
+        synced: Synced,
+        queue: Queue<SetKey>,
+        actor: Actor,
+        restarts: GroupRestartSettings,
+        metrics: Metrics,
+    ) -> Self {
+        let nodes = Mutex::new(KnownNodes::none());
+        Self { index, queue, actor, nodes, pace: Pace::default(), synced, restarts, metrics }
     }
 
     /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
@@ -67,6 +95,8 @@ impl Reconciler {
                 while let Some(Some(work)) = stop.run_until_cancelled(reconciler.queue.next()).await
                 {
                     reconciler.reconcile(work.key()).await;
+                    let time = reconciler.rest_of(work.key());
+                    rest(work, time);
                 }
             });
         }
@@ -75,6 +105,12 @@ impl Reconciler {
                 tracing::error!(%error, "a worker ended");
             }
         }
+    }
+
+    /// How long a set rests.
+    fn rest_of(&self, key: &SetKey) -> Duration {
+        let pods = self.index.read(key, |entry| entry.pods.len()).unwrap_or(0);
+        REST.max(REST_A_POD * u32::try_from(pods).unwrap_or(u32::MAX))
     }
 
     async fn reconcile(&self, key: &SetKey) {
@@ -105,7 +141,11 @@ impl Reconciler {
     /// Plans and acts until nothing is left to do before the status, and writes that.
     async fn rounds(&self, key: &SetKey) -> End {
         for _ in 0..MOST_ROUNDS {
-            let Some((set, plan)) = self.plan(key) else {
+            let planned = self.plan(key, None);
+            let waiting = planned.as_ref().map_or(0, |(_, plan)| plan.waiting_groups);
+            self.metrics.set_waiting_groups(key, waiting);
+            let Some((set, plan)) = planned else {
+                self.pace.settled(key);
                 return End { outcome: Outcome::Success, recheck: None };
             };
             let set = match set {
@@ -117,29 +157,43 @@ impl Reconciler {
             };
             let recheck = plan.recheck;
             if plan.is_complete() {
-                self.actor.tell(&set, plan.events);
-                let outcome = self.write_status(key, &set, plan.status).await;
-                return End { outcome, recheck };
+                return self.complete(key, &set, plan).await;
             }
-            let failures = self.act(key, &set, plan).await;
-            if !failures.is_empty() {
+            let failed = self.act(key, &set, plan).await;
+            if !failed.is_empty() {
                 // What could not be done must not keep the status from being told.
-                self.write_present_status(key).await;
-                return End { outcome: outcome_of(key, &failures), recheck };
+                let failure = failed.iter().find_map(|it| it.failure.as_ref());
+                self.write_present_status(key, failure).await;
+                return End {
+                    outcome: outcome_of(key, failed.iter().map(|it| &it.error)),
+                    recheck,
+                };
             }
         }
-        self.write_present_status(key).await;
+        self.write_present_status(key, None).await;
         End { outcome: Outcome::Requeue, recheck: None }
     }
 
+    /// Ends a reconcile whose plan wants nothing but its status written, if that.
+    async fn complete(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> End {
+        self.actor.tell(set, plan.events);
+        let may_wait = plan.status.as_ref().is_some_and(|it| it.may_wait);
+        if may_wait && let Some(wait) = self.pace.wait(key) {
+            let recheck = plan.recheck.map_or(wait, |it| it.min(wait));
+            return End { outcome: Outcome::Success, recheck: Some(recheck) };
+        }
+        End { outcome: self.write_status(key, set, plan.status).await, recheck: plan.recheck }
+    }
+
     /// Does what a plan asks for before the status; gives the failures.
-    async fn act(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> Vec<Error> {
+    async fn act(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> Vec<Failed> {
         self.actor.tell(set, plan.events);
         for task in &plan.tasks {
             tracing::info!(set = %key, "{}", task.action);
         }
         let mut failures = self.read_nodes(set, plan.unknown_nodes).await;
-        failures.extend(self.actor.read_leaders(key, plan.doubted_leaders).await);
+        failures.extend(self.read_node_healths(set, plan.unknown_node_healths).await);
+        failures.extend(self.actor.read_pods(key, plan.doubted_pods).await);
         failures.extend(self.actor.perform(set, plan.tasks).await);
         failures
     }
@@ -150,31 +204,45 @@ impl Reconciler {
         set: &LeaderWorkerSet,
         change: Option<StatusChange>,
     ) -> Outcome {
-        let Some(change) = change else { return Outcome::Success };
-        match self.actor.write_status(set, change).await {
-            Ok(()) => Outcome::Success,
-            Err(error) => outcome_of(key, &[error]),
+        if let Some(change) = change
+            && let Err(error) = self.actor.write_status(set, change).await
+        {
+            return outcome_of(key, [&error]);
         }
+        self.pace.settled(key);
+        Outcome::Success
     }
 
-    async fn write_present_status(&self, key: &SetKey) {
-        if let Some((Ok(set), Plan { status, .. })) = self.plan(key) {
+    async fn write_present_status(&self, key: &SetKey, failure: Option<&Failure>) {
+        if let Some((Ok(set), Plan { status, .. })) = self.plan(key, failure) {
             self.write_status(key, &set, status).await;
         }
     }
 
-    /// The plan for a set; `None` when it does not exist.
-    fn plan(&self, key: &SetKey) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
+    /// The plan for a set, given what the former one failed with; `None` when it does not exist.
+    fn plan(
+        &self,
+        key: &SetKey,
+        failure: Option<&Failure>,
+    ) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
         let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.since.elapsed() > NODE_LABELS_FRESH {
-            *known = KnownNodes { labels: Nodes::new(), since: Instant::now() };
+        if known.since.elapsed() > NODES_FRESH {
+            *known = KnownNodes::none();
         }
-        let nodes = known.labels.clone();
+        let KnownNodes { labels, healths, .. } = known.clone();
         drop(known);
+        let context = Context {
+            nodes: &labels,
+            node_healths: &healths,
+            pod_groups: self.synced.pod_groups(),
+            restarts: &self.restarts,
+            failure,
+            now: Timestamp::now(),
+        };
         self.index.read(key, |entry| {
             let set = entry.set()?.set.clone();
             let plan = match &set {
-                Ok(set) => plan::plan(set, entry, &nodes, Timestamp::now()),
+                Ok(set) => plan::plan(set, entry, &context),
                 Err(_) => Plan::default(),
             };
             Some((set, plan))
@@ -182,14 +250,30 @@ impl Reconciler {
     }
 
     /// Reads the labels of nodes; gives the failures.
-    async fn read_nodes(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Error> {
+    async fn read_nodes(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Failed> {
         let names: BTreeSet<_> = names.into_iter().collect();
         let mut failures = Vec::new();
         for name in names {
             match self.actor.node_labels(set, &name).await {
                 Ok(labels) => {
                     let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-                    known.labels.insert(name, labels);
+                    Arc::make_mut(&mut known.labels).insert(name, labels);
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        failures
+    }
+
+    /// Reads the health of nodes; gives the failures.
+    async fn read_node_healths(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Failed> {
+        let names: BTreeSet<_> = names.into_iter().collect();
+        let mut failures = Vec::new();
+        for name in names {
+            match self.actor.node_health(set, &name).await {
+                Ok(health) => {
+                    let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+                    Arc::make_mut(&mut known.healths).insert(name, health);
                 }
                 Err(error) => failures.push(error),
             }
@@ -198,16 +282,28 @@ impl Reconciler {
     }
 }
 
+/// Keeps a set from being worked on for a moment longer. Others have their turn meanwhile.
+fn rest(work: Work<SetKey>, time: Duration) {
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        drop(work);
+    });
+}
+
 /// Logs failures and says what they amount to.
-fn outcome_of(key: &SetKey, failures: &[Error]) -> Outcome {
+fn outcome_of<'a>(key: &SetKey, failures: impl IntoIterator<Item = &'a Error>) -> Outcome {
+    let mut outcome = Outcome::Requeue;
     for error in failures {
         if error.is_conflict() {
             tracing::debug!(set = %key, %error, "changed meanwhile, looking again");
-        } else if error.is_forbidden() {
+            continue;
+        }
+        outcome = Outcome::Error;
+        if error.is_forbidden() {
             tracing::error!(set = %key, %error, "permission missing: grant {} on it", error.verb);
         } else {
             tracing::warn!(set = %key, %error, "request failed, trying again later");
         }
     }
-    if failures.iter().all(Error::is_conflict) { Outcome::Requeue } else { Outcome::Error }
+    outcome
 }

@@ -53,6 +53,8 @@ pub struct Settings {
     pub internal_certificates: Option<InternalCertificateSettings>,
     /// The scheduler that places a group at once; `None` is off.
     pub gang_scheduler: Option<GangScheduler>,
+    /// How groups with failed pods are recreated.
+    pub group_restart: GroupRestartSettings,
     /// Requests to the API server.
     pub client: ClientSettings,
 }
@@ -131,6 +133,40 @@ pub struct InternalCertificateSettings {
 pub enum GangScheduler {
     /// <https://volcano.sh>
     Volcano,
+}
+
+/// How groups with failed pods are recreated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupRestartSettings {
+    /// How often a group is recreated at once; after that, each recreation waits twice as long as
+    /// the one before.
+    pub backoff_after: u32,
+    /// How long the first recreation that waits does so.
+    #[serde(serialize_with = "as_text")]
+    pub initial_delay: Duration,
+    /// The longest that a recreation waits.
+    #[serde(serialize_with = "as_text")]
+    pub max_delay: Duration,
+    /// How long a group has to be ready until its failures are forgotten.
+    #[serde(serialize_with = "as_text")]
+    pub reset_after: Duration,
+    /// How long a pod on a lost node may outlast the end of its grace period until it is deleted
+    /// for good; `None` is for ever.
+    #[serde(serialize_with = "as_optional_text")]
+    pub node_lost_after: Option<Duration>,
+}
+
+impl Default for GroupRestartSettings {
+    fn default() -> Self {
+        Self {
+            backoff_after: 2,
+            initial_delay: Duration::from_secs(10),
+            max_delay: Duration::from_mins(5),
+            reset_after: Duration::from_mins(10),
+            node_lost_after: Some(Duration::from_mins(1)),
+        }
+    }
 }
 
 /// Requests to the API server.
@@ -215,6 +251,14 @@ fn duration_text(duration: Duration) -> String {
 
 fn as_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&duration_text(*duration))
+}
+
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+fn as_optional_text<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(duration_text).serialize(serializer)
 }
 
 #[cfg(test)]

@@ -1,19 +1,18 @@
-//! One HTTP/1.1 connection: the phases it goes through, how long each may last, and its end.
+//! One connection: its handshake, the protocol that it speaks then, how long each step may take,
+//! and its end.
 
-use std::{convert::Infallible, future::Future, io, pin::pin, time::Duration};
+mod http1;
+mod http2;
+
+use std::{future::Future, io, time::Duration};
 
 use axum::Router;
-use http::{HeaderValue, Request, header::CONNECTION};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::watch,
     time::timeout,
 };
-use tokio_util::{io::InspectReader, sync::CancellationToken};
-use tower::Service as _;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::http_server::Limits;
@@ -29,6 +28,11 @@ pub(crate) trait Transport: Clone + Send + 'static {
 
     /// Completes when bytes of HTTP can flow.
     fn handshake(&self, tcp: TcpStream) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Whether the handshake has agreed on HTTP/2 instead of HTTP/1.1.
+    fn speaks_http2(_stream: &Self::Stream) -> bool {
+        false
+    }
 }
 
 /// How far the shutdown of a server has come.
@@ -38,17 +42,6 @@ pub(crate) struct Lifecycle {
     pub(crate) draining: CancellationToken,
     /// Requests in flight end, then the connection does.
     pub(crate) closing: CancellationToken,
-}
-
-/// What a connection is doing; each phase has its own time limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
-    /// Between requests.
-    Idle,
-    /// A request has begun to arrive.
-    Head,
-    /// The request is with the application, which also reads its body.
-    Serving,
 }
 
 /// Serves one connection until the client leaves, a limit is exceeded or the server closes.
@@ -69,73 +62,9 @@ pub(crate) async fn serve<T: Transport>(
         Ok(Err(error)) => return debug!(%error, "handshake failed"),
         Err(_) => return debug!(limit = ?limits.handshake, "handshake took too long"),
     };
-    let (phase, mut phases) = watch::channel(Phase::Idle);
-    let arrived = phase.clone();
-    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
-        if !bytes.is_empty() {
-            arrived.send_if_modified(|phase| {
-                let begins = *phase == Phase::Idle;
-                if begins {
-                    *phase = Phase::Head;
-                }
-                begins
-            });
-        }
-    });
-    let service = service_fn(|request: Request<Incoming>| {
-        phase.send_replace(Phase::Serving);
-        let response = app.clone().call(request);
-        let (phase, draining) = (&phase, &lifecycle.draining);
-        async move {
-            let mut response = response.await?;
-            if draining.is_cancelled() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            phase.send_replace(Phase::Idle);
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            // Its clock also runs between requests; the phases tell the two apart.
-            .header_read_timeout(None)
-            .max_header_size(limits.header_bytes)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let mut limits = limits;
-    let mut closing = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    debug!(%error, "connection ended");
-                }
-                return;
-            }
-            phase = overdue(&mut phases, &limits) => {
-                return debug!(?phase, "connection cut: too slow");
-            }
-            () = lifecycle.closing.cancelled(), if !closing => {
-                closing = true;
-                connection.as_mut().graceful_shutdown();
-                limits.idle = limits.idle.min(LAST_CALL);
-            }
-        }
-    }
-}
-
-/// Completes when one phase has lasted longer than its limit.
-async fn overdue(phases: &mut watch::Receiver<Phase>, limits: &Limits) -> Phase {
-    loop {
-        let phase = *phases.borrow_and_update();
-        let limit = match phase {
-            Phase::Idle => limits.idle,
-            Phase::Head => limits.header_read,
-            Phase::Serving => limits.request,
-        };
-        // The sender lives as long as the connection, so a change is the only other outcome.
-        if timeout(limit, phases.changed()).await.is_err() {
-            return phase;
-        }
+    if T::speaks_http2(&stream) {
+        http2::serve(stream, app, limits, lifecycle).await;
+    } else {
+        http1::serve(stream, app, limits, lifecycle).await;
     }
 }

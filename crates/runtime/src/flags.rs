@@ -137,7 +137,7 @@ fn two_dashes(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 }
 
 /// Reads a truth value in the spellings that Go's flags take.
-pub(crate) fn boolean(text: &str) -> Result<bool, &'static str> {
+pub fn boolean(text: &str) -> Result<bool, &'static str> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

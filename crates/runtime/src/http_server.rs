@@ -1,4 +1,4 @@
-//! HTTP/1.1 servers: accepting connections under limits, and a drain that loses no request.
+//! HTTP servers: accepting connections under limits, and a drain that loses no request.
 
 use std::{io, num::NonZeroUsize, time::Duration};
 
@@ -30,6 +30,12 @@ pub struct Limits {
     /// From the end of a request's header to the response: the application's time and the arrival
     /// of the body. The API server waits at most 30 s for a webhook.
     pub request: Duration,
+    /// Requests that one HTTP/2 connection carries at once.
+    pub streams: u32,
+    /// How often an HTTP/2 client that is silent is asked whether it is still there.
+    pub ping: Duration,
+    /// How long it may take to answer that.
+    pub pong: Duration,
     /// Between two requests. Go clients, the API server among them, close after 90 s: a longer time
     /// here means that no request is sent into a connection that is being closed.
     pub idle: Duration,
@@ -48,6 +54,10 @@ impl Default for Limits {
             header_read: Duration::from_secs(10),
             header_bytes: 64 * 1024,
             request: Duration::from_secs(35),
+            // The least that RFC 9113 recommends.
+            streams: 100,
+            ping: Duration::from_secs(20),
+            pong: Duration::from_secs(10),
             idle: Duration::from_mins(2),
             drain_delay: Duration::from_secs(3),
             drain: Duration::from_secs(20),

@@ -6,7 +6,7 @@
 //! | [`endpoints`] | the health and metrics endpoints of a process |
 //! | [`flags`] | the command line |
 //! | [`health`] | named checks and the endpoints that report them |
-//! | [`http_server`] | HTTP/1.1 connections under limits, and a drain that loses no request |
+//! | [`http_server`] | HTTP connections under limits, and a drain that loses no request |
 //! | [`listen`] | listening addresses |
 //! | [`logging`] | log lines: level, layout, destination |
 //! | [`metrics`] | the registry of metrics and the endpoint that shows it |

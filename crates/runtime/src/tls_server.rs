@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 pub use crate::http_server::{Limits, ServeError};
 use crate::{connection::Transport, http_server};
 
-/// The only protocol offered: the API server does not need more, and HTTP/2 would share one
-/// connection, and one replica, between all requests.
-const ALPN: &[u8] = b"http/1.1";
+const HTTP_1: &[u8] = b"http/1.1";
+const HTTP_2: &[u8] = b"h2";
 
 /// What TLS clients are offered.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,15 +24,19 @@ pub struct TlsOptions {
     pub versions: &'static [&'static SupportedProtocolVersion],
     /// Cipher suites of all versions, the preferred ones first.
     pub cipher_suites: Vec<SupportedCipherSuite>,
+    /// Whether HTTP/2 is offered before HTTP/1.1. The API server does not need it, and would send
+    /// all its requests over one connection, to one replica.
+    pub http2: bool,
 }
 
 impl Default for TlsOptions {
     /// TLS 1.2 and 1.3 with every suite of the cryptography library, all of them forward secret
-    /// and authenticated.
+    /// and authenticated; HTTP/1.1 alone.
     fn default() -> Self {
         Self {
             versions: rustls::DEFAULT_VERSIONS,
             cipher_suites: aws_lc_rs::DEFAULT_CIPHER_SUITES.to_vec(),
+            http2: false,
         }
     }
 }
@@ -53,7 +56,8 @@ pub fn server_config(
         .with_protocol_versions(options.versions)?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    let protocols: &[_] = if options.http2 { &[HTTP_2, HTTP_1] } else { &[HTTP_1] };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -62,6 +66,10 @@ impl Transport for TlsAcceptor {
 
     async fn handshake(&self, tcp: TcpStream) -> io::Result<Self::Stream> {
         self.accept(tcp).await
+    }
+
+    fn speaks_http2(stream: &Self::Stream) -> bool {
+        stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
     }
 }
 

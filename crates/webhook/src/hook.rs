@@ -59,9 +59,9 @@ fn mutate_pod(request: &Request<'_>, settings: Settings) -> Answer {
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
-        match &rejection {
-            Rejection::Patch(_) => Self::internal(rejection.to_string()),
-            _ => Self::forbidden(rejection.to_string()),
+        match rejection.rule() {
+            Some(rule) => Self::forbidden(rejection.to_string(), [rule]),
+            None => Self::internal(rejection.to_string()),
         }
     }
 }

@@ -9,14 +9,14 @@
 //! | `review` | the admission protocol |
 //! | `pod` | what pods of a group must carry |
 //! | `set` | defaults and rules of a `LeaderWorkerSet` |
-//! | `patch` | JSON Patch |
+//! | [`patch`] | JSON Patch |
 //! | `json` | decoding of the fields that are read |
 //! | [`metrics`] | what is measured |
 
 pub mod hook;
 mod json;
 pub mod metrics;
-mod patch;
+pub mod patch;
 mod pod;
 mod review;
 pub mod server;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use jiff::Timestamp;
 use lws_certs::reload::ReloadingCertificate;
 use lws_runtime::config::{self, Settings};
@@ -35,6 +35,12 @@ struct Arguments {
     /// Directory of tls.crt and tls.key, instead of the file's webhook.certDir
     #[arg(long, value_name = "DIRECTORY")]
     webhook_cert_dir: Option<PathBuf>,
+
+    /// Whether the webhooks are offered over HTTP/2 too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(value_parser = flags::boolean)]
+    enable_http2: bool,
 }
 
 #[tokio::main]
@@ -56,6 +62,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(directory) = arguments.webhook_cert_dir {
         settings.webhook.cert_dir = directory;
     }
+    settings.tls.http2 = arguments.enable_http2;
     let address = arguments.webhook_bind_address.unwrap_or_else(|| settings.webhook.bind_address());
     tracing::info!(
         version = lws_runtime::version::VERSION,

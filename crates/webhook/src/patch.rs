@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 /// A JSON Patch. Serialised as base64, the form in which an admission response carries it.
 #[derive(Clone, Default)]
-pub(crate) struct Patch {
+pub struct Patch {
     /// The operations, each followed by a comma; without the brackets around them.
     operations: Vec<u8>,
     count: u32,
@@ -27,13 +27,14 @@ struct Operation<'a, V: ?Sized> {
 
 impl Patch {
     /// A patch with room for `bytes` of JSON.
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
         Self { operations: Vec::with_capacity(bytes), count: 0 }
     }
 
     /// Gives the field at JSON pointer `path` this value, whether it had one or not; inserts into
     /// a list. The parent must exist. Fails when `value` cannot be written as JSON.
-    pub(crate) fn add<V: Serialize + ?Sized>(
+    pub fn add<V: Serialize + ?Sized>(
         &mut self,
         path: &str,
         value: &V,
@@ -42,22 +43,25 @@ impl Patch {
     }
 
     /// Removes what is at JSON pointer `path`, which must exist.
-    pub(crate) fn remove(&mut self, path: &str) -> Result<(), serde_json::Error> {
+    pub fn remove(&mut self, path: &str) -> Result<(), serde_json::Error> {
         self.push(&Operation::<()> { op: "remove", path, value: None })
     }
 
     /// Whether nothing is to be changed.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Number of operations.
-    pub(crate) fn count(&self) -> u32 {
+    #[must_use]
+    pub fn count(&self) -> u32 {
         self.count
     }
 
     /// The patch as a JSON document.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
         let operations = self.operations.strip_suffix(b",").unwrap_or_default();
         let mut json = Vec::with_capacity(operations.len() + 2);
         json.push(b'[');
@@ -96,7 +100,8 @@ impl fmt::Debug for Patch {
 }
 
 /// A key as one segment of a JSON pointer.
-pub(crate) fn escape(key: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn escape(key: &str) -> Cow<'_, str> {
     if key.contains(['~', '/']) {
         Cow::Owned(key.replace('~', "~0").replace('/', "~1"))
     } else {

@@ -3,6 +3,8 @@
 //! Every answer is an `AdmissionReview`; the API server reads allowed or not from it, never from
 //! the HTTP status.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -118,28 +120,49 @@ pub(crate) struct Refusal {
     pub(crate) code: u16,
     /// What the client reads.
     pub(crate) message: String,
+    /// Names of the rules that the object breaks, each once; empty when none is the reason.
+    pub(crate) rules: Vec<&'static str>,
 }
 
 impl Refusal {
-    /// The object may not be as it is.
-    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
-        Self { code: 403, message: message.into() }
+    /// The object may not be as it is, by these rules.
+    pub(crate) fn forbidden(
+        message: String,
+        rules: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        let mut distinct = Vec::new();
+        for rule in rules {
+            if !distinct.contains(&rule) {
+                distinct.push(rule);
+            }
+        }
+        Self { rules: distinct, ..Self::new(403, message) }
     }
 
     /// The request cannot be understood.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
-        Self { code: 400, message: message.into() }
+        Self::new(400, message)
     }
 
     /// The request is larger than [`BODY_LIMIT`].
     pub(crate) fn too_large() -> Self {
         let message = format!("request entity is too large; limit is {BODY_LIMIT} bytes");
-        Self { code: 413, message }
+        Self::new(413, message)
+    }
+
+    /// The API server had stopped waiting before the request was complete.
+    pub(crate) fn too_late(waited: Duration) -> Self {
+        let message = format!("the request body did not arrive within {} s", waited.as_secs());
+        Self::new(504, message)
     }
 
     /// The request could not be judged.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
-        Self { code: 500, message: message.into() }
+        Self::new(500, message)
+    }
+
+    fn new(code: u16, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), rules: Vec::new() }
     }
 }
 
@@ -212,7 +235,7 @@ pub(crate) fn render(
             patch_type: (!patch.is_empty()).then_some("JSONPatch"),
             warnings,
         },
-        Err(Refusal { code, message }) => Response {
+        Err(Refusal { code, message, .. }) => Response {
             uid,
             allowed: false,
             status: Status {

@@ -103,8 +103,9 @@ impl Webhook {
                 self.metrics.reviewed(hook, operation, "patched");
                 self.metrics.patched(consent.patch.count());
             }
-            Err(Refusal { code, message }) => {
+            Err(Refusal { code, message, rules }) => {
                 self.metrics.reviewed(hook, operation, &code.to_string());
+                self.metrics.rejected(hook, rules);
                 tracing::info!(path = hook.path(), operation, code, message, "request refused");
             }
         }
@@ -117,10 +118,7 @@ async fn read(request: HttpRequest<Body>) -> Result<Bytes, Refusal> {
     let wait = timeout(&parts.uri).unwrap_or(LONGEST_WAIT);
     let body = tokio::time::timeout(wait, Limited::new(body, BODY_LIMIT).collect())
         .await
-        .map_err(|_| Refusal {
-            code: 504,
-            message: format!("the request body did not arrive within {} s", wait.as_secs()),
-        })?
+        .map_err(|_| Refusal::too_late(wait))?
         .map_err(|error| {
             if error.is::<LengthLimitError>() {
                 Refusal::too_large()

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use lws_api_types::validation::Rule;
 use lws_webhook::hook::Hook;
 use lws_webhook::{Metrics, Settings, router};
 use prometheus::{Encoder as _, Registry, TextEncoder};
@@ -334,5 +335,74 @@ async fn requests_are_counted() {
         "controller_runtime_webhook_panics_total 0",
     ] {
         assert!(counted.contains(&format!("{line}\n")), "{line}\n{counted}");
+    }
+}
+
+/// The steps of the latency resolve decisions, which take microseconds.
+#[tokio::test]
+async fn latency_is_measured_in_fine_steps() {
+    let webhook = Webhook::new();
+    webhook.create(Hook::MutatePod, &leader()).await;
+    let text = webhook.metrics();
+    let bounds = text.lines().filter_map(|line| {
+        let bucket = line.strip_prefix("controller_runtime_webhook_latency_seconds_bucket{")?;
+        bucket.split("le=\"").nth(1)?.split('"').next()?.parse::<f64>().ok()
+    });
+    let below = |limit: f64| bounds.clone().filter(|it| *it <= limit).count();
+    assert!(below(0.001) >= 6, "{text}");
+    assert_eq!(bounds.clone().count(), below(30.0) + 1, "the last one is infinity");
+}
+
+/// Rules that were broken, by name, and how often; those that never were are there as 0.
+fn rejections(metrics: &str) -> Vec<(String, u64)> {
+    let lines = metrics.lines().filter(|line| line.starts_with("lws_webhook_rejections_total{"));
+    let all: Vec<_> = lines
+        .map(|line| {
+            let (labels, count) = line.rsplit_once(' ').unwrap();
+            let rule = labels.split("rule=\"").nth(1).unwrap().split('"').next().unwrap();
+            (rule.to_owned(), count.parse::<u64>().unwrap())
+        })
+        .collect();
+    assert_eq!(all.len(), Rule::ALL.len() + 9, "{metrics}");
+    all.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+#[tokio::test]
+async fn rejections_are_counted_by_rule() {
+    let webhook = Webhook::new();
+    assert_eq!(rejections(&webhook.metrics()), []);
+    let mut broken = set();
+    broken["spec"]["replicas"] = json!(-1);
+    broken["spec"]["leaderWorkerTemplate"]["size"] = json!(0);
+    broken["metadata"]["labels"] = json!({"a b": "c", "d e": "f"});
+    webhook.create(Hook::ValidateSet, &broken).await;
+    let mut pod = leader();
+    pod["metadata"]["annotations"] = json!({});
+    for _ in 0..2 {
+        webhook.create(Hook::MutatePod, &pod).await;
+    }
+    // What is no object breaks no rule.
+    webhook.create(Hook::MutatePod, &json!([])).await;
+    let counted = rejections(&webhook.metrics());
+    let expected =
+        [("metadata", 1), ("replicas-minimum", 1), ("size-minimum", 1), ("size-missing", 2)];
+    assert_eq!(counted, expected.map(|(rule, count)| (rule.to_owned(), count)));
+}
+
+/// What the documentation says to look for is there.
+#[tokio::test]
+async fn everything_is_documented() {
+    let webhook = Webhook::new();
+    webhook.create(Hook::MutatePod, &leader()).await;
+    let text = include_str!("../../../docs/admission.md");
+    let metrics = webhook.metrics();
+    for name in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(text.contains(&format!("`{name}`")), "metric {name}");
+    }
+    for rule in metrics.split("rule=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(text.contains(&format!("`{rule}`")), "rule {rule}");
+    }
+    for hook in Hook::ALL {
+        assert!(text.contains(&format!("`{}`", hook.path())), "{hook:?}");
     }
 }

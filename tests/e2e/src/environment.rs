@@ -78,8 +78,8 @@ impl Environment {
     }
 }
 
-/// An empty directory for this process. Those of processes that have ended are removed.
-fn fresh_directory(parent: &Path, name: &str) -> Result<PathBuf> {
+/// An empty directory `<parent>/<name>-<pid>` for this process. Those of processes that have ended are removed.
+pub fn fresh_directory(parent: &Path, name: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(parent)?;
     for entry in std::fs::read_dir(parent)? {
         let path = entry?.path();

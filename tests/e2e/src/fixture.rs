@@ -5,8 +5,8 @@ use kube::api::DynamicObject;
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::pod_template::PodTemplate;
 use lws_api_types::set::{
-    NetworkConfig, RestartPolicy, RollingUpdateConfiguration, RolloutStrategy, StartupPolicy,
-    SubdomainPolicy,
+    ClaimRetentionPolicy, NetworkConfig, RestartPolicy, RollingUpdateConfiguration,
+    RolloutStrategy, StartupPolicy, SubdomainPolicy,
 };
 use serde_json::{Value, json};
 
@@ -115,11 +115,41 @@ impl Fixture {
         self
     }
 
+    /// A volume claim of every pod, which goes when its pod is scaled away.
+    #[must_use]
+    pub fn claim(mut self, name: &str) -> Self {
+        let template = &mut self.set.spec.leader_worker_template;
+        template.volume_claim_templates.get_or_insert_default().push(json!({
+            "metadata": {"name": name},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        }));
+        template.persistent_volume_claim_retention_policy = Some(ClaimRetentionPolicy {
+            when_deleted: Some("Retain".to_owned()),
+            when_scaled: Some("Delete".to_owned()),
+        });
+        self
+    }
+
     /// An annotation of the set.
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         let annotations = self.set.metadata.annotations.get_or_insert_default();
         annotations.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A field of the spec of every pod.
+    #[must_use]
+    pub fn pod_spec(mut self, field: &str, value: &Value) -> Self {
+        let template = &mut self.set.spec.leader_worker_template;
+        for template in template.leader_template.iter_mut().chain([&mut template.worker_template]) {
+            if let Some(spec) = template.0.get_mut("spec").and_then(Value::as_object_mut) {
+                spec.insert(field.to_owned(), value.clone());
+            }
+        }
         self
     }
 
@@ -129,6 +159,20 @@ impl Fixture {
         let template = &mut self.set.spec.leader_worker_template;
         for template in template.leader_template.iter_mut().chain([&mut template.worker_template]) {
             template.set_annotation(key, value);
+        }
+        self
+    }
+
+    /// What the container of the leader and that of each worker ask for and are limited to.
+    #[must_use]
+    pub fn resources(mut self, leader: &Value, worker: &Value) -> Self {
+        let template = &mut self.set.spec.leader_worker_template;
+        let templates = template.leader_template.iter_mut().chain([&mut template.worker_template]);
+        for (template, resources) in templates.zip([leader, worker]) {
+            let spec = template.0.get_mut("spec");
+            if let Some(present) = spec.and_then(|it| it.pointer_mut("/containers/0/resources")) {
+                present.clone_from(resources);
+            }
         }
         self
     }

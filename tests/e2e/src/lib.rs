@@ -8,25 +8,34 @@
 //! | [`fixture`] | the set that tests begin with |
 //! | [`set`] | a set in the cluster: changes, status, rollout stages |
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
+//! | [`mounted_secret`] | a mounted Secret, without a kubelet |
 //! | [`objects`] | what the objects of a set must look like |
+//! | [`groups`] | the groups of pods, from what happened to the pods |
+//! | [`witness`] | what must never happen, whatever fails |
 //! | [`differences`] | saying how an object differs from what is expected |
+//! | [`pod_group`] | `PodGroup`s of gang scheduling |
 //! | [`policy`] | making the API server refuse requests |
 //! | [`recording`] | everything that happens to objects, by watch |
 
 pub mod differences;
 pub mod environment;
 pub mod fixture;
+pub mod groups;
+pub mod mounted_secret;
 pub mod namespace;
 pub mod objects;
+pub mod pod_group;
 pub mod policy;
 pub mod recording;
 pub mod set;
 pub mod stand_in;
+pub mod witness;
 
 use std::time::Duration;
 
 pub use environment::Environment;
 pub use fixture::Fixture;
+pub use mounted_secret::MountedSecret;
 pub use namespace::Namespace;
 pub use set::TestSet;
 

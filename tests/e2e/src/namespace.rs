@@ -1,6 +1,7 @@
 //! A namespace for one test, and what is in it.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use anyhow::Result;
 use k8s_openapi::NamespaceResourceScope;
@@ -16,6 +17,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::{CONTROLLER, DEADLINE, Fixture, TestSet};
+
+/// Who makes no request for so long has nothing to do.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// A namespace for one test.
 #[derive(Clone)]
@@ -34,6 +38,12 @@ impl Namespace {
         let created = api.create(&PostParams::default(), &object).await?;
         let name = created.metadata.name.unwrap_or_default();
         Ok(Self { client, audit, has_controllers, name })
+    }
+
+    /// The namespace `name` of a cluster that has controllers of its own, with whatever is in it.
+    #[must_use]
+    pub fn existing(client: Client, audit: AuditLog, name: &str) -> Self {
+        Self { client, audit, has_controllers: true, name: name.to_owned() }
     }
 
     /// Its name.
@@ -121,6 +131,13 @@ impl Namespace {
         Ok(self.all::<Event>().await?.into_iter().map(text).collect())
     }
 
+    /// The events that tell of recreated groups.
+    pub async fn recreations(&self) -> Result<Vec<String>> {
+        let mut events = self.events().await?;
+        events.retain(|it| it.starts_with("Normal RecreateGroup: "));
+        Ok(events)
+    }
+
     /// Waits for an event, given as `<type> <reason>: <note>`.
     pub async fn expect_event(&self, expected: &str) -> Result<()> {
         self.expect_event_with(expected, |seen| seen == expected).await
@@ -150,6 +167,23 @@ impl Namespace {
         let mut requests = self.audit.since(mark)?;
         requests.retain(|it| it.key.user == CONTROLLER && it.key.namespace == self.name);
         Ok(requests)
+    }
+
+    /// Waits until the controller has been silent about this namespace for a while; gives since when.
+    pub async fn silence(&self) -> Result<Mark> {
+        let look = async || {
+            let mark = self.mark()?;
+            tokio::time::sleep(SILENCE).await;
+            self.ensure_silent_since(mark).map(|()| Some(mark))
+        };
+        Ok(wait::eventually(DEADLINE, "the controller is silent", look).await?)
+    }
+
+    /// Fails when the controller has made requests that concern this namespace.
+    pub fn ensure_silent_since(&self, mark: Mark) -> Result<()> {
+        let requests = self.controller_requests(mark)?;
+        anyhow::ensure!(requests.is_empty(), "{requests:#?}");
+        Ok(())
     }
 }
 

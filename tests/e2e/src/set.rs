@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, PostParams};
-use lws_api_types::conditions::ConditionType;
+use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE};
 use lws_api_types::keys::labels;
 use lws_api_types::pod_template::PodTemplate;
 use lws_api_types::set::{RollingUpdateConfiguration, RolloutStrategy};
@@ -167,6 +167,30 @@ impl TestSet {
         let description = format!("{} is {expected}", self.name);
         let look = async || self.live().await.map(|live| conditions(&live));
         wait::until(DEADLINE, &description, look, |seen| seen == expected).await?;
+        Ok(())
+    }
+
+    /// Condition `ReplicaFailure`, as `<status> <reason>: <message>`.
+    pub async fn failure(&self) -> Result<Option<String>> {
+        let conditions = self.live().await?.status.unwrap_or_default().conditions;
+        let found = conditions.into_iter().find(|it| it.type_ == REPLICA_FAILURE);
+        Ok(found.map(|it| format!("{} {}: {}", it.status, it.reason, it.message)))
+    }
+
+    /// Waits until condition `ReplicaFailure` contains all `parts`.
+    pub async fn expect_failure(&self, parts: &[&str]) -> Result<()> {
+        let description = format!("condition ReplicaFailure: {}", parts.join(" … "));
+        let is = |seen: &Option<String>| {
+            seen.as_ref().is_some_and(|seen| parts.iter().all(|part| seen.contains(part)))
+        };
+        wait::until(DEADLINE, &description, async || self.failure().await, is).await?;
+        Ok(())
+    }
+
+    /// Waits until there is no condition `ReplicaFailure`.
+    pub async fn expect_no_failure(&self) -> Result<()> {
+        let look = async || self.failure().await;
+        wait::until(DEADLINE, "no condition ReplicaFailure", look, Option::is_none).await?;
         Ok(())
     }
 

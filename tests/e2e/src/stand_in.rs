@@ -268,7 +268,11 @@ fn gone<T>(answer: kube::Result<T>) -> Result<()> {
     }
 }
 
-fn owner(api_version: &str, kind: &str, object: &impl kube::ResourceExt) -> OwnerReference {
+pub(crate) fn owner(
+    api_version: &str,
+    kind: &str,
+    object: &impl kube::ResourceExt,
+) -> OwnerReference {
     OwnerReference {
         api_version: api_version.to_owned(),
         kind: kind.to_owned(),

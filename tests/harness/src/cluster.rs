@@ -12,11 +12,13 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use tempfile::TempDir;
 
+use crate::archive;
 use crate::audit::AuditLog;
 use crate::components::{self, Components};
 use crate::credentials::{ADMIN, Credentials, SIMULATOR, write_private};
 use crate::options::ClusterOptions;
 use crate::processes::Process;
+use crate::proxy::Proxy;
 use crate::simulator::Simulator;
 use crate::startup::{
     api_server_ready, client_of, controllers_ready, free_ports, install_crypto_provider,
@@ -98,6 +100,9 @@ impl Cluster {
     async fn start_once(options: &ClusterOptions) -> Result<Self> {
         let directory = Directory::create(options.data_dir.as_deref())?;
         let dir = directory.path();
+        if let Some(archive) = &options.etcd_archive {
+            archive::unpack(archive, &components::etcd_data(dir)).await?;
+        }
         let credentials = Credentials::create(dir)?;
         let [etcd_port, api_server_port] = free_ports()?;
         let server_url = format!("https://127.0.0.1:{api_server_port}");
@@ -223,6 +228,25 @@ impl Cluster {
 
     /// A kubeconfig with a token of the service account, which is made if it is missing; its namespace must be there.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let file = format!("{namespace}.{name}.kubeconfig");
+        self.service_account_kubeconfig_for(namespace, name, &self.server_url, &file).await
+    }
+
+    /// The same for a service account that reaches the API server at `server`; written to `file` in [`Cluster::dir`].
+    pub(crate) async fn service_account_kubeconfig_for(
+        &self,
+        namespace: &str,
+        name: &str,
+        server: &str,
+        file: &str,
+    ) -> Result<PathBuf> {
+        let token = self.service_account_token(namespace, name).await?;
+        let path = self.dir().join(file);
+        write_private(&path, &self.credentials.kubeconfig(name, &token, server).to_string())?;
+        Ok(path)
+    }
+
+    async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String> {
         let api: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
         let account = ServiceAccount {
             metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
@@ -247,17 +271,15 @@ impl Cluster {
         let answer = answer.map_err(Error::api(format!(
             "create a token of the service account {namespace}/{name}"
         )))?;
-        let token =
-            answer.status.and_then(|status| status.token).ok_or_else(|| Error::Kubeconfig {
-                user: name.to_owned(),
-                reason: "the answer has no token".to_owned(),
-            })?;
-        let path = self.dir().join(format!("{namespace}.{name}.kubeconfig"));
-        write_private(
-            &path,
-            &self.credentials.kubeconfig(name, &token, &self.server_url).to_string(),
-        )?;
-        Ok(path)
+        answer.status.and_then(|status| status.token).ok_or_else(|| Error::Kubeconfig {
+            user: name.to_owned(),
+            reason: "the answer has no token".to_owned(),
+        })
+    }
+
+    /// Starts a proxy in front of the API server for the client `name`.
+    pub async fn proxy(&self, name: &str) -> Result<Proxy> {
+        Proxy::start(name, &self.server_url, &self.credentials.ca_pem).await
     }
 
     /// Ends all processes; a directory that was asked for stays, and a cluster can be started on it again.

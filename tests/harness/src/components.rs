@@ -33,18 +33,21 @@ pub(crate) struct Components<'a> {
 impl Components<'_> {
     pub(crate) fn etcd(&self) -> Result<ProcessSpec> {
         let url = format!("http://127.0.0.1:{}", self.etcd_port);
-        Ok(self.spec("etcd")?.args([
-            "--name=test".to_owned(),
-            format!("--data-dir={}", self.directory.join("etcd").display()),
+        let spec = self.spec("etcd")?.args([
+            "--name=default".to_owned(),
+            format!("--data-dir={}", etcd_data(self.directory).display()),
             "--unsafe-no-fsync".to_owned(),
             "--quota-backend-bytes=8589934592".to_owned(),
             format!("--listen-client-urls={url}"),
             format!("--advertise-client-urls={url}"),
             // There is no other member, so nobody needs to know this port.
             "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
-            "--initial-cluster=test=http://localhost:2380".to_owned(),
+            "--initial-cluster=default=http://localhost:2380".to_owned(),
             "--log-level=warn".to_owned(),
-        ]))
+        ]);
+        // The members of an archived cluster had other addresses.
+        let is_archived = self.options.etcd_archive.is_some();
+        Ok(spec.args(is_archived.then_some("--force-new-cluster")))
     }
 
     pub(crate) fn api_server(&self) -> Result<ProcessSpec> {
@@ -71,7 +74,7 @@ impl Components<'_> {
                 credentials.service_account_key_file.display()
             ),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-            "--service-cluster-ip-range=10.0.0.0/16".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/12".to_owned(),
             format!("--audit-policy-file={}", policy.display()),
             format!("--audit-log-path={}", audit_log(self.directory).display()),
         ]);
@@ -131,6 +134,11 @@ impl Components<'_> {
         let list: Vec<String> = gates.iter().map(|(gate, on)| format!("{gate}={on}")).collect();
         (!list.is_empty()).then(|| format!("--feature-gates={}", list.join(",")))
     }
+}
+
+/// Where etcd keeps its data.
+pub(crate) fn etcd_data(directory: &Path) -> PathBuf {
+    directory.join("etcd")
 }
 
 /// Where the API server writes its audit events.

@@ -141,6 +141,12 @@ pub enum Error {
     /// The system was installed without its webhook.
     #[error("this system was installed without its webhook")]
     NoWebhook,
+    /// A process was started without a proxy of its own.
+    #[error("{name} has no proxy: it was started without")]
+    NoProxy {
+        /// The process.
+        name: String,
+    },
     /// The cluster was started without controllers, so it has no simulated nodes.
     #[error("this cluster has no simulated nodes: it was started without controllers")]
     NoSimulator,

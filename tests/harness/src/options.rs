@@ -23,6 +23,9 @@ pub struct ClusterOptions {
     pub controllers: bool,
     /// Where everything is kept, also for a later start; the default is a temporary directory that is removed at the end.
     pub data_dir: Option<PathBuf>,
+    /// An archive (`.tar.xz`) of the etcd data directory of another cluster, to go on where that one ended. Its nodes and pods are
+    /// taken over as they are.
+    pub etcd_archive: Option<PathBuf>,
     /// Whether nodes that others register are played by the simulator too.
     pub adopt_nodes: bool,
     /// How long a simulated pod takes to become ready once it runs.
@@ -46,6 +49,7 @@ impl Default for ClusterOptions {
             feature_gates: BTreeMap::new(),
             controllers: true,
             data_dir: None,
+            etcd_archive: None,
             adopt_nodes: true,
             ready_delay: Duration::ZERO,
             termination_delay: Duration::ZERO,

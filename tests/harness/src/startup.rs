@@ -35,7 +35,7 @@ pub(crate) fn install_crypto_provider() {
 }
 
 /// Ports that are free now. Another process can take one before its user listens: then the start is tried again.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut ports = [0; N];
     let mut held = Vec::new();
     for port in &mut ports {

@@ -79,7 +79,7 @@ impl std::error::Error for FieldError {}
 /// All errors as one message: one error stands alone, several are `[e1, e2]` without duplicates.
 /// Empty when there are none.
 #[must_use]
-pub fn aggregate(errors: &[FieldError]) -> String {
+pub fn aggregate<E: fmt::Display>(errors: &[E]) -> String {
     let mut texts = Vec::with_capacity(errors.len());
     for text in errors.iter().map(ToString::to_string) {
         if !texts.contains(&text) {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn several_errors_are_listed_once_each() {
         let [one, two] = ["1", "2"].map(|detail| FieldError::required("a", detail));
-        assert_eq!(aggregate(&[]), "");
+        assert_eq!(aggregate::<FieldError>(&[]), "");
         assert_eq!(aggregate(std::slice::from_ref(&one)), "a: Required value: 1");
         assert_eq!(aggregate(&[one.clone(), one.clone()]), "a: Required value: 1");
         assert_eq!(

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::formats;
+use super::rule::{Rule, Violation};
 use super::view::View;
 
 const ANNOTATIONS_BYTES: usize = 256 * 1024;
@@ -12,13 +13,13 @@ const FIELD_MANAGER_BYTES: usize = 128;
 const SUBRESOURCE_BYTES: usize = 256;
 
 /// Appends what is wrong with the metadata.
-pub(super) fn check(view: View<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check(view: View<'_>, errors: &mut Vec<Violation>) {
     check_names(view, errors);
     if let Some(generation) = view.get("/metadata/generation").and_then(Value::as_i64)
         && generation < 0
     {
         let detail = "must be greater than or equal to 0";
-        errors.push(FieldError::invalid("metadata.generation", generation, detail));
+        errors.push(wrong(FieldError::invalid("metadata.generation", generation, detail)));
     }
     check_labels(view, errors);
     check_annotations(view, errors);
@@ -27,49 +28,52 @@ pub(super) fn check(view: View<'_>, errors: &mut Vec<FieldError>) {
     check_managed_fields(view, errors);
 }
 
-fn check_names(view: View<'_>, errors: &mut Vec<FieldError>) {
+fn check_names(view: View<'_>, errors: &mut Vec<Violation>) {
     let generate_name = view.text("/metadata/generateName");
     if !generate_name.is_empty() {
         let problems = formats::dns_1035_prefix(generate_name);
-        push_all(errors, "metadata.generateName", generate_name, problems);
+        push_all(errors, Rule::Name, "metadata.generateName", generate_name, problems);
     }
     match view.name() {
         "" => {
             let detail = "name or generateName is required";
-            errors.push(FieldError::required("metadata.name", detail));
+            errors.push(Rule::NameRequired.broken(FieldError::required("metadata.name", detail)));
         }
-        name => push_all(errors, "metadata.name", name, formats::dns_1035_label(name)),
+        name => {
+            push_all(errors, Rule::Name, "metadata.name", name, formats::dns_1035_label(name));
+        }
     }
     match view.text("/metadata/namespace") {
-        "" => errors.push(FieldError::required("metadata.namespace", "")),
+        "" => errors.push(Rule::Namespace.broken(FieldError::required("metadata.namespace", ""))),
         namespace => {
-            push_all(errors, "metadata.namespace", namespace, formats::dns_1123_label(namespace));
+            let problems = formats::dns_1123_label(namespace);
+            push_all(errors, Rule::Namespace, "metadata.namespace", namespace, problems);
         }
     }
 }
 
-fn check_labels(view: View<'_>, errors: &mut Vec<FieldError>) {
+fn check_labels(view: View<'_>, errors: &mut Vec<Violation>) {
     const PATH: &str = "metadata.labels";
     for (key, value) in view.texts("/metadata/labels") {
-        push_all(errors, PATH, key, formats::label_key(key));
-        push_all(errors, PATH, value, formats::label_value(value));
+        push_all(errors, Rule::Metadata, PATH, key, formats::label_key(key));
+        push_all(errors, Rule::Metadata, PATH, value, formats::label_value(value));
     }
 }
 
-fn check_annotations(view: View<'_>, errors: &mut Vec<FieldError>) {
+fn check_annotations(view: View<'_>, errors: &mut Vec<Violation>) {
     const PATH: &str = "metadata.annotations";
     let mut bytes = 0;
     for (key, value) in view.texts("/metadata/annotations") {
         // Annotation keys are label keys, but of any case.
-        push_all(errors, PATH, key, formats::label_key(&key.to_lowercase()));
+        push_all(errors, Rule::Metadata, PATH, key, formats::label_key(&key.to_lowercase()));
         bytes += key.len() + value.len();
     }
     if bytes > ANNOTATIONS_BYTES {
-        errors.push(FieldError::too_long(PATH, ANNOTATIONS_BYTES));
+        errors.push(wrong(FieldError::too_long(PATH, ANNOTATIONS_BYTES)));
     }
 }
 
-fn check_owners(view: View<'_>, errors: &mut Vec<FieldError>) {
+fn check_owners(view: View<'_>, errors: &mut Vec<Violation>) {
     const PATH: &str = "metadata.ownerReferences";
     let owners = view.list("/metadata/ownerReferences");
     let mut controller: Option<String> = None;
@@ -79,7 +83,7 @@ fn check_owners(view: View<'_>, errors: &mut Vec<FieldError>) {
             ["/apiVersion", "/kind", "/name", "/uid"].map(|field| owner_view.text(field));
         if !has_version(api_version) {
             let path = "metadata.ownerReferences.apiVersion";
-            errors.push(FieldError::invalid(path, api_version, "version must not be empty"));
+            errors.push(wrong(FieldError::invalid(path, api_version, "version must not be empty")));
         }
         for (path, text) in [
             ("metadata.ownerReferences.kind", kind),
@@ -87,12 +91,12 @@ fn check_owners(view: View<'_>, errors: &mut Vec<FieldError>) {
             ("metadata.ownerReferences.uid", uid),
         ] {
             if text.is_empty() {
-                errors.push(FieldError::invalid(path, text, "must not be empty"));
+                errors.push(wrong(FieldError::invalid(path, text, "must not be empty")));
             }
         }
         if (api_version, kind) == ("v1", "Event") {
             let detail = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(FieldError::invalid(PATH, owner.clone(), detail));
+            errors.push(wrong(FieldError::invalid(PATH, owner.clone(), detail)));
         }
         if owner_view.get("/controller") == Some(&Value::Bool(true)) {
             let this = format!("{kind}/{name}");
@@ -101,7 +105,7 @@ fn check_owners(view: View<'_>, errors: &mut Vec<FieldError>) {
                     "Only one reference can have Controller set to true. Found \"true\" in \
                      references for {first} and {this}"
                 );
-                errors.push(FieldError::invalid(PATH, owners.to_vec(), detail));
+                errors.push(wrong(FieldError::invalid(PATH, owners.to_vec(), detail)));
             } else {
                 controller = Some(this);
             }
@@ -115,19 +119,19 @@ fn has_version(api_version: &str) -> bool {
     !version.is_empty() && !version.contains('/')
 }
 
-fn check_finalizers(view: View<'_>, errors: &mut Vec<FieldError>) {
+fn check_finalizers(view: View<'_>, errors: &mut Vec<Violation>) {
     const PATH: &str = "metadata.finalizers";
     let finalizers = view.list("/metadata/finalizers");
     for finalizer in finalizers.iter().map(|it| it.as_str().unwrap_or_default()) {
-        push_all(errors, PATH, finalizer, formats::label_key(finalizer));
+        push_all(errors, Rule::Metadata, PATH, finalizer, formats::label_key(finalizer));
     }
     if ["orphan", "foregroundDeletion"].iter().all(|one| finalizers.iter().any(|it| it == one)) {
         let detail = "finalizer orphan and foregroundDeletion cannot be both set";
-        errors.push(FieldError::invalid(PATH, finalizers.to_vec(), detail));
+        errors.push(wrong(FieldError::invalid(PATH, finalizers.to_vec(), detail)));
     }
 }
 
-fn check_managed_fields(view: View<'_>, errors: &mut Vec<FieldError>) {
+fn check_managed_fields(view: View<'_>, errors: &mut Vec<Violation>) {
     for (index, entry) in view.list("/metadata/managedFields").iter().enumerate() {
         let path = |field: &str| format!("metadata.managedFields[{index}].{field}");
         let [operation, fields_type, manager, subresource] =
@@ -135,26 +139,37 @@ fn check_managed_fields(view: View<'_>, errors: &mut Vec<FieldError>) {
                 .map(|field| View(entry).text(field));
         if !matches!(operation, "Apply" | "Update") {
             let detail = "must be `Apply` or `Update`";
-            errors.push(FieldError::invalid(path("operation"), operation, detail));
+            errors.push(wrong(FieldError::invalid(path("operation"), operation, detail)));
         }
         if !matches!(fields_type, "" | "FieldsV1") {
             let detail = "must be `FieldsV1`";
-            errors.push(FieldError::invalid(path("fieldsType"), fields_type, detail));
+            errors.push(wrong(FieldError::invalid(path("fieldsType"), fields_type, detail)));
         }
         if manager.len() > FIELD_MANAGER_BYTES {
-            errors.push(FieldError::too_long(path("manager"), FIELD_MANAGER_BYTES));
+            errors.push(wrong(FieldError::too_long(path("manager"), FIELD_MANAGER_BYTES)));
         }
         for (position, character) in manager.char_indices().filter(|(_, it)| it.is_control()) {
             let code = u32::from(character);
             let detail = format!("invalid character U+{code:04X} (at position {position})");
-            errors.push(FieldError::invalid(path("manager"), manager, detail));
+            errors.push(wrong(FieldError::invalid(path("manager"), manager, detail)));
         }
         if subresource.len() > SUBRESOURCE_BYTES {
-            errors.push(FieldError::too_long(path("subresource"), SUBRESOURCE_BYTES));
+            errors.push(wrong(FieldError::too_long(path("subresource"), SUBRESOURCE_BYTES)));
         }
     }
 }
 
-fn push_all(errors: &mut Vec<FieldError>, path: &'static str, value: &str, problems: Vec<String>) {
-    errors.extend(problems.into_iter().map(|problem| FieldError::invalid(path, value, problem)));
+fn wrong(error: FieldError) -> Violation {
+    Rule::Metadata.broken(error)
+}
+
+fn push_all(
+    errors: &mut Vec<Violation>,
+    rule: Rule,
+    path: &'static str,
+    value: &str,
+    problems: Vec<String>,
+) {
+    let error = |problem| rule.broken(FieldError::invalid(path, value, problem));
+    errors.extend(problems.into_iter().map(error));
 }

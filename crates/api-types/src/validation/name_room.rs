@@ -8,6 +8,7 @@
 
 use super::field_error::FieldError;
 use super::formats;
+use super::rule::{Rule, Violation};
 use super::view::View;
 use crate::int_or_percent::{Rounding, scaled};
 
@@ -15,7 +16,7 @@ use crate::int_or_percent::{Rounding, scaled};
 const STATEFUL_SET_NAME: usize = 52;
 
 /// Rejects a valid name that leaves no room even for group 0: no pod of it could be created.
-pub(super) fn check(view: View<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check(view: View<'_>, errors: &mut Vec<Violation>) {
     let name = view.name();
     if formats::dns_1035_label(name).is_empty() && first_without_room(view) == Some(0) {
         let limit = limit(view);
@@ -23,7 +24,7 @@ pub(super) fn check(view: View<'_>, errors: &mut Vec<FieldError>) {
             "must be no more than {limit} characters: Kubernetes labels the pods of group 0 with \
              this name, the group index and a revision hash, in at most 63 characters"
         );
-        errors.push(FieldError::invalid("metadata.name", name, detail));
+        errors.push(Rule::NameRoom.broken(FieldError::invalid("metadata.name", name, detail)));
     }
 }
 

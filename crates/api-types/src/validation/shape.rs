@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::field_error::FieldError;
+use super::rule::{Rule, Violation};
 
 /// What a value must be. Null counts as absent everywhere.
 enum Shape {
@@ -121,14 +122,14 @@ const LEADER_WORKER_TEMPLATE: &[Field] = &[
 ];
 
 /// The fields of `object` that are missing, of the wrong type, or not one of the known values.
-pub(super) fn check(object: &Value) -> Vec<FieldError> {
+pub(super) fn check(object: &Value) -> Vec<Violation> {
     let mut errors = Vec::new();
     ROOT.check(object, &Path::Root, &mut errors);
     errors
 }
 
 impl Shape {
-    fn check(&self, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+    fn check(&self, value: &Value, path: &Path<'_>, errors: &mut Vec<Violation>) {
         let problem = match (self, value) {
             (_, Value::Null)
             | (Self::Boolean, Value::Bool(_))
@@ -150,7 +151,7 @@ impl Shape {
             }
             (Self::OneOf(supported), Value::String(text)) => {
                 if !supported.contains(&text.as_str()) {
-                    errors.push(FieldError::unsupported(path, text.as_str(), supported));
+                    errors.push(wrong(FieldError::unsupported(path, text.as_str(), supported)));
                 }
                 return;
             }
@@ -168,7 +169,7 @@ impl Shape {
             (Self::List(_), _) => "must be a list",
             (Self::Map(_) | Self::Object(_), _) => "must be an object",
         };
-        errors.push(FieldError::invalid(path, value.clone(), problem));
+        errors.push(wrong(FieldError::invalid(path, value.clone(), problem)));
     }
 }
 
@@ -176,18 +177,22 @@ fn check_fields(
     fields: &[Field],
     object: &Map<String, Value>,
     path: &Path<'_>,
-    errors: &mut Vec<FieldError>,
+    errors: &mut Vec<Violation>,
 ) {
     for Field { name, shape, required } in fields {
         let path = Path::Field(path, name);
         match object.get(*name) {
             None | Some(Value::Null) if *required => {
-                errors.push(FieldError::required(&path, ""));
+                errors.push(wrong(FieldError::required(&path, "")));
             }
             None => {}
             Some(value) => shape.check(value, &path, errors),
         }
     }
+}
+
+fn wrong(error: FieldError) -> Violation {
+    Rule::Schema.broken(error)
 }
 
 /// Where a value is. A linked list on the stack: it becomes text only for an error.

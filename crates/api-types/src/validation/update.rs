@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::claims;
 use super::field_error::FieldError;
+use super::rule::{Rule, Violation};
 use super::spec::SUB_GROUP_SIZE;
 use super::view::View;
 use crate::defaults;
@@ -11,13 +12,15 @@ use crate::keys::annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY;
 
 const CLAIMS: &str = "/spec/leaderWorkerTemplate/volumeClaimTemplates";
 
-/// Whether the update changes something that a rule reads: the spec, or the annotation that needs
-/// a subgroup policy. Defaults that `old` was stored without are no change.
-pub(super) fn is_subject_to_rules(view: View<'_>, old: View<'_>) -> bool {
-    let annotation = |it: View<'_>| it.annotation(SUBGROUP_EXCLUSIVE_TOPOLOGY).is_some();
-    if annotation(view) != annotation(old) {
-        return true;
-    }
+/// Whether the update sets the annotation that needs a subgroup policy to another value. To remove
+/// it is no change: what is wrong with it goes away.
+pub(super) fn sets_subgroup_topology(view: View<'_>, old: View<'_>) -> bool {
+    let topology = view.annotation(SUBGROUP_EXCLUSIVE_TOPOLOGY);
+    topology.is_some() && topology != old.annotation(SUBGROUP_EXCLUSIVE_TOPOLOGY)
+}
+
+/// Whether the update changes the spec. Defaults that `old` was stored without are no change.
+pub(super) fn changes_spec(view: View<'_>, old: View<'_>) -> bool {
     if view.get("/spec") == old.get("/spec") {
         return false;
     }
@@ -30,33 +33,42 @@ pub(super) fn is_subject_to_rules(view: View<'_>, old: View<'_>) -> bool {
 }
 
 /// Appends what is wrong with the change.
-pub(super) fn check(view: View<'_>, old: View<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check(view: View<'_>, old: View<'_>, errors: &mut Vec<Violation>) {
     check_sub_group(view, old, errors);
     let network_config = view.get("/spec/networkConfig");
     if network_config.is_some() && view.get("/spec/networkConfig/subdomainPolicy").is_none() {
         let path = "spec.networkConfig.subdomainPolicy";
         let detail = "cannot set subdomainPolicy as null";
-        errors.push(FieldError::invalid(path, Value::Null, detail));
+        errors.push(Rule::SubdomainPolicyNull.broken(FieldError::invalid(
+            path,
+            Value::Null,
+            detail,
+        )));
     }
     // A StatefulSet refuses other claims: its update would fail for good.
     if !claims::same(view.list(CLAIMS), old.list(CLAIMS)) {
         let path = "spec.leaderWorkerTemplate.volumeClaimTemplates";
         let claims = view.get(CLAIMS).cloned().unwrap_or_default();
-        errors.push(FieldError::invalid(path, claims, "field is immutable"));
+        let error = FieldError::invalid(path, claims, "field is immutable");
+        errors.push(Rule::VolumeClaimsImmutable.broken(error));
     }
 }
 
 /// A missing new size has been reported as such.
-fn check_sub_group(view: View<'_>, old: View<'_>, errors: &mut Vec<FieldError>) {
-    let (value, detail) = match (view.sub_group(), old.sub_group()) {
+fn check_sub_group(view: View<'_>, old: View<'_>, errors: &mut Vec<Violation>) {
+    let (rule, value, detail) = match (view.sub_group(), old.sub_group()) {
         (Some(new), Some(old)) if new.size.is_some() && new.size != old.size => {
-            (new.size, "field is immutable")
+            (Rule::SubgroupSizeImmutable, new.size, "field is immutable")
         }
-        (Some(new), None) if new.size.is_some() => {
-            (new.size, "cannot enable subGroupSize after the lws is already created")
+        (Some(new), None) if new.size.is_some() => (
+            Rule::SubgroupPolicyAdded,
+            new.size,
+            "cannot enable subGroupSize after the lws is already created",
+        ),
+        (None, Some(old)) => {
+            (Rule::SubgroupPolicyRemoved, old.size, "cannot remove subGroupSize after enabled")
         }
-        (None, Some(old)) => (old.size, "cannot remove subGroupSize after enabled"),
         _ => return,
     };
-    errors.push(FieldError::invalid(SUB_GROUP_SIZE, value, detail));
+    errors.push(rule.broken(FieldError::invalid(SUB_GROUP_SIZE, value, detail)));
 }

@@ -1,41 +1,70 @@
 //! What is allowed, but unlikely to be meant. Total on any JSON: the stored side of an update is
 //! asked too.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `topology` | exclusive placement that does nothing, or keeps pods from being placed |
+//! | `policies` | settings of the set that have no effect |
+//! | `templates` | fields of pod templates that have no effect, or that no `StatefulSet` accepts |
+//! | `tpu` | TPU containers that will not agree on their hosts |
 
-use super::formats;
+mod policies;
+mod templates;
+mod topology;
+mod tpu;
+
 use super::name_room;
 use super::view::View;
-use crate::keys::annotations::{EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY};
-use crate::{keys, names};
+use crate::names;
 
 /// The length of a warning that the API server passes on whatever the number of warnings.
 const MAX_CHARS: usize = 256;
+
+/// The pod templates of a set: the JSON pointer and the path of each.
+const TEMPLATES: [Template; 2] = [
+    Template {
+        pointer: "/spec/leaderWorkerTemplate/leaderTemplate",
+        path: "spec.leaderWorkerTemplate.leaderTemplate",
+    },
+    WORKER_TEMPLATE,
+];
+
+const WORKER_TEMPLATE: Template = Template {
+    pointer: "/spec/leaderWorkerTemplate/workerTemplate",
+    path: "spec.leaderWorkerTemplate.workerTemplate",
+};
+
+/// Where a pod template is.
+#[derive(Clone, Copy)]
+struct Template {
+    pointer: &'static str,
+    path: &'static str,
+}
+
+impl Template {
+    /// The template that leaders are made from.
+    fn of_leaders(view: View<'_>) -> Self {
+        let [leader, worker] = TEMPLATES;
+        if view.get(leader.pointer).is_some() { leader } else { worker }
+    }
+
+    /// The template itself; what is absent reads as null.
+    fn of(self, view: View<'_>) -> View<'_> {
+        View(view.get(self.pointer).unwrap_or_default())
+    }
+}
 
 /// What the author of a set should know about it.
 pub(super) fn of(view: View<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     warnings.extend(name_room::warning(view));
     warnings.extend(shared_name(view));
-    warnings.extend(
-        [EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY]
-            .into_iter()
-            .filter_map(|key| invalid_topology(key, view.annotation(key)?)),
-    );
-    for (pointer, path) in [
-        ("/spec/leaderWorkerTemplate/leaderTemplate", "leaderTemplate"),
-        ("/spec/leaderWorkerTemplate/workerTemplate", "workerTemplate"),
-    ] {
-        for field in ["labels", "annotations"] {
-            let reserved = view
-                .texts(&format!("{pointer}/metadata/{field}"))
-                .filter(|(key, _)| key.starts_with(keys::PREFIX));
-            warnings.extend(reserved.map(|(key, _)| {
-                format!(
-                    "spec.leaderWorkerTemplate.{path}.metadata.{field}: {key:?} is reserved and \
-                     will be overwritten"
-                )
-            }));
-        }
+    topology::check(view, &mut warnings);
+    policies::check(view, &mut warnings);
+    for template in TEMPLATES {
+        templates::check(template.of(view), template.path, &mut warnings);
     }
+    tpu::check(view, &mut warnings);
     for warning in &mut warnings {
         if let Some((end, _)) = warning.char_indices().nth(MAX_CHARS) {
             warning.truncate(end);
@@ -52,17 +81,6 @@ fn shared_name(view: View<'_>) -> Option<String> {
         format!(
             "metadata.name: group {ordinal} of a LeaderWorkerSet {parent} needs objects named \
              {name} too: the two sets cannot share a namespace"
-        )
-    })
-}
-
-/// No node has a label whose key is not a label key. An empty value counts as absent.
-fn invalid_topology(key: &str, topology: &str) -> Option<String> {
-    let invalid = !topology.is_empty() && !formats::label_key(topology).is_empty();
-    invalid.then(|| {
-        format!(
-            "metadata.annotations.{key}: no node can have a label {topology:?}, which is not a \
-             valid label key: pods will not be placed"
         )
     })
 }

@@ -4,6 +4,7 @@
 mod acceptance;
 mod metadata_rules;
 mod properties;
+mod rules;
 mod shape;
 mod spec_rules;
 mod update_rules;
@@ -92,28 +93,4 @@ fn the_stored_set_is_complete_and_valid() {
     assert_eq!(defaults(&stored()), []);
     assert_eq!(validate_create(&stored()), Verdict::default());
     assert_eq!(validate_update(&stored(), &stored()), Verdict::default());
-}
-
-#[test]
-fn a_typical_set_is_judged_in_well_under_a_millisecond() {
-    let mut object = stored();
-    for template in ["leaderTemplate", "workerTemplate"] {
-        let env: Vec<_> =
-            (0..20).map(|it| json!({"name": format!("V{it}"), "value": "text"})).collect();
-        object["spec"]["leaderWorkerTemplate"][template]["spec"]["containers"][0]["env"] =
-            env.into();
-    }
-    let mut changed = object.clone();
-    changed["spec"]["leaderWorkerTemplate"]["size"] = json!(3);
-    let rounds = 1_000;
-    let start = std::time::Instant::now();
-    for _ in 0..rounds {
-        assert!(defaults(&object).is_empty());
-        assert!(validate_create(&object).errors.is_empty());
-        assert!(validate_update(&changed, &object).errors.is_empty());
-    }
-    // Unoptimised code on a busy machine: microseconds in a release build.
-    let each = start.elapsed() / rounds;
-    println!("defaults, create and update: {each:?}");
-    assert!(each.as_millis() < 1, "{each:?}");
 }

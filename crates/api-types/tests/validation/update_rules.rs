@@ -129,15 +129,27 @@ fn what_does_not_touch_the_spec_passes() {
 
     let mut annotated = before.clone();
     change(&mut annotated, topology, json!("rack"));
-    assert_ne!(update(&annotated, &before), "", "a rule reads this annotation");
-    assert_ne!(update(&before, &annotated), "", "removing it is a change too");
+    // A rule reads this annotation, and only that rule is asked.
+    let rejection = |value: &str| {
+        format!(
+            "metadata.annotations.leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology: Invalid \
+             value: \"{value}\": cannot have subgroup-exclusive-topology without subGroupSize set"
+        )
+    };
+    assert_eq!(update(&annotated, &before), rejection("rack"));
     let mut other_value = annotated.clone();
     change(&mut other_value, topology, json!("zone"));
-    assert_eq!(update(&other_value, &annotated), "");
+    assert_eq!(update(&other_value, &annotated), rejection("zone"));
+    assert_eq!(update(&before, &annotated), "", "removing it mends the object");
+    let mut labelled = annotated.clone();
+    change(&mut labelled, "/metadata/labels/a", json!("b"));
+    assert_eq!(update(&labelled, &annotated), "", "it was there before");
 
     let mut changed = before.clone();
     change(&mut changed, REPLICAS, json!(-2));
     assert_ne!(update(&changed, &before), "");
+    change(&mut changed, topology, json!("rack"));
+    assert!(update(&changed, &before).starts_with("spec.leaderWorkerTemplate.size: "));
     change(&mut changed, "/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z"));
     assert_eq!(validate_update(&changed, &before), Verdict::default());
 }

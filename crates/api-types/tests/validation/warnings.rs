@@ -2,6 +2,9 @@
 
 use super::*;
 
+const GROUP_TOPOLOGY: &str = "leaderworkerset.sigs.k8s.io/exclusive-topology";
+const SUBGROUP_TOPOLOGY: &str = "leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology";
+
 fn created(changes: &[(&str, Value)]) -> Vec<String> {
     let verdict = validate_create(&set_with(changes));
     assert_eq!(verdict.errors, []);
@@ -33,12 +36,13 @@ fn long_names_have_room_for_few_groups() {
         (52, 1, 1_000_000, json!(0), None),
         (1, 2, 1_000_000, json!(0), None),
     ] {
-        let warnings = created(&[
+        let mut warnings = created(&[
             (NAME, json!("n".repeat(length))),
             (SIZE, json!(size)),
             (REPLICAS, json!(replicas)),
             (MAX_SURGE, surge),
         ]);
+        warnings.retain(|warning| warning.starts_with("metadata.name: "));
         let expected: Vec<_> = first.map(|first| no_room(length, first)).into_iter().collect();
         assert_eq!(warnings, expected, "{length} {size} {replicas}");
     }
@@ -64,7 +68,7 @@ fn names_of_groups_are_unlucky_names_of_sets() {
 fn topologies_are_label_keys() {
     let key = "leaderworkerset.sigs.k8s.io/exclusive-topology";
     for (value, expected) in
-        [("cloud.example.com/rack", false), ("", false), ("a b", true), ("/", true)]
+        [("cloud.example.com/rack", false), ("a b", true), (" rack", true), ("/", true)]
     {
         let warnings = created(&[(ANNOTATIONS, json!({key: value}))]);
         let text = format!(
@@ -73,10 +77,332 @@ fn topologies_are_label_keys() {
         );
         assert_eq!(warnings, if expected { vec![text] } else { vec![] }, "{value}");
     }
-    let key = "leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology";
     let sub_group = json!({"subGroupSize": 2});
-    let warnings = created(&[(ANNOTATIONS, json!({key: "a b"})), (SUB_GROUP, sub_group)]);
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for (key, changes) in
+        [(GROUP_TOPOLOGY, vec![]), (SUBGROUP_TOPOLOGY, vec![(SUB_GROUP, sub_group)])]
+    {
+        let with = |topology: &str| {
+            let mut changes = changes.clone();
+            changes.push((ANNOTATIONS, json!({key: topology})));
+            created(&changes)
+        };
+        assert_eq!(with("a b").len(), 1, "{key}");
+        let text = format!("metadata.annotations.{key}: is empty, which has no effect");
+        assert_eq!(with(""), [text]);
+        assert_eq!(with("rack"), [""; 0]);
+    }
+}
+
+#[test]
+fn subgroups_do_not_share_the_domain_of_their_group_exclusively() {
+    let text = |subgroups: u32| {
+        format!(
+            "metadata.annotations.{SUBGROUP_TOPOLOGY}: is the topology of the group too, which has \
+             one \"rack\": only one of its {subgroups} subgroups will be placed"
+        )
+    };
+    for (size, sub_group_size, policy, subgroup_topology, expected) in [
+        (4, 2, "LeaderWorker", "rack", Some(2)),
+        (5, 1, "LeaderExcluded", "rack", Some(4)),
+        (6, 1, "LeaderWorker", "rack", Some(6)),
+        (4, 2, "LeaderWorker", "host", None),
+        // One subgroup, with or without the leader, has the domain to itself anyway.
+        (4, 4, "LeaderWorker", "rack", None),
+        (5, 4, "LeaderWorker", "rack", None),
+        (5, 4, "LeaderExcluded", "rack", None),
+    ] {
+        let warnings = created(&[
+            (SIZE, json!(size)),
+            (SUB_GROUP, json!({"subGroupSize": sub_group_size, "subGroupPolicyType": policy})),
+            (ANNOTATIONS, json!({GROUP_TOPOLOGY: "rack", SUBGROUP_TOPOLOGY: subgroup_topology})),
+        ]);
+        let expected: Vec<_> = expected.map(text).into_iter().collect();
+        assert_eq!(warnings, expected, "{size} {sub_group_size} {policy}");
+    }
+}
+
+#[test]
+fn a_selector_leaves_one_domain() {
+    let selector =
+        |template: &str| format!("/spec/leaderWorkerTemplate/{template}/spec/nodeSelector");
+    let (leader, worker) = (selector("leaderTemplate"), selector("workerTemplate"));
+    let rack = || json!({"rack": "r1", "zone": "z1"});
+    let exclusive = (ANNOTATIONS, json!({GROUP_TOPOLOGY: "rack"}));
+    let bound = |template: &str, key: &str, domains: u32| {
+        format!(
+            "spec.leaderWorkerTemplate.{template}.spec.nodeSelector: binds the set to one \
+             \"rack\", but {key} needs {domains} of them"
+        )
+    };
+    let overwritten = "spec.leaderWorkerTemplate.workerTemplate.spec.nodeSelector: \"rack\" will \
+        be overwritten: workers follow their leader";
+    let no_leader_template = ("/spec/leaderWorkerTemplate/leaderTemplate", Value::Null);
+    for (changes, expected) in [
+        (
+            vec![exclusive.clone(), (&*leader, rack())],
+            vec![bound("leaderTemplate", GROUP_TOPOLOGY, 2)],
+        ),
+        (vec![exclusive.clone(), (&*leader, rack()), (REPLICAS, json!(1))], vec![]),
+        (vec![exclusive.clone(), (&*leader, json!({"zone": "z1"}))], vec![]),
+        (vec![(&*leader, rack())], vec![]),
+        (vec![exclusive.clone(), (&*worker, rack())], vec![overwritten.to_owned()]),
+        (
+            vec![exclusive, no_leader_template, (&*worker, rack())],
+            vec![bound("workerTemplate", GROUP_TOPOLOGY, 2)],
+        ),
+        (
+            vec![
+                (ANNOTATIONS, json!({SUBGROUP_TOPOLOGY: "rack"})),
+                (SUB_GROUP, json!({"subGroupSize": 1})),
+                (&*worker, rack()),
+            ],
+            vec![bound("workerTemplate", SUBGROUP_TOPOLOGY, 4)],
+        ),
+    ] {
+        assert_eq!(created(&changes), expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn terms_of_the_user_switch_exclusive_placement_off() {
+    const AFFINITY: &str = "/spec/leaderWorkerTemplate/leaderTemplate/spec/affinity";
+    let text = format!(
+        "metadata.annotations.{GROUP_TOPOLOGY}: has no effect: \
+         spec.leaderWorkerTemplate.leaderTemplate.spec.affinity has terms of its own over \"rack\""
+    );
+    let both = |term: &Value| {
+        let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": [term]});
+        json!({"podAffinity": required, "podAntiAffinity": required})
+    };
+    let group_key = "leaderworkerset.sigs.k8s.io/group-key";
+    let by_label =
+        json!({"labelSelector": {"matchLabels": {group_key: "v"}}, "topologyKey": "rack"});
+    let by_expression = json!({
+        "labelSelector": {"matchExpressions": [{"key": group_key, "operator": "Exists"}]},
+        "topologyKey": "rack",
+    });
+    let unrelated = json!({"labelSelector": {"matchLabels": {"app": "x"}}, "topologyKey": "rack"});
+    let mut only_affinity = both(&by_label);
+    only_affinity.as_object_mut().unwrap().remove("podAntiAffinity");
+    for (affinity, switched_off) in [
+        (both(&json!({"topologyKey": "rack"})), true),
+        (both(&by_label), true),
+        (both(&by_expression), true),
+        (both(&unrelated), false),
+        (both(&json!({"topologyKey": "host"})), false),
+        (only_affinity, false),
+    ] {
+        let warnings = created(&[
+            (ANNOTATIONS, json!({GROUP_TOPOLOGY: "rack"})),
+            (AFFINITY, affinity.clone()),
+        ]);
+        let expected = if switched_off { vec![text.clone()] } else { vec![] };
+        assert_eq!(warnings, expected, "{affinity}");
+    }
+}
+
+#[test]
+fn numbers_of_groups_have_limits_of_their_own() {
+    let partition = |partition: i32, replicas: i32| {
+        format!(
+            "spec.rolloutStrategy.rollingUpdateConfiguration.partition: {partition} is above the \
+             number of replicas, {replicas}: no group will be updated"
+        )
+    };
+    let surge = |surge: i32, replicas: i32| {
+        format!(
+            "spec.rolloutStrategy.rollingUpdateConfiguration.maxSurge: {surge} counts as \
+             {replicas}, the number of replicas"
+        )
+    };
+    for (replicas, config, expected) in [
+        (3, json!({"partition": 3}), vec![]),
+        (3, json!({"partition": 4}), vec![partition(4, 3)]),
+        (3, json!({"maxSurge": 3, "maxUnavailable": 10}), vec![]),
+        (3, json!({"maxSurge": "100%"}), vec![]),
+        (3, json!({"maxSurge": 4, "partition": 9}), vec![partition(9, 3), surge(4, 3)]),
+        (0, json!({"maxSurge": 4, "partition": 9}), vec![]),
+    ] {
+        assert_eq!(created(&[(REPLICAS, json!(replicas)), (CONFIG, config)]), expected);
+    }
+}
+
+#[test]
+fn settings_without_effect_are_named() {
+    const RETENTION: &str = "/spec/leaderWorkerTemplate/persistentVolumeClaimRetentionPolicy";
+    let annotation =
+        |key: &str| (ANNOTATIONS, json!({format!("leaderworkerset.sigs.k8s.io/{key}"): "x"}));
+    let excluded = json!({"subGroupSize": 1, "subGroupPolicyType": "LeaderExcluded"});
+    let after_start = "experimental-recreate-group-after-start";
+    let claim = |status: Value| (CLAIMS, json!([{"metadata": {"name": "a"}}, {"status": status}]));
+    for (changes, expected) in [
+        (
+            vec![annotation("leader-name")],
+            Some(
+                "metadata.annotations: \"leaderworkerset.sigs.k8s.io/leader-name\" has no effect on a LeaderWorkerSet",
+            ),
+        ),
+        (
+            vec![annotation("exclusive-topolgy")],
+            Some(
+                "metadata.annotations: \"leaderworkerset.sigs.k8s.io/exclusive-topolgy\" has no effect on a LeaderWorkerSet",
+            ),
+        ),
+        (vec![(ANNOTATIONS, json!({"example.com/x": "y", "volcano.sh/x": "y"}))], None),
+        (vec![annotation(after_start)], None),
+        (
+            vec![annotation(after_start), (RESTART_POLICY, json!("None"))],
+            Some(
+                "metadata.annotations.leaderworkerset.sigs.k8s.io/experimental-recreate-group-after-start: has no effect with restartPolicy None",
+            ),
+        ),
+        (
+            vec![(SIZE, json!(1)), (SUB_GROUP, excluded.clone())],
+            Some(
+                "spec.leaderWorkerTemplate.subGroupPolicy: has no effect: a group of size 1 has only a leader, which is excluded",
+            ),
+        ),
+        (vec![(SIZE, json!(2)), (SUB_GROUP, excluded)], None),
+        (vec![(SIZE, json!(1)), (SUB_GROUP, json!({"subGroupSize": 1}))], None),
+        (vec![claim(json!({}))], None),
+        (
+            vec![claim(json!({"phase": "Pending"}))],
+            Some("spec.leaderWorkerTemplate.volumeClaimTemplates[1].status: has no effect"),
+        ),
+        (
+            vec![
+                claim(json!({})),
+                (RETENTION, json!({"whenDeleted": "Delete", "whenScaled": "Retain"})),
+            ],
+            None,
+        ),
+        (
+            vec![(RETENTION, json!({"whenScaled": "Retain"}))],
+            Some(
+                "spec.leaderWorkerTemplate.persistentVolumeClaimRetentionPolicy.whenScaled: has no effect without volumeClaimTemplates",
+            ),
+        ),
+        (
+            vec![claim(json!({})), (RETENTION, json!({"whenDeleted": "delete"}))],
+            Some(
+                "spec.leaderWorkerTemplate.persistentVolumeClaimRetentionPolicy.whenDeleted: \"delete\" is neither Delete nor Retain: \
+                  Kubernetes will refuse the StatefulSets, and no pod will be created",
+            ),
+        ),
+    ] {
+        let expected: Vec<_> = expected.into_iter().collect();
+        assert_eq!(created(&changes), expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn fields_of_templates_without_effect_are_named() {
+    let refused = "Kubernetes will refuse the StatefulSets, and no pod will be created";
+    for (pointer, value, expected) in [
+        ("metadata/name", json!("x"), Some("metadata.name: has no effect: pods are named by their StatefulSet".to_owned())),
+        (
+            "metadata/namespace",
+            json!("x"),
+            Some("metadata.namespace: has no effect: pods are created in the namespace of the set".to_owned()),
+        ),
+        ("metadata/creationTimestamp", Value::Null, None),
+        ("metadata/finalizers", json!(["a/b"]), None),
+        (
+            "spec/hostname",
+            json!("x"),
+            Some("spec.hostname: has no effect: StatefulSets give each pod its name".to_owned()),
+        ),
+        (
+            "spec/subdomain",
+            json!("x"),
+            Some("spec.subdomain: has no effect: spec.networkConfig decides it".to_owned()),
+        ),
+        ("spec/restartPolicy", json!("Always"), None),
+        ("spec/restartPolicy", json!("Never"), Some(format!("spec.restartPolicy: Never must be Always: {refused}"))),
+        (
+            "spec/activeDeadlineSeconds",
+            json!(60),
+            Some(format!("spec.activeDeadlineSeconds: 60 must be absent: {refused}")),
+        ),
+        (
+            "spec/initContainers",
+            json!([{"name": "i"}, {"name": "j", "env": [{"name": "A"}, {"name": "LWS_GROUP_SIZE"}]}]),
+            Some("spec.initContainers[1].env: \"LWS_GROUP_SIZE\" is reserved and will be overwritten".to_owned()),
+        ),
+        (
+            "spec/containers",
+            json!([{"name": "c", "env": [{"name": "LWS_LEADER_ADDRESS"}, {"name": "LWS_OTHER"}]}]),
+            Some("spec.containers[0].env: \"LWS_LEADER_ADDRESS\" is reserved and will be overwritten".to_owned()),
+        ),
+    ] {
+        for template in ["leaderTemplate", "workerTemplate"] {
+            let path = format!("/spec/leaderWorkerTemplate/{template}/{pointer}");
+            let text = expected.as_ref().map(|it| format!("spec.leaderWorkerTemplate.{template}.{it}"));
+            let expected: Vec<_> = text.into_iter().collect();
+            assert_eq!(created(&[(&path, value.clone())]), expected, "{path}");
+        }
+    }
+}
+
+#[test]
+fn tpu_containers_of_leader_and_workers_are_alike() {
+    let text = "spec.leaderWorkerTemplate: leaderTemplate and workerTemplate differ in their TPU \
+        containers or TPU_PROCESS_PORT: the pods of a group will be told different TPU hosts";
+    let container = |env: Value| json!({"name": "c", "env": env, "resources": {"limits": {"google.com/tpu": "4"}}});
+    let plain = || container(json!([]));
+    let with = |name: &str, value: &str| container(json!([{"name": name, "value": value}]));
+    let other = || json!({"name": "other"});
+    let excluded = json!({"subGroupSize": 1, "subGroupPolicyType": "LeaderExcluded"});
+    for (leader, worker, sub_group, differ) in [
+        (vec![plain()], vec![plain()], Value::Null, false),
+        (vec![other(), plain()], vec![plain(), other()], Value::Null, false),
+        (vec![other()], vec![plain()], Value::Null, false),
+        (vec![plain(), plain()], vec![plain()], Value::Null, true),
+        (vec![plain(), plain()], vec![plain()], excluded, false),
+        (vec![with("TPU_PROCESS_PORT", "1")], vec![plain()], Value::Null, true),
+        (
+            vec![with("TPU_PROCESS_PORT", "1")],
+            vec![with("TPU_PROCESS_PORT", "1")],
+            Value::Null,
+            false,
+        ),
+        (vec![with("TPU_WORKER_ID", "1"), plain()], vec![plain()], Value::Null, true),
+        (
+            vec![with("TPU_WORKER_ID", "1"), with("TPU_WORKER_HOSTNAMES", "a")],
+            vec![with("TPU_WORKER_ID", "1")],
+            Value::Null,
+            false,
+        ),
+    ] {
+        let warnings = created(&[
+            ("/spec/leaderWorkerTemplate/leaderTemplate/spec/containers", json!(leader)),
+            ("/spec/leaderWorkerTemplate/workerTemplate/spec/containers", json!(worker)),
+            (SUB_GROUP, sub_group),
+        ]);
+        let expected = if differ { vec![text] } else { vec![] };
+        assert_eq!(warnings, expected, "{leader:?} {worker:?}");
+    }
+}
+
+/// What is shipped to be copied is ordinary.
+#[test]
+fn samples_are_not_warned_of() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/samples");
+    let mut judged = 0;
+    for file in std::fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for document in text.split("\n---\n") {
+            let mut object: Value = serde_saphyr::from_str(document).unwrap();
+            if object["kind"] != "LeaderWorkerSet" {
+                continue;
+            }
+            change(&mut object, "/metadata/namespace", json!("default"));
+            assert_eq!(validate_create(&defaulted(object)), Verdict::default(), "{path:?}");
+            judged += 1;
+        }
+    }
+    assert!(judged >= 6, "{judged}");
 }
 
 #[test]

@@ -1,5 +1,8 @@
-//! Events (`events.k8s.io/v1`) about sets. They are told in the background: a slow or forbidden
-//! event never holds up a set.
+//! Events about sets. They are told in the background: a slow or forbidden event never holds up a
+//! set.
+//!
+//! They are written through the core API, which the rights of every release of the existing
+//! implementation allow; who reads them through `events.k8s.io` finds the same objects.
 //!
 //! A normal event tells of one change and is always told. A warning that repeats an earlier one
 //! (set, reason, note and related object are the same) counts that one up: a failure that goes on
@@ -31,8 +34,6 @@ const REMEMBERED: Duration = Duration::from_mins(30);
 const COUNTED_EVERY: Duration = Duration::from_secs(10);
 /// Events that are remembered.
 const MEMORY: usize = 8192;
-/// The longest note that the API server takes, in bytes.
-const LONGEST_NOTE: usize = 1024;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 const REPORTER: &str = "leaderworkerset";
 
@@ -125,11 +126,6 @@ fn body(
     now: Timestamp,
     instance: &str,
 ) -> Value {
-    let mut note = event.note.as_str();
-    if note.len() > LONGEST_NOTE {
-        let end = (0..=LONGEST_NOTE).rev().find(|it| note.is_char_boundary(*it));
-        note = note.get(..end.unwrap_or(0)).unwrap_or_default();
-    }
     let related = match &event.related {
         Related::Object(related) => json!({
             "apiVersion": related.api_version,
@@ -141,17 +137,17 @@ fn body(
         Related::None | Related::Answer => Value::Null,
     };
     json!({
-        "apiVersion": "events.k8s.io/v1",
+        "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": name, "namespace": set.namespace()},
         "eventTime": format!("{now:.6}"),
-        "reportingController": REPORTER,
+        "reportingComponent": REPORTER,
         "reportingInstance": instance,
         "type": if event.is_warning { "Warning" } else { "Normal" },
         "reason": event.reason,
         "action": event.action,
-        "note": note,
-        "regarding": {
+        "message": event.text(),
+        "involvedObject": {
             "apiVersion": keys::API_VERSION,
             "kind": keys::KIND,
             "namespace": set.namespace(),
@@ -227,7 +223,7 @@ async fn count_up(client: &Client, told: &Told, earlier: &Memory) -> kube::Resul
 }
 
 fn events(namespace: &str) -> Request {
-    Request::new(format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"))
+    Request::new(format!("/api/v1/namespaces/{namespace}/events"))
 }
 
 async fn send(

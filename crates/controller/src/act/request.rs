@@ -6,9 +6,7 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{
-    Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
-};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{NamespaceResourceScope, Request, Status};
 use kube::{Client, Resource};
 use lws_api_types::keys::FIELD_MANAGER;
@@ -20,7 +18,9 @@ use tokio::time::Instant;
 
 use super::Limiter;
 use crate::lease::Leadership;
-use crate::observe::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView, View};
+use crate::observe::views::{
+    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
+};
 use crate::plan::task::Target;
 
 /// The longest a request may take. The API server cuts requests off at 60 s; one that takes this
@@ -57,6 +57,9 @@ pub enum Cause {
     /// The object is ours, but somebody has removed the label by which we watch it.
     #[error("it exists without label {}: put the label back, or delete it", keys::labels::NAME)]
     Unlabelled,
+    /// The set must not get objects any more.
+    #[error("the set is being deleted, or has made way for another one of its name")]
+    SetGone,
     /// This process may not write: another one leads, or may by now.
     #[error("not the leader any more")]
     NotLeading,
@@ -80,7 +83,22 @@ impl Error {
     /// Whether the object has changed since it was read: looking again is the cure.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        self.status().is_some_and(|status| status.code == 409)
+        matches!(self.cause, Cause::SetGone)
+            || self.status().is_some_and(|status| status.code == 409)
+    }
+
+    /// Whether the API server refused the request, rather than having no time for it, or another
+    /// state to apply it to, than was expected.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match &self.cause {
+            Cause::Foreign | Cause::Unlabelled => true,
+            Cause::SetGone | Cause::TimedOut | Cause::NotLeading => false,
+            Cause::Server(_) => {
+                let passes = |status: &Status| matches!(status.code, 409 | 429 | 503 | 504);
+                self.status().is_some_and(|status| !passes(status))
+            }
+        }
     }
 
     /// Whether permission is missing. Exceeded quotas and admission answer with the same code, but
@@ -92,7 +110,7 @@ impl Error {
     }
 
     /// Whether a deletion found that the object that was meant is gone, whoever has its name now.
-    fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.status().is_some_and(|status| {
             status.code == 404 || status.code == 409 && status.message.contains("UID")
         })
@@ -118,7 +136,7 @@ pub(super) enum Deleted<V> {
 /// Makes requests for as long as this process leads.
 #[derive(Clone)]
 pub struct Requests {
-    client: Client,
+    pub(super) client: Client,
     leadership: watch::Receiver<Leadership>,
     limiter: Arc<Limiter>,
 }
@@ -133,7 +151,7 @@ impl fmt::Debug for Requests {
 }
 
 /// A kind of object that is written.
-trait Written:
+pub(super) trait Written:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
 {
 }
@@ -171,6 +189,14 @@ impl Requests {
         ns: &str,
         object: &Value,
     ) -> Result<ServiceView, Error> {
+        self.create_or_read(ns, object).await
+    }
+
+    pub(super) async fn create_pod_group(
+        &self,
+        ns: &str,
+        object: &Value,
+    ) -> Result<PodGroupView, Error> {
         self.create_or_read(ns, object).await
     }
 
@@ -239,7 +265,7 @@ impl Requests {
         ns: &str,
         target: &Target,
     ) -> Result<Deleted<RevisionView>, Error> {
-        self.delete(ns, target, PropagationPolicy::Background).await
+        self.delete(ns, target, DeleteParams::background()).await
     }
 
     /// Deletes a leader pod in the foreground: its workers go at once, and its name is free for
@@ -249,7 +275,7 @@ impl Requests {
         ns: &str,
         target: &Target,
     ) -> Result<Deleted<PodView>, Error> {
-        self.delete(ns, target, PropagationPolicy::Foreground).await
+        self.delete(ns, target, DeleteParams::foreground()).await
     }
 
     /// Replaces the status, provided that the set has not changed since it was read.
@@ -287,8 +313,8 @@ impl Requests {
         Ok(node.metadata.labels.unwrap_or_default())
     }
 
-    /// A leader pod as it is now; `None` when there is none of that name.
-    pub(super) async fn leader(&self, ns: &str, name: &str) -> Result<Option<PodView>, Error> {
+    /// A pod as it is now; `None` when there is none of that name.
+    pub(super) async fn pod(&self, ns: &str, name: &str) -> Result<Option<PodView>, Error> {
         let api = Api::<PodView>::namespaced(self.client.clone(), ns);
         self.send("get", &what::<PodView>(ns, name), api.get_opt(name)).await
     }
@@ -337,21 +363,16 @@ impl Requests {
         }
     }
 
-    async fn delete<K: Written>(
+    /// Deletes this very object.
+    pub(super) async fn delete<K: Written>(
         &self,
         ns: &str,
         target: &Target,
-        propagation: PropagationPolicy,
+        params: DeleteParams,
     ) -> Result<Deleted<K>, Error> {
         let api = Api::<K>::namespaced(self.client.clone(), ns);
-        let params = DeleteParams {
-            propagation_policy: Some(propagation),
-            preconditions: Some(Preconditions {
-                uid: Some(target.uid.clone()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
+        let uid = Some(target.uid.clone());
+        let params = params.preconditions(Preconditions { uid, resource_version: None });
         match self
             .send("delete", &what::<K>(ns, &target.name), api.delete(&target.name, &params))
             .await
@@ -372,7 +393,7 @@ impl Requests {
     }
 
     /// Runs one request within the leadership and the time limit.
-    async fn send<T>(
+    pub(super) async fn send<T>(
         &self,
         verb: &'static str,
         what: &str,
@@ -398,7 +419,7 @@ impl Requests {
     }
 }
 
-fn what<K: Resource<DynamicType = ()>>(ns: &str, name: &str) -> String {
+pub(super) fn what<K: Resource<DynamicType = ()>>(ns: &str, name: &str) -> String {
     format!("{} {ns}/{name}", K::plural(&()))
 }
 

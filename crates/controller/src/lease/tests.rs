@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::fake::{FakeStore, Fate, NAME, Server};
+use self::fake::{FakeStore, Fate, NAME, Network, Server};
 use super::{
     candidate::{Candidate, Decision},
     *,

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lws_api_types::set::RestartPolicy;
 use serde_json::Value;
 
-use super::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView, View};
+use super::views::{
+    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
+};
 
 /// Namespace and name of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,12 +65,16 @@ pub struct Entry {
     pub services: Objects<ServiceView>,
     /// Revisions.
     pub revisions: Objects<RevisionView>,
+    /// `PodGroup`s of groups that are scheduled together.
+    pub pod_groups: Objects<PodGroupView>,
     /// Worker pods that vanished from living groups.
     pub losses: Vec<Loss>,
-    /// UIDs of leaders whose worker `StatefulSet` disappeared. The leader may have changed or gone
-    /// as well: streams of different kinds are not in step. It is read anew before its group is
-    /// completed.
+    /// UIDs of leaders whose worker `StatefulSet` or `PodGroup` disappeared. The leader may have
+    /// changed or gone as well: streams of different kinds are not in step. It is read anew before
+    /// its group is completed.
     doubted: BTreeSet<String>,
+    /// UIDs of recorded members that were looked for and are gone.
+    gone: BTreeSet<String>,
     last_apply: Option<LastApply>,
 }
 
@@ -121,8 +127,15 @@ impl Entry {
         self.doubted.contains(leader_uid)
     }
 
-    fn note_doubt(&mut self, gone: &Arc<StatefulSetView>) {
-        let Some(owner) = gone.identity.owner.as_ref().filter(|it| it.kind == "Pod") else {
+    /// Whether the worker with this UID is known to be gone, however long ago.
+    #[must_use]
+    pub fn is_gone(&self, worker_uid: &str) -> bool {
+        self.gone.contains(worker_uid)
+            || self.losses.iter().any(|loss| loss.pod.identity.uid() == worker_uid)
+    }
+
+    fn note_doubt<V: View>(&mut self, gone: &Arc<V>) {
+        let Some(owner) = gone.identity().owner.as_ref().filter(|it| it.kind == "Pod") else {
             return;
         };
         if self.pods.get(&owner.name).is_some_and(|it| it.identity.uid() == owner.uid) {
@@ -136,12 +149,15 @@ impl Entry {
             && self.pods.is_empty()
             && self.services.is_empty()
             && self.revisions.is_empty()
+            && self.pod_groups.is_empty()
     }
 
     /// Drops what was noted of groups that are gone or going.
     fn prune(&mut self) {
-        let Self { doubted, pods, .. } = self;
+        let Self { doubted, gone, pods, stateful_sets, .. } = self;
         doubted.retain(|uid| pods.values().any(|pod| pod.identity.uid() == uid));
+        let records = || stateful_sets.values().filter_map(|it| it.members.as_deref());
+        gone.retain(|uid| records().any(|it| it.contains(uid.as_str())));
         let mut losses = std::mem::take(&mut self.losses);
         if self.keeps_failing_pods() {
             losses.clear();
@@ -199,6 +215,7 @@ pub struct Kinds {
     pods: KindState,
     services: KindState,
     revisions: KindState,
+    pod_groups: KindState,
 }
 
 macro_rules! indexed {
@@ -223,6 +240,7 @@ indexed!(StatefulSetView, stateful_sets, Entry::note_doubt);
 indexed!(PodView, pods, Entry::note_loss);
 indexed!(ServiceView, services);
 indexed!(RevisionView, revisions);
+indexed!(PodGroupView, pod_groups, Entry::note_doubt);
 
 /// What is known of every set.
 #[derive(Debug, Default)]
@@ -237,7 +255,8 @@ struct Inner {
 }
 
 impl Index {
-    /// Takes in an object from a watch stream; gives the sets that are concerned.
+    /// Takes in an object from a watch stream; gives the sets that are concerned. Nobody is by what
+    /// the answer to a write of ours has shown already.
     pub fn observed<V: Indexed>(&self, object: V) -> Vec<SetKey> {
         let mut inner = self.lock();
         let version = object.identity().version();
@@ -247,7 +266,7 @@ impl Index {
         if let Some(listed) = &mut state.listed {
             listed.insert(place);
         }
-        inner.store(object)
+        if inner.knows(&object) { Vec::new() } else { inner.store(object) }
     }
 
     /// Takes in the answer to a write of ours; gives whether it was news.
@@ -287,16 +306,24 @@ impl Index {
         }
     }
 
-    /// Takes in a leader that was read anew; `None` when it is gone.
-    pub fn confirmed(&self, key: &SetKey, name: &str, uid: &str, leader: Option<PodView>) {
-        match leader {
-            Some(leader) => {
-                self.written(leader);
+    /// Takes in what was found when the pod `name` with `uid` was read anew; `None` when there is
+    /// none of that name.
+    pub fn confirmed(&self, key: &SetKey, name: &str, uid: &str, found: Option<PodView>) {
+        // One that has lost its label has left its group.
+        let is_there =
+            found.as_ref().is_some_and(|it| it.identity.uid() == uid && it.set.is_some());
+        match found {
+            Some(pod) => {
+                self.written(pod);
             }
             None => self.forget::<PodView>(&key.namespace, name, uid),
         }
         if let Some(entry) = self.entry(key) {
-            lock(&entry).doubted.remove(uid);
+            let mut entry = lock(&entry);
+            entry.doubted.remove(uid);
+            if !is_there {
+                entry.gone.insert(uid.to_owned());
+            }
         }
     }
 
@@ -319,6 +346,12 @@ impl Index {
         let gone: Vec<_> =
             state.homes.keys().filter(|place| !listed.contains(*place)).cloned().collect();
         gone.into_iter().filter_map(|place| inner.remove::<V>(&place, None)).collect()
+    }
+
+    /// The sets of which anything is known.
+    #[must_use]
+    pub fn sets(&self) -> Vec<SetKey> {
+        self.lock().entries.keys().cloned().collect()
     }
 
     /// The entry of a set; `None` when nothing is known of it. Lock it briefly and never across an
@@ -355,6 +388,20 @@ fn place<V: View>(object: &V) -> Place {
 }
 
 impl Inner {
+    /// Whether this very version of `object` is stored.
+    fn knows<V: Indexed>(&mut self, object: &V) -> bool {
+        let place = place(object);
+        let identity = object.identity();
+        let home = V::kind(&mut self.kinds).homes.get(&place);
+        let Some(entry) = home.and_then(|key| self.entries.get(key)) else { return false };
+        let mut entry = lock(entry);
+        V::objects(&mut entry).get(&place.1).is_some_and(|it| {
+            it.identity().uid() == identity.uid()
+                && it.identity().version() == identity.version()
+                && identity.version() > 0
+        })
+    }
+
     /// Files `object` under its set unless a newer version is there; gives the sets concerned.
     fn store<V: Indexed>(&mut self, object: V) -> Vec<SetKey> {
         let place = place(&object);
@@ -470,6 +517,15 @@ mod tests {
     }
 
     #[test]
+    fn the_watch_repeats_an_answer_without_concerning_anybody() {
+        let index = Index::default();
+        index.written(pod("s-0", "a", 10, None));
+        assert!(index.observed(pod("s-0", "a", 10, None)).is_empty());
+        assert_eq!(index.observed(pod("s-0", "a", 11, None)), [key()]);
+        assert_eq!(index.observed(pod("s-0", "b", 12, None)), [key()]);
+    }
+
+    #[test]
     fn a_relist_removes_what_it_does_not_name_but_not_what_was_written_meanwhile() {
         let index = Index::default();
         index.observed(pod("s-0", "a", 1, None));
@@ -502,6 +558,32 @@ mod tests {
         assert_eq!(losses(&index), 0);
         index.deleted(&worker("y", 5));
         assert_eq!(losses(&index), 0, "workers of a group that is going are no losses");
+    }
+
+    #[test]
+    fn a_recorded_worker_is_gone_when_it_is_not_found_as_the_same_pod_of_its_set() {
+        let owner = Some(("StatefulSet", "s-0", "w"));
+        let mut unlabelled = pod("s-0-1", "x", 9, owner);
+        unlabelled.set = None;
+        for (found, gone) in [
+            (None, true),
+            (Some(pod("s-0-1", "y", 9, owner)), true),
+            (Some(unlabelled), true),
+            (Some(pod("s-0-1", "x", 9, owner)), false),
+        ] {
+            let index = Index::default();
+            let mut worker_set = stateful_set("s-0", "w", ("Pod", "s-0", "l"));
+            worker_set.members = Some("1:x".into());
+            index.observed(worker_set);
+            index.confirmed(&key(), "s-0-1", "x", found.clone());
+            let is_gone = || index.read(&key(), |it| it.is_gone("x")).unwrap();
+            assert_eq!(is_gone(), gone, "{found:?}");
+            // With the record goes what was found about it.
+            let mut worker_set = stateful_set("s-0", "v", ("Pod", "s-0", "k"));
+            worker_set.identity.meta.resource_version = Some("10".into());
+            index.observed(worker_set);
+            assert!(!is_gone());
+        }
     }
 
     #[test]

@@ -3,22 +3,43 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use kube::core::Status;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
 use lws_api_types::keys::labels;
+use lws_runtime::config::GangScheduler;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::index::{Index, Indexed, SetKey};
-use super::views::{PodView, RevisionView, ServiceView, SetView, StatefulSetView};
+use super::views::{PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView};
 
 /// Receives the sets that an observation concerns.
 pub type Notify = Arc<dyn Fn(SetKey) + Send + Sync>;
 
 /// How far the watch of each kind has come.
 #[derive(Clone, Debug)]
-pub struct Synced(Vec<Kind>);
+pub struct Synced {
+    kinds: Vec<Kind>,
+    /// The watch of `PodGroup`s, where a gang scheduler is configured.
+    pod_groups: Option<watch::Receiver<Progress>>,
+}
+
+/// Whether groups get `PodGroup`s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodGroups {
+    /// No gang scheduler is configured.
+    #[default]
+    Unwanted,
+    /// They do, and those that there are are known.
+    Watched,
+    /// They should, but the API server does not know the kind.
+    NotInstalled,
+    /// They should, but this process may not list and watch them.
+    Forbidden,
+}
 
 #[derive(Clone, Debug)]
 struct Kind {
@@ -28,27 +49,32 @@ struct Kind {
     progress: watch::Receiver<Progress>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     Listing,
     Listed,
     Forbidden,
+    NotInstalled,
 }
 
 impl Progress {
-    fn is_sufficient(&self, is_optional: bool) -> bool {
+    fn is_sufficient(self, is_optional: bool) -> bool {
         match self {
             Self::Listing => false,
             Self::Listed => true,
-            Self::Forbidden => is_optional,
+            Self::Forbidden | Self::NotInstalled => is_optional,
         }
+    }
+
+    fn is_hindered(self) -> bool {
+        matches!(self, Self::Forbidden | Self::NotInstalled)
     }
 }
 
 impl Synced {
     /// Waits until every kind that decisions need has been listed.
     pub async fn wait(&mut self) {
-        for kind in &mut self.0 {
+        for kind in &mut self.kinds {
             let is_optional = kind.is_optional;
             let sufficient = |progress: &Progress| progress.is_sufficient(is_optional);
             // An error means that the stream's task has ended, and the process with it.
@@ -59,22 +85,37 @@ impl Synced {
     /// What is still missing, in words for people; empty once [`Self::wait`] completes.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let missing =
-            self.0.iter().filter(|kind| !kind.progress.borrow().is_sufficient(kind.is_optional));
+        let missing = self
+            .kinds
+            .iter()
+            .filter(|kind| !kind.progress.borrow().is_sufficient(kind.is_optional));
         missing
             .map(|kind| match *kind.progress.borrow() {
                 Progress::Forbidden => format!("not permitted to list {}", kind.resource),
+                Progress::NotInstalled => format!("{} not installed", kind.resource),
                 Progress::Listing | Progress::Listed => format!("{} not listed yet", kind.resource),
             })
             .collect()
     }
+
+    /// Whether groups get `PodGroup`s, as things stand.
+    #[must_use]
+    pub fn pod_groups(&self) -> PodGroups {
+        match self.pod_groups.as_ref().map(|progress| *progress.borrow()) {
+            None => PodGroups::Unwanted,
+            Some(Progress::Listing | Progress::Listed) => PodGroups::Watched,
+            Some(Progress::NotInstalled) => PodGroups::NotInstalled,
+            Some(Progress::Forbidden) => PodGroups::Forbidden,
+        }
+    }
 }
 
-/// Starts a stream for every kind. The streams run until `tasks` is dropped or aborted.
+/// Starts a stream for every kind, `PodGroup`s only for a gang scheduler. The streams run until `tasks` is dropped or aborted.
 pub fn start(
     client: &Client,
     index: &Arc<Index>,
     notify: &Notify,
+    gang_scheduler: Option<GangScheduler>,
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Synced {
     let labelled = watcher::Config::default().labels(labels::NAME);
@@ -85,9 +126,11 @@ pub fn start(
     streams.start::<SetView>(watcher::Config::default(), false);
     streams.start::<StatefulSetView>(labelled.clone(), false);
     streams.start::<PodView>(labelled.clone(), false);
-    streams.start::<ServiceView>(labelled, true);
+    streams.start::<ServiceView>(labelled.clone(), true);
     streams.start::<RevisionView>(watcher::Config::default().labels(&own_revisions), false);
-    Synced(streams.kinds)
+    let pod_groups =
+        gang_scheduler.map(|GangScheduler::Volcano| streams.start::<PodGroupView>(labelled, true));
+    Synced { kinds: streams.kinds, pod_groups }
 }
 
 struct Streams<'a> {
@@ -99,48 +142,105 @@ struct Streams<'a> {
 }
 
 impl Streams<'_> {
-    fn start<V>(&mut self, config: watcher::Config, is_optional: bool)
+    fn start<V>(&mut self, config: watcher::Config, is_optional: bool) -> watch::Receiver<Progress>
     where
         V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
     {
         let (sender, progress) = watch::channel(Progress::Listing);
-        self.kinds.push(Kind { resource: V::plural(&()).into_owned(), is_optional, progress });
+        let resource = V::plural(&()).into_owned();
+        self.kinds.push(Kind { resource, is_optional, progress: progress.clone() });
         let api = Api::<V>::all(self.client.clone());
-        self.tasks.spawn(follow(api, config, self.index.clone(), self.notify.clone(), sender));
+        let stage = Stage {
+            index: self.index.clone(),
+            notify: self.notify.clone(),
+            is_optional,
+            progress: sender,
+        };
+        self.tasks.spawn(follow(api, config, stage));
+        progress
+    }
+}
+
+/// How far one stream has come, and who is told.
+struct Stage {
+    index: Arc<Index>,
+    notify: Notify,
+    is_optional: bool,
+    progress: watch::Sender<Progress>,
+}
+
+impl Stage {
+    /// The list failed. What is known of a kind that decisions need stays in use, once it has been
+    /// listed.
+    fn hindered(&self, progress: Progress) {
+        let before = *self.progress.borrow();
+        if self.is_optional || before != Progress::Listed {
+            self.advance(progress);
+        }
+    }
+
+    /// Sets that a kind stood in the way of are looked at again when that changes.
+    fn advance(&self, progress: Progress) {
+        let before = self.progress.send_replace(progress);
+        if before != progress && (before.is_hindered() || progress.is_hindered()) {
+            self.notify(self.index.sets());
+        }
+    }
+
+    fn notify(&self, concerned: Vec<SetKey>) {
+        for key in concerned {
+            (self.notify)(key);
+        }
     }
 }
 
 /// Follows one stream for ever. Failures are reported and retried with backoff; meanwhile the
 /// controller goes on with what it knows of the other kinds.
-async fn follow<V>(
-    api: Api<V>,
-    config: watcher::Config,
-    index: Arc<Index>,
-    notify: Notify,
-    progress: watch::Sender<Progress>,
-) where
+async fn follow<V>(api: Api<V>, config: watcher::Config, stage: Stage)
+where
     V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
 {
     let resource = V::plural(&());
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+    let mut events = std::pin::pin!(changes(api, config).default_backoff());
     loop {
         match events.try_next().await {
             Ok(Some(event)) => {
-                if matches!(event, watcher::Event::InitDone) {
-                    progress.send_replace(Progress::Listed);
-                }
-                for key in apply(&index, event) {
-                    notify(key);
+                let is_listed = matches!(event, watcher::Event::InitDone);
+                stage.notify(apply(&stage.index, event));
+                if is_listed {
+                    stage.advance(Progress::Listed);
                 }
             }
             Ok(None) => return,
             Err(error) => {
-                if report(&resource, &error) && *progress.borrow() == Progress::Listing {
-                    progress.send_replace(Progress::Forbidden);
+                if let Some(progress) = report(&resource, &error) {
+                    stage.hindered(progress);
                 }
             }
         }
     }
+}
+
+/// All changes, for ever. Where the server refuses to begin a watch because its resource version is
+/// too old, the library would ask for that version again and again; a new stream lists first.
+fn changes<V>(api: Api<V>, config: watcher::Config) -> impl Stream<Item = Change<V>> + Send
+where
+    V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
+{
+    futures::stream::unfold(None, move |stream: Option<BoxStream<'static, Change<V>>>| {
+        let mut stream = stream.unwrap_or_else(|| watcher(api.clone(), config.clone()).boxed());
+        async move {
+            let change = stream.next().await?;
+            let goes_on = !matches!(&change, Err(error) if is_expired(error));
+            Some((change, goes_on.then_some(stream)))
+        }
+    })
+}
+
+type Change<V> = watcher::Result<watcher::Event<V>>;
+
+fn is_expired(error: &watcher::Error) -> bool {
+    status(error).is_some_and(|status| status.code == 410)
 }
 
 fn apply<V: Indexed>(index: &Index, event: watcher::Event<V>) -> Vec<SetKey> {
@@ -155,28 +255,36 @@ fn apply<V: Indexed>(index: &Index, event: watcher::Event<V>) -> Vec<SetKey> {
     }
 }
 
-/// A missing permission is told as what to grant, anything else as the server said it; gives
-/// whether permission is missing.
-fn report(resource: &str, error: &watcher::Error) -> bool {
-    let status = match error {
+/// A missing permission is told as what to grant, a missing kind as what to install, anything else
+/// as the server said it; gives what is missing.
+fn report(resource: &str, error: &watcher::Error) -> Option<Progress> {
+    match status(error) {
+        Some(status) if status.code == 403 => {
+            let said = &status.message;
+            tracing::error!(resource, "not permitted: grant list and watch on {resource}: {said}");
+            Some(Progress::Forbidden)
+        }
+        Some(status) if status.code == 404 => {
+            tracing::error!(resource, "the API server has no {resource}: install their definition");
+            Some(Progress::NotInstalled)
+        }
+        Some(status) if status.code == 410 => {
+            tracing::debug!(resource, "watch expired, relisting");
+            None
+        }
+        _ => {
+            tracing::warn!(resource, error = %error, "watch failed, retrying");
+            None
+        }
+    }
+}
+
+/// What the server answered, if it did.
+fn status(error: &watcher::Error) -> Option<&Status> {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchError(status) => Some(status),
         _ => None,
-    };
-    match status {
-        Some(status) if status.code == 403 => {
-            let said = &status.message;
-            tracing::error!(resource, "not permitted: grant list and watch on {resource}: {said}");
-            true
-        }
-        Some(status) if status.code == 410 => {
-            tracing::debug!(resource, "watch expired, relisting");
-            false
-        }
-        _ => {
-            tracing::warn!(resource, error = %error, "watch failed, retrying");
-            false
-        }
     }
 }

@@ -13,9 +13,9 @@ use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Nodes, revision};
+use super::{Nodes, Scope, gang, revision};
 use crate::observe::index::Entry;
-use crate::observe::views::{PodView, RevisionView, StatefulSetView};
+use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
 
 /// A group whose leader pod exists.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Group<'a> {
     pub worker_set: Option<&'a Arc<StatefulSetView>>,
     /// The spec at the leader's revision; `None` when that revision is not known.
     pub spec: Option<Arc<LeaderWorkerSetSpec>>,
+    /// Its placement, the one of the leader's revision.
+    pub placement: &'a Placement,
     /// Whether all its pods are ready.
     pub ready: bool,
     /// Whether its objects carry the current revision key.
@@ -48,7 +50,7 @@ impl<'a> Groups<'a> {
     #[must_use]
     pub fn of(
         set: &LeaderWorkerSet,
-        leader_set: &StatefulSetView,
+        leader_set: &'a StatefulSetView,
         key: &str,
         entry: &'a Entry,
         revisions: &[&RevisionView],
@@ -81,6 +83,7 @@ impl<'a> Groups<'a> {
                 updated: carries_key(&leader.revision)
                     && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
                 spec,
+                placement: placement(leader, leader_set),
             });
         }
         groups
@@ -114,13 +117,17 @@ impl<'a> Groups<'a> {
     }
 }
 
+/// How the group of `leader` is placed: as the leader `StatefulSet` says when both are at the same
+/// revision, else as its leader was, so that a group that is completed in the middle of an update
+/// has one placement.
+fn placement<'a>(leader: &'a PodView, leader_set: &'a StatefulSetView) -> &'a Placement {
+    if leader.revision == leader_set.revision { &leader_set.placement } else { &leader.placement }
+}
+
 impl Group<'_> {
     /// Its leader, to be deleted.
     pub(super) fn target(&self) -> Target {
-        Target {
-            name: self.leader.identity.name().to_owned(),
-            uid: self.leader.identity.uid().to_owned(),
-        }
+        Target::of(self.leader.as_ref())
     }
 
     /// Pods of the group at its own revision, leader included; 0 when that is not known.
@@ -174,15 +181,9 @@ impl Specs<'_> {
     }
 }
 
-/// Adds to `plan` what a group lacks: its Service, then its worker `StatefulSet`.
-pub(super) fn complete(
-    plan: &mut Plan,
-    set: &LeaderWorkerSet,
-    group: &Group<'_>,
-    entry: &Entry,
-    nodes: &Nodes,
-) {
-    let leader = group.leader;
+/// Adds to `plan` what a group lacks: its Service, its `PodGroup`, then its worker `StatefulSet`.
+pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
+    let (Scope { set, entry, context, .. }, leader) = (scope, group.leader);
     let name = leader.identity.name();
     if leader.identity.is_terminating() {
         return;
@@ -197,12 +198,15 @@ pub(super) fn complete(
         plan.events.push(lost_revision(leader));
         return;
     };
-    let controller = Controller::Leader(leader.identity.uid());
+    let controller = Controller::Leader(leader);
     if spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
         let holder = ownership::holder(entry.services.get(name), controller);
         if !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(super::service_task(build::group_service(set, leader)));
         }
+    }
+    if !gang::is_formed(plan, scope, group, spec) {
+        return;
     }
     let is_due =
         set.spec.startup_policy() == StartupPolicy::LeaderCreated || leader.ready_condition;
@@ -214,9 +218,10 @@ pub(super) fn complete(
         return;
     }
     if entry.is_doubted(leader.identity.uid()) {
-        plan.doubted_leaders.push(group.target());
-    } else if let Ok(topology) = topology(plan, set, leader, nodes) {
-        let object = build::worker_stateful_set(set, spec, leader, topology.as_ref());
+        plan.doubted_pods.push(group.target());
+    } else if let Ok(topology) = topology(plan, group, context.nodes) {
+        let object =
+            build::worker_stateful_set(set, spec, leader, group.placement, topology.as_ref());
         plan.tasks.push(worker_set_task(object, leader));
     }
 }
@@ -225,13 +230,9 @@ pub(super) fn complete(
 struct Wait;
 
 /// The domain that an exclusively placed group is bound to: the one of its leader's node.
-fn topology(
-    plan: &mut Plan,
-    set: &LeaderWorkerSet,
-    leader: &PodView,
-    nodes: &Nodes,
-) -> Result<Option<Topology>, Wait> {
-    let Some(key) = set.annotation(annotations::EXCLUSIVE_TOPOLOGY) else { return Ok(None) };
+fn topology(plan: &mut Plan, group: &Group<'_>, nodes: &Nodes) -> Result<Option<Topology>, Wait> {
+    let leader = group.leader;
+    let Some(key) = &group.placement.group else { return Ok(None) };
     // Until the leader is scheduled there is nothing to do: its next change wakes us.
     let node = leader.node.as_deref().ok_or(Wait)?;
     let Some(labels) = nodes.get(node) else {
@@ -239,7 +240,7 @@ fn topology(
         return Err(Wait);
     };
     if let Some(value) = labels.get(key) {
-        return Ok(Some(Topology { key: key.to_owned(), value: value.clone() }));
+        return Ok(Some(Topology { key: key.clone(), value: value.clone() }));
     }
     let name = leader.identity.name();
     let message = format!(
@@ -296,12 +297,8 @@ fn misplaced_annotation(leader: &PodView) -> EventDraft {
     EventDraft::warning("FailedCreate", "Create", note).about(reference(leader))
 }
 
-/// A reference to a leader pod.
-pub(super) fn reference(leader: &PodView) -> Related {
-    Related::Object(ObjectRef {
-        api_version: "v1",
-        kind: "Pod",
-        name: leader.identity.name().to_owned(),
-        uid: leader.identity.uid().to_owned(),
-    })
+/// A reference to a pod.
+pub(super) fn reference(pod: &PodView) -> Related {
+    let Target { name, uid } = Target::of(pod);
+    Related::Object(ObjectRef { api_version: "v1", kind: "Pod", name, uid })
 }

@@ -8,7 +8,7 @@ use lws_api_types::LeaderWorkerSet;
 use super::build::{self, LeaderRollout};
 use super::group::Groups;
 use super::ownership::{self, Controller, Holder};
-use super::task::{Action, EventDraft, Plan, Task};
+use super::task::{Action, EventDraft, Orphaned, Plan, Task};
 use super::{Scope, applied, revision, rollout};
 use crate::observe::index::Entry;
 use crate::observe::views::StatefulSetView;
@@ -16,8 +16,9 @@ use crate::observe::views::StatefulSetView;
 /// The name is held by an object that is not, or not yet, ours; the plan says what follows.
 pub(super) struct Taken;
 
-/// The leader `StatefulSet` of `set`: the one it controls, or one that nobody controls and that
-/// carries the set's label, as an orphaning deletion of the former set leaves it.
+/// The leader `StatefulSet` that `set` controls. One that nobody controls and that carries the
+/// set's label, as an orphaning deletion of the former set leaves it, is adopted before anything
+/// else.
 pub(super) fn find<'a>(
     plan: &mut Plan,
     set: &LeaderWorkerSet,
@@ -25,10 +26,17 @@ pub(super) fn find<'a>(
 ) -> Result<Option<&'a StatefulSetView>, Taken> {
     let found = entry.stateful_sets.get(set.name());
     let holder = ownership::holder(found, Controller::Set(set.uid()));
-    if matches!(holder, Holder::Us | Holder::Orphan)
-        || !ownership::is_held(plan, holder, "leader statefulset", set.name())
-    {
-        return Ok(found.map(AsRef::as_ref));
+    match (holder, found) {
+        (Holder::Us, _) => return Ok(found.map(AsRef::as_ref)),
+        (Holder::Orphan, Some(orphan)) => {
+            plan.tasks.push(ownership::adoption(set, Orphaned::LeaderSet, &orphan.identity));
+        }
+        (holder, _)
+            if !ownership::is_held(plan, holder.clone(), "leader statefulset", set.name()) =>
+        {
+            return Ok(None);
+        }
+        _ => {}
     }
     Err(Taken)
 }
@@ -146,10 +154,10 @@ pub(super) fn replace(
     .into_iter()
     .collect();
     for group in groups.all.iter().filter(|group| replaced.contains(&group.index)) {
-        let action = Action::DeleteLeader(group.target());
+        let task = Task::delete_leader(group.target());
         // A pod of the group may have failed as well.
-        if plan.tasks.iter().all(|task| task.action != action) {
-            plan.tasks.push(Task::new(action));
+        if plan.tasks.iter().all(|it| it.action != task.action) {
+            plan.tasks.push(task);
         }
     }
 }

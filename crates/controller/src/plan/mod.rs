@@ -7,7 +7,11 @@
 //! | `leader` | the leader `StatefulSet`: whether it is ours, what is applied, which pods go |
 //! | [`applied`] | whether an apply would change anything |
 //! | [`group`] | how each group stands and what it lacks |
+//! | `members` | who belongs to a group, and the record of it |
+//! | `gang` | which groups need a `PodGroup`, and whether they have it |
 //! | `restart` | which groups are recreated because a pod failed |
+//! | [`history`] | how often groups have failed, and how long they wait because of that |
+//! | [`termination`] | that the pods of a group end together, on lost nodes too |
 //! | [`status`] | counts, conditions and their event |
 //! | `ownership` | whose an object is that has the name we need |
 //! | [`build`] | the objects themselves |
@@ -15,66 +19,103 @@
 
 pub mod applied;
 pub mod build;
+mod gang;
 pub mod group;
+pub mod history;
 mod leader;
+mod members;
 mod ownership;
 mod restart;
 pub mod revision;
 pub mod rollout;
 pub mod status;
 pub mod task;
+pub mod termination;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSet;
-use lws_api_types::set::SubdomainPolicy;
+use lws_api_types::keys::annotations;
+use lws_api_types::set::{RestartPolicy, SubdomainPolicy};
+use lws_runtime::config::GroupRestartSettings;
 use serde_json::Value;
 
 use crate::observe::index::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
+use crate::observe::watch::PodGroups;
 use group::Groups;
 use ownership::{Controller, Holder};
-use task::{Action, EventDraft, Plan, Task};
+use status::Seen;
+use task::{Action, EventDraft, Failure, Orphaned, Plan, Task};
+use termination::NodeHealths;
 
 /// Labels of the nodes that have been read, by node name.
 pub type Nodes = BTreeMap<String, BTreeMap<String, String>>;
 
+/// What a plan depends on besides the set and its objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Labels of nodes, as far as they are known.
+    pub nodes: &'a Nodes,
+    /// Health of nodes, as far as it is known.
+    pub node_healths: &'a NodeHealths,
+    /// Whether there are `PodGroup`s.
+    pub pod_groups: PodGroups,
+    /// How groups with failed pods are recreated.
+    pub restarts: &'a GroupRestartSettings,
+    /// What a request of the former plan failed with.
+    pub failure: Option<&'a Failure>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
 /// What is to be done about `set` now, given all that is known of its objects. Never fails: what
-/// cannot be done is told as an event.
+/// cannot be done is told as an event and in the status.
 ///
 /// The plan is computed anew after its tasks have been carried out and their answers are in
 /// `entry`, until there is none left.
 #[must_use]
-pub fn plan(set: &LeaderWorkerSet, entry: &Entry, nodes: &Nodes, now: Timestamp) -> Plan {
+pub fn plan(set: &LeaderWorkerSet, entry: &Entry, context: &Context<'_>) -> Plan {
     let mut plan = Plan::default();
     // The garbage collector does the rest.
     if set.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let Ok(leader_set) = leader::find(&mut plan, set, entry) else { return plan };
-    let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
-    let Some(revision::Current { revision: current, changed }) =
-        revision::ensure(&mut plan, set, leader_set, &revisions)
-    else {
-        return plan;
-    };
-    let scope = Scope { set, entry, nodes, revisions: &revisions, current, changed };
-    scope.shared_service(&mut plan);
-    match leader_set {
-        None => {
-            leader::apply(&mut plan, &scope, None);
-        }
-        Some(leader_set) => scope.existing(&mut plan, leader_set, now),
-    }
+    let seen = work(&mut plan, set, entry, context);
+    let obstacle = plan.events.iter().find_map(EventDraft::failure);
+    let failure = context.failure.or(obstacle.as_ref());
+    plan.status = status::change(set, seen.as_ref(), failure, context.now);
     plan
+}
+
+/// Plans everything but the status; gives what there is of the set once its leader `StatefulSet`
+/// exists and its content is recorded.
+fn work(
+    plan: &mut Plan,
+    set: &LeaderWorkerSet,
+    entry: &Entry,
+    context: &Context<'_>,
+) -> Option<Seen> {
+    let leader_set = leader::find(plan, set, entry).ok()?;
+    let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
+    let revision::Current { revision: current, changed } =
+        revision::ensure(plan, set, leader_set, &revisions, &entry.pods)?;
+    let scope = Scope { set, entry, context, revisions: &revisions, current, changed };
+    scope.shared_service(plan);
+    plan.tasks.extend(revision::adoptions(set, &revisions));
+    let Some(leader_set) = leader_set else {
+        leader::apply(plan, &scope, None);
+        return None;
+    };
+    Some(scope.existing(plan, leader_set))
 }
 
 /// A set whose current content is recorded.
 struct Scope<'a> {
     set: &'a LeaderWorkerSet,
     entry: &'a Entry,
-    nodes: &'a Nodes,
+    context: &'a Context<'a>,
     revisions: &'a [&'a RevisionView],
     /// Revision of the live content.
     current: &'a RevisionView,
@@ -82,29 +123,42 @@ struct Scope<'a> {
     changed: bool,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
     /// Plans for a set whose leader `StatefulSet` exists.
-    fn existing(&self, plan: &mut Plan, leader_set: &StatefulSetView, now: Timestamp) {
+    fn existing(&self, plan: &mut Plan, leader_set: &'a StatefulSetView) -> Seen {
         let key = self.current.key.as_str();
         let groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
         let leader::Wanted { replicas: existing, applies } =
             leader::apply(plan, self, Some((leader_set, &groups)));
-        plan.tasks.extend(restart::recreations(self.set, &groups, self.entry));
+        let failed = restart::recreate(plan, self, leader_set, &groups, existing);
+        members::record(plan, self, &groups, &failed, existing);
+        termination::of_workers(plan, &groups);
+        termination::of_lost_pods(plan, self, leader_set);
         if !applies {
             leader::replace(plan, self.set, leader_set, &groups);
         }
         // Those beyond are about to go.
         for group in groups.all.iter().filter(|it| it.index < existing) {
-            group::complete(plan, self.set, group, self.entry, self.nodes);
+            group::complete(plan, self, group);
         }
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
         let counts = status::Counts::of(&groups.observations(), replicas, strategy.partition);
-        plan.status = status::change(self.set, leader_set.status_replicas, &counts, now);
         if !applies {
             revision::truncate(plan, self, leader_set, counts.update_complete());
         }
+        Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
+    }
+
+    fn restart_policy(&self) -> RestartPolicy {
+        self.set.spec.leader_worker_template.restart_policy()
+    }
+
+    /// Whether groups that have not started as a whole are left alone.
+    fn waits_for_start(&self) -> bool {
+        self.restart_policy() == RestartPolicy::RecreateGroupAfterStart
+            || self.set.has_annotation(annotations::RECREATE_AFTER_START)
     }
 
     /// Adds the Service that all groups share.
@@ -113,10 +167,13 @@ impl Scope<'_> {
             return;
         }
         let name = self.set.name();
-        let holder =
-            ownership::holder(self.entry.services.get(name), Controller::Set(self.set.uid()));
-        // A Service that the former set left behind does what ours would.
-        if holder != Holder::Orphan && !ownership::is_held(plan, holder, "service", name) {
+        let found = self.entry.services.get(name);
+        let holder = ownership::holder(found, Controller::Set(self.set.uid()));
+        let left = found.filter(|it| holder == Holder::Orphan && it.serves_set(name));
+        if let Some(orphan) = left {
+            let adoption = ownership::adoption(self.set, Orphaned::Service, &orphan.identity);
+            plan.tasks.push(adoption);
+        } else if !ownership::is_held(plan, holder, "service", name) {
             plan.tasks.push(service_task(build::shared_service(self.set)));
         }
     }

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::task::{EventDraft, Plan};
-use crate::observe::views::{Owner, View};
+use lws_api_types::LeaderWorkerSet;
+
+use super::build;
+use super::task::{Action, EventDraft, Orphaned, Plan, Target, Task};
+use crate::observe::views::{Identity, Owner, PodView, View};
 
 /// How long to wait before looking again at an object that is about to be garbage collected. Its
 /// deletion is observed too; this only covers a missed one.
@@ -33,25 +36,25 @@ pub(super) enum Holder {
 pub(super) enum Controller<'a> {
     /// The set with this UID.
     Set(&'a str),
-    /// The leader pod with this UID.
-    Leader(&'a str),
+    /// This leader pod.
+    Leader(&'a PodView),
 }
 
 impl Controller<'_> {
     fn uid(&self) -> &str {
         match self {
-            Self::Set(uid) | Self::Leader(uid) => uid,
+            Self::Set(uid) => uid,
+            Self::Leader(leader) => leader.identity.uid(),
         }
     }
 
-    /// Whether `owner` is the former set or leader pod that was in the same place: those give
-    /// their objects their own name.
+    /// Whether `owner` of the object `name` is the former set or leader pod that was in the same
+    /// place. A set gives its objects its own name.
     fn follows(&self, owner: &Owner, name: &str) -> bool {
-        let kind = match self {
-            Self::Set(_) => "LeaderWorkerSet",
-            Self::Leader(_) => "Pod",
-        };
-        owner.kind == kind && owner.name == name
+        match self {
+            Self::Set(_) => owner.kind == "LeaderWorkerSet" && owner.name == name,
+            Self::Leader(leader) => owner.kind == "Pod" && owner.name == leader.identity.name(),
+        }
     }
 }
 
@@ -82,6 +85,15 @@ pub(super) fn is_held(plan: &mut Plan, holder: Holder, what: &str, name: &str) -
         Holder::Other(owner) => plan.events.push(foreign(what, name, &owner)),
     }
     true
+}
+
+/// The request that makes an orphan ours. Without it the object would stay when the set goes.
+pub(super) fn adoption(set: &LeaderWorkerSet, kind: Orphaned, orphan: &Identity) -> Task {
+    let name = orphan.name();
+    let target = Target { name: name.to_owned(), uid: orphan.uid().to_owned() };
+    let note = format!("Failed to adopt {kind} {name}");
+    Task::new(Action::Adopt { kind, target, owners: build::owned_by_set(set) })
+        .or_warned(EventDraft::warning("FailedUpdate", "Update", note))
 }
 
 /// The event that tells of an object in the way.

@@ -1,95 +1,167 @@
-//! Restart policies: which failing pods take their whole group with them.
+//! Restart policies: which failing pods take their whole group with them, and when.
 
-use lws_api_types::LeaderWorkerSet;
+use std::time::Duration;
+
 use lws_api_types::keys::annotations;
 use lws_api_types::set::RestartPolicy;
 
-use super::group::{Group, Groups, reference, workers};
-use super::task::{Action, EventDraft, Task};
-use crate::observe::index::Entry;
-use crate::observe::views::{Phase, PodView};
+use super::Scope;
+use super::group::{Group, Groups, reference};
+use super::history::{Cause, History, Incident};
+use super::members::{self, Members, Missing};
+use super::task::{Action, EventDraft, Plan, Target, Task};
+use crate::observe::views::{Disruption, Phase, PodView, StatefulSetView};
 
-/// The leaders to delete because a pod of their group failed: one task a group, whatever the
-/// number of its failing pods.
-pub(super) fn recreations(set: &LeaderWorkerSet, groups: &Groups<'_>, entry: &Entry) -> Vec<Task> {
-    let policy = set.spec.leader_worker_template.restart_policy();
-    if policy == RestartPolicy::None {
-        return Vec::new();
+/// Adds the deletion of the leaders whose group failed: one task a group, whatever the number of
+/// its failing pods. A group that keeps failing waits. Gives the indexes of all that failed; groups
+/// from index `existing` on are about to go.
+pub(super) fn recreate(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    leader_set: &StatefulSetView,
+    groups: &Groups<'_>,
+    existing: i64,
+) -> Vec<i64> {
+    let mut recreations = Recreations { history: History::of(leader_set), ..Default::default() };
+    if scope.restart_policy() == RestartPolicy::None {
+        recreations.history = History::default();
+    } else {
+        for group in groups.all.iter().filter(|group| !group.leader.identity.is_terminating()) {
+            recreations.consider(plan, scope, group);
+        }
+        let settings = scope.context.restarts;
+        let forgets =
+            recreations.history.forget(&groups.all, existing, settings, scope.context.now);
+        if let Some(delay) = forgets {
+            plan.recheck_after(delay);
+        }
     }
-    let waits_for_start = policy == RestartPolicy::RecreateGroupAfterStart
-        || set.has_annotation(annotations::RECREATE_AFTER_START);
-    groups
-        .all
-        .iter()
-        .filter(|group| !group.leader.identity.is_terminating())
-        .filter_map(|group| {
-            let members = Members::of(group, entry, waits_for_start);
-            let failed = members.failed()?;
-            (!waits_for_start || members.have_started(group)).then(|| recreate(group, failed))
-        })
-        .collect()
+    // The history is sent first.
+    plan.tasks.extend(recreations.record(leader_set));
+    plan.tasks.append(&mut recreations.tasks);
+    recreations.failed
 }
 
-/// The pods of one group: those that this very leader owns through its worker `StatefulSet`.
-struct Members<'a> {
-    leader: &'a PodView,
-    workers: Vec<&'a PodView>,
-    /// Workers that vanished.
-    lost: Vec<&'a PodView>,
+#[derive(Default)]
+struct Recreations {
+    history: History,
+    tasks: Vec<Task>,
+    /// What is told once the history is written.
+    told: Vec<EventDraft>,
+    failed: Vec<i64>,
 }
 
-impl<'a> Members<'a> {
-    fn of(group: &Group<'a>, entry: &'a Entry, waits_for_start: bool) -> Self {
-        let leader: &PodView = group.leader;
-        // A worker at another revision is about to be replaced anyway.
-        let is_current = |pod: &&PodView| pod.revision == leader.revision;
-        let is_owned = |pod: &&PodView| {
-            entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
-        };
-        // A policy that waits for the start does not mind pods that had not started.
-        let lost = entry
-            .losses
-            .iter()
-            .map(|loss| loss.pod.as_ref())
-            .filter(|pod| !waits_for_start || pod.phase != Phase::Pending);
-        Self {
-            leader,
-            workers: workers(entry, leader).filter(is_current).collect(),
-            lost: lost.filter(is_owned).filter(is_current).collect(),
+impl Recreations {
+    fn consider(&mut self, plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
+        let members = Members::of(group, scope.entry, scope.waits_for_start());
+        let uid = group.leader.identity.uid();
+        let is_counted = self.history.of_leader(group.index, uid).is_some();
+        let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group, &members));
+        if failure.is_none() && !is_counted
+            || scope.waits_for_start() && !have_started(group, &members)
+        {
+            return;
+        }
+        if let Some((pod, cause)) = failure.filter(|_| !is_counted) {
+            self.history.count(group, cause, &pod, scope.context.now);
+        }
+        let Some(incident) = self.history.of_leader(group.index, uid) else { return };
+        self.failed.push(group.index);
+        let wait = incident.wait(scope.context.restarts, scope.context.now);
+        if wait.is_zero() {
+            self.tasks.push(recreation(group, incident));
+            return;
+        }
+        plan.waiting_groups += 1;
+        plan.recheck_after(wait);
+        if !is_counted {
+            self.told.push(waits(group, incident, wait));
         }
     }
 
-    /// The first pod that failed: one that vanished, is being deleted, or was restarted.
-    fn failed(&self) -> Option<&'a PodView> {
-        let alive = std::iter::once(self.leader).chain(self.workers.iter().copied());
-        self.lost.first().copied().or_else(|| {
-            alive.into_iter().find(|pod| {
-                pod.identity.is_terminating()
-                    || pod.restarted && matches!(pod.phase, Phase::Running | Phase::Pending)
-            })
+    /// The task that writes the history, when it has changed.
+    fn record(&mut self, leader_set: &StatefulSetView) -> Option<Task> {
+        let value = self.history.text();
+        (value != leader_set.group_restarts).then(|| {
+            let name = leader_set.identity.name();
+            let failed = format!("Failed to record which groups failed on statefulset {name}");
+            let mut task = Task::new(Action::Annotate {
+                stateful_set: Target::of(leader_set),
+                key: annotations::GROUP_RESTARTS,
+                value,
+            });
+            task.done = std::mem::take(&mut self.told);
+            task.or_warned(EventDraft::warning("FailedUpdate", "Update", failed))
         })
-    }
-
-    /// Whether every pod of the group exists and has left phase Pending.
-    fn have_started(&self, group: &Group<'_>) -> bool {
-        let size = group.spec.as_ref().map_or(1, |spec| spec.leader_worker_template.size());
-        let count = 1 + self.workers.len();
-        i64::try_from(count).is_ok_and(|count| count == i64::from(size))
-            && self.leader.phase != Phase::Pending
-            && self.workers.iter().all(|pod| pod.phase != Phase::Pending)
     }
 }
 
+/// The first pod that failed, and why: one that vanished, is being deleted, or was restarted.
+fn failure(members: &Members<'_>) -> Option<(String, Cause)> {
+    let vanished = members.lost.iter().map(|pod| (*pod, Cause::PodLost));
+    let failing = members.all().filter_map(|pod| Some((pod, visible_failure(pod)?)));
+    let (pod, cause) = vanished.chain(failing).next()?;
+    let cause = match (cause, pod.disruption) {
+        (Cause::ContainerRestart, _) | (_, None) => cause,
+        (_, Some(Disruption::Evicted)) => Cause::PodEvicted,
+        (_, Some(Disruption::NodeLost)) => Cause::NodeLost,
+    };
+    Some((pod.identity.name().to_owned(), cause))
+}
+
+fn visible_failure(pod: &PodView) -> Option<Cause> {
+    if pod.identity.is_terminating() {
+        return Some(Cause::PodDeleted);
+    }
+    let is_active = matches!(pod.phase, Phase::Running | Phase::Pending);
+    (pod.restarted && is_active).then_some(Cause::ContainerRestart)
+}
+
+/// A worker that vanished while nobody looked.
+fn recorded_failure(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    group: &Group<'_>,
+    members: &Members<'_>,
+) -> Option<(String, Cause)> {
+    match members::missing(group, members, scope.entry)? {
+        Missing::Gone(member) => Some((member.target(group.leader).name, Cause::PodLost)),
+        Missing::Doubted(member) => {
+            plan.doubted_pods.push(member.target(group.leader));
+            None
+        }
+    }
+}
+
+/// Whether every pod of the group exists and has left phase Pending.
+fn have_started(group: &Group<'_>, members: &Members<'_>) -> bool {
+    let size = group.spec.as_ref().map_or(1, |spec| spec.leader_worker_template.size());
+    i64::try_from(members.all().count()).is_ok_and(|count| count == i64::from(size))
+        && members.all().all(|pod| pod.phase != Phase::Pending)
+}
+
 /// Deletes the leader; the workers go with it, and its `StatefulSet` makes a new one.
-fn recreate(group: &Group<'_>, failed: &PodView) -> Task {
+fn recreation(group: &Group<'_>, incident: &Incident) -> Task {
     let leader = group.leader;
     // Clients match this text, also when the failing pod is the leader itself.
     let note = format!(
         "Worker pod {} failed, deleted leader pod {} to recreate group {}",
-        failed.identity.name(),
+        incident.pod,
         leader.identity.name(),
         group.index,
     );
-    Task::new(Action::DeleteLeader(group.target()))
+    Task::delete_leader(group.target())
         .told(EventDraft::normal("RecreateGroup", "Delete", note).about(reference(leader)))
+        .counted(incident.cause)
+}
+
+fn waits(group: &Group<'_>, incident: &Incident, wait: Duration) -> EventDraft {
+    let note = format!(
+        "Group {} failed {} times in a row, now because {}: it is recreated in {} s",
+        group.index,
+        incident.count,
+        incident.cause.told(&incident.pod),
+        wait.as_secs_f64().ceil(),
+    );
+    EventDraft::warning("RecreateGroupBackoff", "Delete", note).about(reference(group.leader))
 }

@@ -1,5 +1,10 @@
 //! Which content a set is at: the revision its leader `StatefulSet` carries, whether the user has
 //! changed the content since, and which revision records the change.
+//!
+//! How groups are placed (two annotations of the set) changes their pods too, so it is updated like
+//! content, although revisions do not record it. A revision key stands for content *and* placement;
+//! the placement of a key is read from what carries it ([`placement_of`]). So the keys of sets
+//! whose placement never changes are those of their content alone, as other programs compute them.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +12,10 @@ use lws_api_types::LeaderWorkerSet;
 use lws_api_types::revision::{encode, key as hash, same_content};
 use serde_json::Value;
 
-use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Scope, build};
-use crate::observe::views::{RevisionView, StatefulSetView};
+use super::task::{Action, EventDraft, ObjectRef, Orphaned, Plan, Related, Target, Task};
+use super::{Scope, build, ownership};
+use crate::observe::index::Objects;
+use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
 
 /// What is to be done about revisions before anything else.
 #[derive(Debug)]
@@ -58,16 +64,18 @@ pub enum Cause {
     Changed,
 }
 
-/// Decides from the live set, its leader `StatefulSet` (`None` when there is none) and all
-/// revisions that carry the set's name label.
+/// Decides from the live set, its leader `StatefulSet` (`None` when there is none), and all
+/// revisions and `pods` that carry the set's name label.
 ///
 /// A revision with equal content is used again rather than recorded once more, so that a failing
-/// apply leaves one revision however often it is repeated.
+/// apply leaves one revision however often it is repeated; unless its key stands for another
+/// placement.
 #[must_use]
 pub fn decide<'a>(
     set: &LeaderWorkerSet,
     leader_set: Option<&StatefulSetView>,
     revisions: &[&'a RevisionView],
+    pods: &Objects<PodView>,
 ) -> Decision<'a> {
     let is_kept = |it: &&RevisionView| is_own(set, it) && !it.identity.is_terminating();
     let own: Vec<_> = revisions.iter().copied().filter(is_kept).collect();
@@ -75,8 +83,13 @@ pub fn decide<'a>(
     let key = leader_set.and_then(|it| it.revision.as_deref()).filter(|key| !key.is_empty());
     let recorded = key.and_then(|key| newest(own.iter().copied().filter(|it| it.key == key)));
 
+    let wanted = build::placement(set);
+    let is_placed = leader_set.is_some_and(|it| it.placement == wanted);
+    let placement = |key: &str| placement_of(key, leader_set, pods);
+    let fits = |key: &str| placement(key).is_none_or(|it| *it == wanted);
+
     let cause = match (recorded, key) {
-        (Some(revision), _) if same_content(&revision.data, &data, &set.spec) => {
+        (Some(revision), _) if is_placed && same_content(&revision.data, &data, &set.spec) => {
             return Decision::Current(Current { revision, changed: false });
         }
         (Some(_), _) => Cause::Changed,
@@ -85,8 +98,11 @@ pub fn decide<'a>(
     };
     let highest = revisions.iter().map(|it| it.number).max().unwrap_or(0);
     if cause != Cause::Missing {
-        let equal = own.iter().copied().filter(|it| same_content(&it.data, &data, &set.spec));
-        if let Some(revision) = newest(equal) {
+        let is_equal =
+            |it: &&RevisionView| fits(&it.key) && same_content(&it.data, &data, &set.spec);
+        let equal = own.iter().copied().filter(is_equal);
+        // The one that groups have is worth most: they need not be replaced.
+        if let Some(revision) = equal.max_by_key(|it| (placement(&it.key).is_some(), it.number)) {
             return if revision.number < highest {
                 Decision::Raise { revision, number: highest + 1 }
             } else {
@@ -94,12 +110,36 @@ pub fn decide<'a>(
             };
         }
     }
-    let hash = hash(&data);
+    let (content, number) = (hash(&data), highest + 1);
     let key = match (cause, key) {
         (Cause::Missing, Some(key)) => key.to_owned(),
-        _ => hash.clone(),
+        _ if fits(&content) => content.clone(),
+        _ => placed_key(&data, &wanted, number),
     };
-    Decision::Create { key, hash, number: highest + 1, data, cause }
+    Decision::Create { key, hash: content, number, data, cause }
+}
+
+/// A key for `data` where the plain one stands for another placement. The number keeps it apart from
+/// every key there has been.
+fn placed_key(data: &str, placement: &Placement, number: i64) -> String {
+    let Placement { group, subgroup } = placement;
+    let [group, subgroup] = [group, subgroup].map(|it| it.as_deref().unwrap_or_default());
+    hash(&format!("{data}\n{group}\n{subgroup}\n{number}"))
+}
+
+/// The placement that a revision key stands for: the one of the leader `StatefulSet` or else of a
+/// leader pod that carries it. `None` when nothing does: then it may stand for any.
+fn placement_of<'a>(
+    key: &str,
+    leader_set: Option<&'a StatefulSetView>,
+    pods: &'a Objects<PodView>,
+) -> Option<&'a Placement> {
+    let carries = |revision: &Option<String>| revision.as_deref() == Some(key);
+    let leader_set = leader_set.filter(|it| carries(&it.revision)).map(|it| &it.placement);
+    leader_set.or_else(|| {
+        let leader = pods.values().find(|it| it.is_leader() && carries(&it.revision))?;
+        Some(&leader.placement)
+    })
 }
 
 /// The current revision; `None` when it has to be recorded first, which is added to the plan.
@@ -108,12 +148,15 @@ pub(super) fn ensure<'a>(
     set: &LeaderWorkerSet,
     leader_set: Option<&StatefulSetView>,
     revisions: &[&'a RevisionView],
+    pods: &Objects<PodView>,
 ) -> Option<Current<'a>> {
-    match decide(set, leader_set, revisions) {
+    match decide(set, leader_set, revisions, pods) {
         Decision::Current(current) => return Some(current),
         Decision::Raise { revision, number } => {
             let target = target(revision);
-            plan.tasks.push(Task::new(Action::RaiseRevision { target, number }));
+            let failed = format!("Failed to update revision {}", target.name);
+            let task = Task::new(Action::RaiseRevision { target, number });
+            plan.tasks.push(task.or_warned(EventDraft::warning("FailedUpdate", "Update", failed)));
         }
         Decision::Create { key, hash, number, data, cause } => {
             match build::revision(set, &key, &hash, number, &data) {
@@ -148,7 +191,24 @@ pub(super) fn truncate(
         let is_ours = it.identity.is_controlled_by(set.uid()) && !it.identity.is_terminating();
         is_ours && (is_unused || is_duplicate && update_complete)
     });
-    plan.tasks.extend(superseded.map(|it| Task::new(Action::DeleteRevision(target(it)))));
+    plan.tasks.extend(superseded.map(|it| deletion(target(it))));
+}
+
+fn deletion(revision: Target) -> Task {
+    let failed = format!("Failed to delete revision {}", revision.name);
+    let failed = EventDraft::warning("FailedDelete", "Delete", failed);
+    Task::new(Action::DeleteRevision(revision)).or_warned(failed)
+}
+
+/// The requests that make ours what an orphaning deletion of the former set has left.
+pub(super) fn adoptions<'a>(
+    set: &'a LeaderWorkerSet,
+    revisions: &'a [&'a RevisionView],
+) -> impl Iterator<Item = Task> {
+    let is_orphan =
+        |it: &&&RevisionView| it.identity.owner.is_none() && !it.identity.is_terminating();
+    let orphans = revisions.iter().filter(is_orphan);
+    orphans.map(|it| ownership::adoption(set, Orphaned::Revision, &it.identity))
 }
 
 /// A reference to a revision, for events.

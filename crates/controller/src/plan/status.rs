@@ -1,12 +1,12 @@
-//! What a set's status says: how many groups are ready and updated, which conditions hold, and
-//! the event that tells of a change.
+//! What a set's status says: how many groups are ready and updated, which conditions hold, what
+//! cannot be done, and the event that tells of a change.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use lws_api_types::conditions::{ConditionType, set_true};
-use lws_api_types::{LeaderWorkerSet, names};
+use lws_api_types::conditions::{ConditionType, set_failure, set_true};
+use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus, names};
 
-use super::task::{EventDraft, StatusChange};
+use super::task::{EventDraft, Failure, StatusChange};
 
 /// A group whose leader pod exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,28 +116,69 @@ pub fn merge_conditions(
     Some(Transition { reason: told.reason(), note })
 }
 
-/// The status of `set` as it should be, when it differs from the stored one. `existing` is
-/// `status.replicas` of its leader `StatefulSet`.
+/// What there is of a set whose leader `StatefulSet` exists.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// `status.replicas` of the leader `StatefulSet`.
+    pub existing: i64,
+    /// Its groups.
+    pub counts: Counts,
+    /// Whether the leader `StatefulSet` is as the present generation wants it.
+    pub is_applied: bool,
+}
+
+/// The status of `set` as it should be, when it differs from the stored one. Where nothing is
+/// `seen`, only `failure` is news.
+///
+/// `status.observedGeneration` is the last generation that was acted on: it is raised once the
+/// leader `StatefulSet` is as that generation wants it. While its apply fails, who waits for a
+/// condition of this generation waits on, and `failure` says why. Conditions carry the generation
+/// that they judge the groups by, which is always the present one.
 #[must_use]
 pub fn change(
     set: &LeaderWorkerSet,
-    existing: i64,
-    counts: &Counts,
+    seen: Option<&Seen>,
+    failure: Option<&Failure>,
     now: Timestamp,
 ) -> Option<StatusChange> {
     let stored = set.status.clone().unwrap_or_default();
     let mut status = stored.clone();
     let generation = set.metadata.generation;
-    status.replicas = i32::try_from(existing).unwrap_or(i32::MAX);
-    status.ready_replicas = counts.ready;
-    status.updated_replicas = counts.updated;
-    status.observed_generation = generation;
-    if status.hpa_pod_selector.is_empty() {
-        status.hpa_pod_selector = names::hpa_pod_selector(set.name());
+    let mut event = None;
+    if let Some(Seen { existing, counts, is_applied }) = seen {
+        status.replicas = i32::try_from(*existing).unwrap_or(i32::MAX);
+        status.ready_replicas = counts.ready;
+        status.updated_replicas = counts.updated;
+        if *is_applied {
+            status.observed_generation = generation;
+        }
+        if status.hpa_pod_selector.is_empty() {
+            status.hpa_pod_selector = names::hpa_pod_selector(set.name());
+        }
+        let transition = merge_conditions(&mut status.conditions, counts, generation, now);
+        event = transition.map(|it| EventDraft::normal(it.reason, "Update", it.note));
     }
-    let transition = merge_conditions(&mut status.conditions, counts, generation, now);
-    let event = transition.map(|it| EventDraft::normal(it.reason, "Update", it.note));
-    (status != stored).then_some(StatusChange { status, event })
+    let told = failure.map(|it| (it.reason, it.message.as_str()));
+    set_failure(&mut status.conditions, told, generation, now);
+    let begins = set.status.is_none() && failure.is_none() && !is_available(&status);
+    let may_wait = begins || has_same_conditions(&stored, &status);
+    (status != stored).then_some(StatusChange { status, event, may_wait })
+}
+
+fn is_available(status: &LeaderWorkerSetStatus) -> bool {
+    let available = ConditionType::Available.as_str();
+    status.conditions.iter().any(|it| it.type_ == available && it.status == "True")
+}
+
+/// Whether two statuses differ in the numbers of groups at most.
+fn has_same_conditions(stored: &LeaderWorkerSetStatus, status: &LeaderWorkerSetStatus) -> bool {
+    let recounted = LeaderWorkerSetStatus {
+        replicas: status.replicas,
+        ready_replicas: status.ready_replicas,
+        updated_replicas: status.updated_replicas,
+        ..stored.clone()
+    };
+    recounted == *status
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::time::Duration;
 use lws_api_types::LeaderWorkerSetStatus;
 use serde_json::Value;
 
+use super::history::Cause;
+use crate::observe::views::View;
+
 /// Everything that is to be done about one set now.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -17,8 +20,12 @@ pub struct Plan {
     pub events: Vec<EventDraft>,
     /// Nodes whose labels have to be known before the plan can be completed.
     pub unknown_nodes: Vec<String>,
-    /// Leaders that have to be read anew before the plan can be completed.
-    pub doubted_leaders: Vec<Target>,
+    /// Nodes whose health has to be known before the plan can be completed.
+    pub unknown_node_healths: Vec<String>,
+    /// Pods that have to be read anew before the plan can be completed.
+    pub doubted_pods: Vec<Target>,
+    /// Groups that failed and wait for their recreation, because they keep failing.
+    pub waiting_groups: usize,
     /// When to look again although nothing may have been observed.
     pub recheck: Option<Duration>,
 }
@@ -28,9 +35,24 @@ pub struct Plan {
 pub struct StatusChange {
     /// The whole new status.
     pub status: LeaderWorkerSetStatus,
-    /// Told before the status is written.
+    /// Told once the status is written.
     pub event: Option<EventDraft>,
+    /// Whether nobody is kept waiting when it is written a moment later, with more to say: nothing
+    /// but numbers of groups has changed, or the set is new and begins to progress.
+    pub may_wait: bool,
 }
+
+/// Why an object of the set is not what it should be, as condition `ReplicaFailure` tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// `FailedCreate`, `FailedUpdate` or `FailedDelete`.
+    pub reason: &'static str,
+    /// What failed, and why in the words of the server.
+    pub message: String,
+}
+
+/// The longest text of an event, and of a failure, in bytes. The API server takes no longer one.
+const LONGEST_TEXT: usize = 1024;
 
 /// One request and what to tell of its outcome.
 #[derive(Debug, PartialEq)]
@@ -41,6 +63,8 @@ pub struct Task {
     pub done: Vec<EventDraft>,
     /// Event to tell when it fails; the server's message is appended to the note.
     pub failed: Option<EventDraft>,
+    /// Why its success recreates a group, to be counted.
+    pub cause: Option<Cause>,
 }
 
 /// A request to the API server. Objects are named in the namespace of the set.
@@ -67,10 +91,55 @@ pub enum Action {
     },
     /// Creates the worker `StatefulSet` of a group.
     CreateWorkerSet(Value),
+    /// Makes the set the controller of an object that nobody controls.
+    Adopt {
+        /// Its kind.
+        kind: Orphaned,
+        /// The object.
+        target: Target,
+        /// The owner references it gets.
+        owners: Value,
+    },
     /// Creates a headless Service.
     CreateService(Value),
+    /// Creates the `PodGroup` of a group.
+    CreatePodGroup(Value),
     /// Deletes a leader pod, and with it its group.
     DeleteLeader(Target),
+    /// Deletes the worker `StatefulSet` of a group, and with it its workers.
+    DeleteWorkerSet(Target),
+    /// Deletes a pod whose end its node will not confirm.
+    ReleasePod(Target),
+    /// Sets or removes an annotation of a `StatefulSet`, and changes nothing else.
+    Annotate {
+        /// The `StatefulSet`.
+        stateful_set: Target,
+        /// Key of the annotation.
+        key: &'static str,
+        /// Its new value; `None` removes it.
+        value: Option<String>,
+    },
+}
+
+/// Kinds of objects that an orphaning deletion of a set leaves to the next one of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphaned {
+    /// The leader `StatefulSet`.
+    LeaderSet,
+    /// The Service that all groups share.
+    Service,
+    /// A revision.
+    Revision,
+}
+
+impl fmt::Display for Orphaned {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::LeaderSet => "statefulset",
+            Self::Service => "service",
+            Self::Revision => "controllerrevision",
+        })
+    }
 }
 
 impl fmt::Display for Action {
@@ -102,8 +171,19 @@ impl fmt::Display for Action {
             Self::CreateWorkerSet(object) => {
                 write!(formatter, "create statefulset {}", name(object))
             }
+            Self::Adopt { kind, target, .. } => {
+                write!(formatter, "adopt {kind} {}", target.name)
+            }
             Self::CreateService(object) => write!(formatter, "create service {}", name(object)),
+            Self::CreatePodGroup(object) => write!(formatter, "create podgroup {}", name(object)),
             Self::DeleteLeader(target) => write!(formatter, "delete pod {}", target.name),
+            Self::DeleteWorkerSet(target) => {
+                write!(formatter, "delete statefulset {}", target.name)
+            }
+            Self::ReleasePod(target) => write!(formatter, "delete pod {} for good", target.name),
+            Self::Annotate { stateful_set, key, .. } => {
+                write!(formatter, "annotate statefulset {}: {key}", stateful_set.name)
+            }
         }
     }
 }
@@ -115,6 +195,14 @@ pub struct Target {
     pub name: String,
     /// Its UID. A request is refused when the name has passed to another object.
     pub uid: String,
+}
+
+impl Target {
+    /// This very object.
+    pub(super) fn of<V: View>(object: &V) -> Self {
+        let identity = object.identity();
+        Self { name: identity.name().to_owned(), uid: identity.uid().to_owned() }
+    }
 }
 
 /// An event about a set.
@@ -161,7 +249,10 @@ impl Plan {
     /// Whether there is nothing to do before the status is written.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tasks.is_empty() && self.unknown_nodes.is_empty() && self.doubted_leaders.is_empty()
+        self.tasks.is_empty()
+            && self.unknown_nodes.is_empty()
+            && self.unknown_node_healths.is_empty()
+            && self.doubted_pods.is_empty()
     }
 
     /// Looks again after `delay`, or earlier when that is wanted already.
@@ -172,11 +263,26 @@ impl Plan {
 
 impl Task {
     pub(super) fn new(action: Action) -> Self {
-        Self { action, done: Vec::new(), failed: None }
+        Self { action, done: Vec::new(), failed: None, cause: None }
+    }
+
+    /// The deletion of a leader pod.
+    pub(super) fn delete_leader(leader: Target) -> Self {
+        let failed = format!("Failed to delete leader pod {}", leader.name);
+        Self::new(Action::DeleteLeader(leader)).or_warned(EventDraft::warning(
+            "FailedDelete",
+            "Delete",
+            failed,
+        ))
     }
 
     pub(super) fn told(mut self, event: EventDraft) -> Self {
         self.done.push(event);
+        self
+    }
+
+    pub(super) fn counted(mut self, cause: Cause) -> Self {
+        self.cause = Some(cause);
         self
     }
 
@@ -198,5 +304,24 @@ impl EventDraft {
     pub(super) fn about(mut self, related: Related) -> Self {
         self.related = related;
         self
+    }
+
+    /// The same event with the reason why its request failed.
+    pub(crate) fn because(mut self, reason: &str) -> Self {
+        self.note = format!("{}: {reason}", self.note);
+        self
+    }
+
+    /// The text, cut to the length that the API server takes.
+    pub(crate) fn text(&self) -> &str {
+        let end = self.note.floor_char_boundary(LONGEST_TEXT);
+        self.note.get(..end).unwrap_or_default()
+    }
+
+    /// The failure that the event tells of, if it is about one.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        let is_failure = matches!(self.reason, "FailedCreate" | "FailedUpdate" | "FailedDelete");
+        (self.is_warning && is_failure)
+            .then(|| Failure { reason: self.reason, message: self.text().to_owned() })
     }
 }

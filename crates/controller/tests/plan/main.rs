@@ -8,6 +8,10 @@
     reason = "a test fails by panicking, in its support code too"
 )]
 
+mod failures;
+mod gang;
+mod placement;
+mod restarts;
 mod world;
 
 use lws_api_types::keys::{annotations, labels};
@@ -113,54 +117,72 @@ fn what_the_former_set_left_is_waited_for() {
 }
 
 #[test]
+fn the_service_that_a_former_leader_left_is_waited_for() {
+    let mut world = World::with_set(json!({
+        "replicas": 1, "networkConfig": {"subdomainPolicy": "UniquePerReplica"},
+    }));
+    world.carry_out_all();
+    world.put(json!({"kind": "Service", "metadata": {
+        "name": "s-0",
+        "labels": {labels::NAME: "s"},
+        "ownerReferences": [{"kind": "Pod", "name": "s-0", "uid": "former", "controller": true}],
+    }}));
+    world.start_leader(0);
+    let plan = world.plan();
+    assert!(plan.recheck.is_some() && plan.events.is_empty() && plan.tasks.is_empty());
+    world.forget("Service", "s-0");
+    assert_eq!(world.tasks(), ["create service s-0"]);
+}
+
+#[test]
+fn groups_of_an_earlier_size_are_judged_by_that_size() {
+    for (size, resized) in [(1, 3), (3, 1)] {
+        let spec = json!({"replicas": 2, "leaderWorkerTemplate": {"size": size}});
+        let mut world = World::settled(spec);
+        world.change_set(|set| set["spec"]["leaderWorkerTemplate"]["size"] = json!(resized));
+        world.carry_out_all();
+        let status = world.status();
+        assert_eq!((status.ready_replicas, status.updated_replicas), (2, 0), "{size} to {resized}");
+        let holds: Vec<_> = status.conditions.iter().filter(|it| it.status == "True").collect();
+        let types: Vec<_> = holds.iter().map(|it| it.type_.as_str()).collect();
+        assert_eq!(types, ["Progressing", "UpdateInProgress"], "{size} to {resized}");
+    }
+}
+
+#[test]
 fn an_orphaned_stateful_set_is_adopted() {
     let mut world = World::settled(json!({"replicas": 2}));
     world.change("StatefulSet", "s", |it| it["metadata"]["ownerReferences"] = json!([]));
-    assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 0"]);
+    assert_eq!(world.tasks(), ["adopt statefulset s"]);
+    world.carry_out_all();
+    let uid = |kind: &str, pointer| world.get(kind, "s").pointer(pointer).cloned();
+    let owner = uid("StatefulSet", "/metadata/ownerReferences/0/uid");
+    assert_eq!(owner, uid("LeaderWorkerSet", "/metadata/uid"));
 }
 
 #[test]
-fn one_failing_worker_or_several_delete_the_leader_once() {
-    let restarted = json!([{"name": "c", "restartCount": 1}]);
-    for failing in [&["s-0-1"][..], &["s-0-1", "s-0-2"], &["s-0"]] {
-        let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
-        for pod in failing {
-            world.change("Pod", pod, |it| it["status"]["containerStatuses"] = restarted.clone());
-        }
-        assert_eq!(world.tasks(), ["delete pod s-0"], "{failing:?}");
+fn what_an_orphaning_deletion_has_left_is_adopted() {
+    let mut world = World::settled(json!({"replicas": 1}));
+    let revision = world.revision()["metadata"]["name"].as_str().unwrap().to_owned();
+    for (kind, name) in [("ControllerRevision", &*revision), ("Service", "s")] {
+        world.change(kind, name, |it| it["metadata"]["ownerReferences"] = json!([]));
     }
+    let adopted = format!("adopt controllerrevision {revision}");
+    assert_eq!(world.tasks(), ["adopt service s", &adopted]);
+    world.carry_out_all();
+    assert_eq!(world.tasks(), [""; 0]);
 }
 
 #[test]
-fn a_worker_that_vanished_and_came_back_recreates_its_group_once() {
-    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
-    world.replace_pod("s-0-1");
-    assert_eq!(world.tasks(), ["delete pod s-0"]);
-    world.carry_out();
-    assert_eq!(world.tasks(), [""; 0], "the leader is on its way out");
-}
-
-#[test]
-fn restart_policies() {
-    let restarted = json!([{"name": "c", "restartCount": 1}]);
-    let after_start = json!({annotations::RECREATE_AFTER_START: ""});
-    for (policy, annotations, sibling, recreated) in [
-        ("None", json!({}), "Running", false),
-        ("RecreateGroupOnPodRestart", json!({}), "Pending", true),
-        ("RecreateGroupOnPodRestart", after_start.clone(), "Pending", false),
-        ("RecreateGroupOnPodRestart", after_start, "Running", true),
-        ("RecreateGroupAfterStart", json!({}), "Pending", false),
-        ("RecreateGroupAfterStart", json!({}), "Running", true),
-    ] {
-        let spec =
-            json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3, "restartPolicy": policy}});
-        let mut world = World::settled(spec);
-        world.change_set(|set| set["metadata"]["annotations"] = annotations.clone());
-        world.carry_out_all();
-        world.change("Pod", "s-0-1", |it| it["status"]["containerStatuses"] = restarted.clone());
-        world.change("Pod", "s-0-2", |it| it["status"]["phase"] = json!(sibling));
-        assert_eq!(world.deletes("s-0"), recreated, "{policy} {annotations} sibling {sibling}");
-    }
+fn a_service_that_nobody_controls_and_that_serves_others_is_left_alone_and_told() {
+    let mut world = World::settled(json!({"replicas": 1}));
+    world.change("Service", "s", |it| {
+        it["metadata"]["ownerReferences"] = json!([]);
+        it["spec"]["selector"] = json!({"app": "other"});
+    });
+    let plan = world.plan();
+    assert!(plan.tasks.is_empty(), "{:?}", plan.tasks);
+    assert!(plan.events[0].note.contains("controlled by nobody"), "{:?}", plan.events);
 }
 
 #[test]
@@ -208,7 +230,7 @@ fn a_worker_stateful_set_that_disappeared_is_made_anew_once_its_leader_is_confir
     let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
     world.forget("StatefulSet", "s-1");
     assert_eq!(world.tasks(), [""; 0]);
-    world.read_leaders();
+    world.read_pods();
     assert_eq!(world.tasks(), ["create statefulset s-1"]);
 }
 

@@ -2,15 +2,20 @@
 //! `StatefulSet` controller on request, and shows everything through the real index.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use lws_api_types::LeaderWorkerSetStatus;
 use lws_api_types::keys::labels;
 use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::views::{
-    PodView, RevisionView, ServiceView, SetView, StatefulSetView,
+    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
-use lws_controller::plan::task::{Action, EventDraft, Plan};
-use lws_controller::plan::{self, Nodes};
+use lws_controller::observe::watch::PodGroups;
+use lws_controller::plan::task::{Action, EventDraft, Failure, Orphaned, Plan, StatusChange};
+use lws_controller::plan::termination::NodeHealths;
+use lws_controller::plan::{self, Context, Nodes};
+use lws_runtime::config::GroupRestartSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -20,6 +25,14 @@ pub(crate) struct World {
     objects: BTreeMap<(String, String), Value>,
     version: u64,
     pub(crate) nodes: Nodes,
+    pub(crate) node_healths: NodeHealths,
+    pub(crate) pod_groups: PodGroups,
+    /// What admission adds to the annotations of new pods.
+    pub(crate) pod_annotations: Value,
+    pub(crate) restarts: GroupRestartSettings,
+    /// What a request failed with.
+    pub(crate) failure: Option<Failure>,
+    pub(crate) now: Timestamp,
     /// Events told so far; the revision key reads `KEY`.
     pub(crate) told: Vec<String>,
 }
@@ -47,29 +60,75 @@ impl World {
         let set = world.get("LeaderWorkerSet", "s");
         let size = set["spec"]["leaderWorkerTemplate"]["size"].as_i64().unwrap_or(1);
         for index in 0..set["spec"]["replicas"].as_i64().unwrap_or(1) {
-            world.start_leader(index);
-            world.carry_out_all();
-            for worker in 1..size {
-                world.start_worker(index, worker);
-            }
-            if size > 1 {
-                world.change("StatefulSet", &format!("s-{index}"), |it| {
-                    it["status"] = json!({"availableReplicas": size - 1});
-                });
-            }
-            world.make_ready(&format!("s-{index}"));
+            world.build_group(index, size);
         }
         world.carry_out_all();
         world.told.clear();
         world
     }
 
+    /// Creates the pods of a group and makes them ready.
+    pub(crate) fn build_group(&mut self, index: i64, size: i64) {
+        let name = format!("s-{index}");
+        self.start_leader(index);
+        self.carry_out_all();
+        for worker in 1..size {
+            self.start_worker(index, worker);
+        }
+        if size > 1 {
+            self.change("StatefulSet", &name, |it| {
+                it["status"] = json!({"availableReplicas": size - 1});
+            });
+        }
+        self.make_ready(&name);
+    }
+
+    /// A group whose leader was deleted ends and is built anew.
+    pub(crate) fn rebuild_group(&mut self, index: i64, size: i64) {
+        let name = format!("s-{index}");
+        for worker in 1..size {
+            self.forget("Pod", &format!("{name}-{worker}"));
+        }
+        self.forget("Pod", &name);
+        if size > 1 {
+            self.forget("StatefulSet", &name);
+        }
+        self.build_group(index, size);
+        self.carry_out_all();
+    }
+
+    /// Another controller begins, with the objects that there are but those named `unseen`, which
+    /// are too young for its lists.
+    pub(crate) fn restart_controller(&mut self, unseen: &[&str]) {
+        self.index = Index::default();
+        for ((kind, name), object) in self.objects.clone() {
+            if !unseen.contains(&name.as_str()) {
+                self.show(&kind, object);
+            }
+        }
+    }
+
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    /// The annotation of a `StatefulSet`.
+    pub(crate) fn annotation(&self, stateful_set: &str, key: &str) -> Option<String> {
+        let object = self.get("StatefulSet", stateful_set);
+        object["metadata"]["annotations"][key].as_str().map(str::to_owned)
+    }
+
     pub(crate) fn plan(&self) -> Plan {
         let key = SetKey::new("n", "s");
-        let plan = |entry: &_| {
-            let set = self.set();
-            plan::plan(&set, entry, &self.nodes, Timestamp::UNIX_EPOCH)
+        let context = Context {
+            nodes: &self.nodes,
+            node_healths: &self.node_healths,
+            pod_groups: self.pod_groups,
+            restarts: &self.restarts,
+            failure: self.failure.as_ref(),
+            now: self.now,
         };
+        let plan = |entry: &_| plan::plan(&self.set(), entry, &context);
         self.index.read(&key, plan).unwrap_or_default()
     }
 
@@ -85,15 +144,20 @@ impl World {
 
     /// Carries out the present plan.
     pub(crate) fn carry_out(&mut self) {
-        let plan = self.plan();
-        for task in plan.tasks {
-            self.tell(&task.done);
-            self.perform(task.action);
-        }
-        if let Some(change) = plan.status {
+        if let Some(change) = self.carry_out_first(usize::MAX) {
             let status = serde_json::to_value(change.status).unwrap();
             self.change("LeaderWorkerSet", "s", |set| set["status"] = status);
         }
+    }
+
+    /// Carries out the first tasks of the present plan; gives its status.
+    pub(crate) fn carry_out_first(&mut self, count: usize) -> Option<StatusChange> {
+        let plan = self.plan();
+        for task in plan.tasks.into_iter().take(count) {
+            self.tell(&task.done);
+            self.perform(task.action);
+        }
+        plan.status
     }
 
     /// Carries out plans until nothing is left.
@@ -149,7 +213,7 @@ impl World {
         );
     }
 
-    fn start_worker(&mut self, index: i64, worker: i64) {
+    pub(crate) fn start_worker(&mut self, index: i64, worker: i64) {
         let name = format!("s-{index}");
         let set = self.get("StatefulSet", &name);
         let label = json!({labels::WORKER_INDEX: worker.to_string()});
@@ -163,6 +227,7 @@ impl World {
             "kind": "Pod",
             "metadata": {
                 "name": name,
+                "creationTimestamp": self.now.to_string(),
                 "labels": template["metadata"]["labels"],
                 "annotations": template["metadata"]["annotations"],
                 "ownerReferences": [{
@@ -175,13 +240,18 @@ impl World {
         });
         // The annotation marks workers; leaders must not have it.
         merge(&mut pod["metadata"]["labels"], more_labels.clone());
+        if !self.pod_annotations.is_null() {
+            merge(&mut pod["metadata"]["annotations"], self.pod_annotations.clone());
+        }
         self.put(pod);
     }
 
     pub(crate) fn make_ready(&mut self, pod: &str) {
+        let now = self.now.to_string();
         self.change("Pod", pod, |it| {
             it["status"]["phase"] = json!("Running");
-            it["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+            let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": now});
+            it["status"]["conditions"] = json!([ready]);
         });
     }
 
@@ -192,6 +262,13 @@ impl World {
         self.put(pod);
     }
 
+    /// The same, and no controller sees it.
+    pub(crate) fn replace_pod_unseen(&mut self, name: &str) {
+        let mut pod = self.get("Pod", name);
+        pod["metadata"]["uid"] = json!(null);
+        self.store(pod);
+    }
+
     /// An object is gone.
     pub(crate) fn forget(&mut self, kind: &str, name: &str) {
         let mut object = self.objects.remove(&(kind.to_owned(), name.to_owned())).unwrap();
@@ -200,17 +277,19 @@ impl World {
         match kind {
             "Pod" => drop(self.index.deleted(&view::<PodView>(object))),
             "StatefulSet" => drop(self.index.deleted(&view::<StatefulSetView>(object))),
+            "Service" => drop(self.index.deleted(&view::<ServiceView>(object))),
+            "PodGroup" => drop(self.index.deleted(&view::<PodGroupView>(object))),
             other => panic!("{other}"),
         }
     }
 
-    /// The leaders that the plan doubts are read anew.
-    pub(crate) fn read_leaders(&mut self) {
-        let doubted = self.plan().doubted_leaders;
+    /// The pods that the plan doubts are read anew.
+    pub(crate) fn read_pods(&mut self) {
+        let doubted = self.plan().doubted_pods;
         assert!(!doubted.is_empty());
         for target in doubted {
-            let leader = self.objects.get(&("Pod".into(), target.name.clone())).cloned().map(view);
-            self.index.confirmed(&SetKey::new("n", "s"), &target.name, &target.uid, leader);
+            let found = self.objects.get(&("Pod".into(), target.name.clone())).cloned().map(view);
+            self.index.confirmed(&SetKey::new("n", "s"), &target.name, &target.uid, found);
         }
     }
 
@@ -223,12 +302,17 @@ impl World {
     /// Stores an object, with a UID when it has none, and shows it to the controller's watch.
     pub(crate) fn put(&mut self, object: Value) {
         let (kind, object) = self.store(object);
-        match kind.as_str() {
+        self.show(&kind, object);
+    }
+
+    fn show(&self, kind: &str, object: Value) {
+        match kind {
             "LeaderWorkerSet" => drop(self.index.observed(view::<SetView>(object))),
             "StatefulSet" => drop(self.index.observed(view::<StatefulSetView>(object))),
             "Pod" => drop(self.index.observed(view::<PodView>(object))),
             "Service" => drop(self.index.observed(view::<ServiceView>(object))),
             "ControllerRevision" => drop(self.index.observed(view::<RevisionView>(object))),
+            "PodGroup" => drop(self.index.observed(view::<PodGroupView>(object))),
             other => panic!("{other}"),
         }
     }
@@ -255,12 +339,17 @@ impl World {
         view(self.store(object).1)
     }
 
-    fn get(&self, kind: &str, name: &str) -> Value {
+    pub(crate) fn get(&self, kind: &str, name: &str) -> Value {
         self.objects[&(kind.to_owned(), name.to_owned())].clone()
     }
 
     fn set(&self) -> lws_api_types::LeaderWorkerSet {
         serde_json::from_value(self.get("LeaderWorkerSet", "s")).unwrap()
+    }
+
+    /// The stored status.
+    pub(crate) fn status(&self) -> LeaderWorkerSetStatus {
+        self.set().status.unwrap_or_default()
     }
 
     fn tell(&mut self, events: &[EventDraft]) {
@@ -287,14 +376,30 @@ impl World {
                 let service = self.answer::<ServiceView>(object);
                 assert!(self.index.written(service));
             }
+            Action::CreatePodGroup(object) => {
+                let pod_group = self.answer::<PodGroupView>(object);
+                assert!(self.index.written(pod_group));
+            }
             Action::ApplyLeaderSet { object: desired, .. } => {
                 let mut object = desired.clone();
                 if let Some(live) = self.objects.get(&("StatefulSet".into(), "s".into())) {
+                    // Fields that are not applied stay.
+                    let mut annotations = live["metadata"]["annotations"].clone();
+                    merge(&mut annotations, desired["metadata"]["annotations"].clone());
+                    object["metadata"]["annotations"] = annotations;
                     object["metadata"]["uid"] = live["metadata"]["uid"].clone();
                     object["status"] = live["status"].clone();
                 }
                 let answer = self.answer(object);
                 self.index.applied(&desired, answer);
+            }
+            Action::Adopt { kind, target, owners } => {
+                let kind = match kind {
+                    Orphaned::LeaderSet => "StatefulSet",
+                    Orphaned::Service => "Service",
+                    Orphaned::Revision => "ControllerRevision",
+                };
+                self.change(kind, &target.name, |it| it["metadata"]["ownerReferences"] = owners);
             }
             Action::RaiseRevision { target, number } => {
                 let mut object = self.get("ControllerRevision", &target.name);
@@ -309,8 +414,29 @@ impl World {
             Action::DeleteLeader(target) => {
                 let mut object = self.get("Pod", &target.name);
                 object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                object["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
                 let leader = self.answer::<PodView>(object);
                 assert!(self.index.written(leader));
+            }
+            Action::DeleteWorkerSet(target) => {
+                let mut object = self.get("StatefulSet", &target.name);
+                object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                let worker_set = self.answer::<StatefulSetView>(object);
+                assert!(self.index.written(worker_set));
+            }
+            Action::ReleasePod(target) => {
+                self.objects.remove(&("Pod".into(), target.name.clone())).unwrap();
+                self.index.forget::<PodView>("n", &target.name, &target.uid);
+            }
+            Action::Annotate { stateful_set, key, value } => {
+                let mut object = self.get("StatefulSet", &stateful_set.name);
+                assert_eq!(object["metadata"]["uid"], stateful_set.uid);
+                merge(&mut object["metadata"], json!({"annotations": {key: value}}));
+                if value.is_none() {
+                    object["metadata"]["annotations"].as_object_mut().unwrap().remove(key);
+                }
+                let annotated = self.answer::<StatefulSetView>(object);
+                assert!(self.index.written(annotated));
             }
         }
     }

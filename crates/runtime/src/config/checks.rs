@@ -6,11 +6,11 @@ use jiff::SignedDuration;
 use lws_api_types::validation::{FieldError, formats};
 
 use super::{
-    ClientSettings, ConfigError, GangScheduler, HealthSettings, InternalCertificateSettings,
-    LeaderElectionSettings, Settings, WebhookSettings, duration_text,
+    ClientSettings, ConfigError, GangScheduler, GroupRestartSettings, HealthSettings,
+    InternalCertificateSettings, LeaderElectionSettings, Settings, WebhookSettings, duration_text,
     file::{
-        ClientConnection, Configuration, GangSchedulingManagement, InternalCertManagement,
-        LeaderElection, Probes, Webhook,
+        ClientConnection, Configuration, GangSchedulingManagement, GroupRestart,
+        InternalCertManagement, LeaderElection, Probes, Webhook,
     },
     tls,
 };
@@ -46,6 +46,7 @@ pub(super) fn settings(
         gang_scheduler: configuration
             .gang_scheduling_management
             .and_then(|section| gang_scheduler(section, &mut errors)),
+        group_restart: group_restart(configuration.group_restart.unwrap_or_default(), &mut errors),
         client: client(configuration.client_connection.unwrap_or_default(), &mut errors),
     };
     if errors.is_empty() { Ok(settings) } else { Err(ConfigError::Invalid(errors)) }
@@ -147,6 +148,51 @@ fn gang_scheduler(
         other => errors.push(FieldError::unsupported(path, other, &["volcano"])),
     }
     None
+}
+
+fn group_restart(section: GroupRestart, errors: &mut Vec<FieldError>) -> GroupRestartSettings {
+    let default = GroupRestartSettings::default();
+    let times = section.backoff_after.unwrap_or_else(|| default.backoff_after.into());
+    let backoff_after = u32::try_from(times).unwrap_or_else(|_| {
+        let detail = "must be between 0 and 4294967295, inclusive";
+        errors.push(FieldError::invalid("groupRestart.backoffAfter", times, detail));
+        0
+    });
+    let mut duration = |path: &'static str, value: Option<&str>, default| {
+        self::duration(path, value, default, errors)
+    };
+    let settings = GroupRestartSettings {
+        backoff_after,
+        initial_delay: duration(
+            "groupRestart.initialDelay",
+            section.initial_delay.as_deref(),
+            default.initial_delay,
+        ),
+        max_delay: duration(
+            "groupRestart.maxDelay",
+            section.max_delay.as_deref(),
+            default.max_delay,
+        ),
+        reset_after: duration(
+            "groupRestart.resetAfter",
+            section.reset_after.as_deref(),
+            default.reset_after,
+        ),
+        // As with addresses, `0` switches it off.
+        node_lost_after: default
+            .node_lost_after
+            .map(|default| (section.node_lost_after, default))
+            .filter(|(given, _)| given.as_deref() != Some("0"))
+            .map(|(given, default)| {
+                duration("groupRestart.nodeLostAfter", given.as_deref(), default)
+            }),
+    };
+    if settings.max_delay < settings.initial_delay {
+        let max_delay = duration_text(settings.max_delay);
+        let detail = "must not be less than initialDelay";
+        errors.push(FieldError::invalid("groupRestart.maxDelay", max_delay, detail));
+    }
+    settings
 }
 
 fn client(section: ClientConnection, errors: &mut Vec<FieldError>) -> ClientSettings {

@@ -20,6 +20,7 @@ pub(crate) struct Configuration {
     pub(crate) tls: Option<Tls>,
     pub(crate) internal_cert_management: Option<InternalCertManagement>,
     pub(crate) gang_scheduling_management: Option<GangSchedulingManagement>,
+    pub(crate) group_restart: Option<GroupRestart>,
     pub(crate) client_connection: Option<ClientConnection>,
 }
 
@@ -76,6 +77,16 @@ pub(crate) struct InternalCertManagement {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct GangSchedulingManagement {
     pub(crate) scheduler_provider: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct GroupRestart {
+    pub(crate) backoff_after: Option<i64>,
+    pub(crate) initial_delay: Option<String>,
+    pub(crate) max_delay: Option<String>,
+    pub(crate) reset_after: Option<String>,
+    pub(crate) node_lost_after: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]

@@ -71,6 +71,13 @@ fn defaults() -> serde_json::Value {
             "webhookSecretName": "lws-webhook-server-cert",
         },
         "gangScheduler": null,
+        "groupRestart": {
+            "backoffAfter": 2,
+            "initialDelay": "10s",
+            "maxDelay": "5m",
+            "resetAfter": "10m",
+            "nodeLostAfter": "1m",
+        },
         "client": { "qps": 500.0, "burst": 500, "kubeconfig": null },
     })
 }
@@ -96,6 +103,7 @@ fn what_is_absent_empty_or_null_has_its_default() {
         "leaderElection: {resourceNamespace: ''}\ntls: {minVersion: '', cipherSuites: []}\n",
         "clientConnection: {qps: 0, burst: 0}\ninternalCertManagement: {webhookSecretName: ''}\n",
         "health: {readinessEndpointName: '', healthProbeBindAddress: ''}\n",
+        "groupRestart: {initialDelay: '', maxDelay: '', resetAfter: '', nodeLostAfter: ''}\n",
     ] {
         assert_eq!(loaded(body), defaults(), "{body}");
     }
@@ -123,6 +131,7 @@ tls:
   cipherSuites: [TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]
 internalCertManagement: {enable: false, webhookServiceName: "Not a name"}
 gangSchedulingManagement: {schedulerProvider: volcano}
+groupRestart: {backoffAfter: 0, initialDelay: 1s, maxDelay: 1m, resetAfter: 1h, nodeLostAfter: "0"}
 clientConnection: {qps: 20.5, burst: 30}
 "#;
     assert_eq!(
@@ -161,6 +170,16 @@ clientConnection: {qps: 20.5, burst: 30}
             ),
             ("/internalCertificates", json!(null)),
             ("/gangScheduler", json!("volcano")),
+            (
+                "/groupRestart",
+                json!({
+                    "backoffAfter": 0,
+                    "initialDelay": "1s",
+                    "maxDelay": "1m",
+                    "resetAfter": "1h",
+                    "nodeLostAfter": null,
+                })
+            ),
             ("/client", json!({ "qps": 20.5, "burst": 30, "kubeconfig": null })),
         ])
     );
@@ -320,6 +339,15 @@ fn values_that_are_not_accepted_are_named() {
             "[webhook.port: Invalid value: 65536: must be between 1 and 65535, inclusive, \
              clientConnection.qps: Invalid value: -1.0: must be greater than 0, \
              clientConnection.burst: Invalid value: -2: must be greater than 0]"
+                .to_owned(),
+        ),
+        (
+            "groupRestart: {backoffAfter: -1, initialDelay: 1h, resetAfter: 0s, nodeLostAfter: x}",
+            "[groupRestart.backoffAfter: Invalid value: -1: must be between 0 and 4294967295, \
+             inclusive, groupRestart.resetAfter: Invalid value: \"0s\": must be greater than 0, \
+             groupRestart.nodeLostAfter: Invalid value: \"x\": must be a duration such as 15s, \
+             1m30s or 100ms, groupRestart.maxDelay: Invalid value: \"5m\": must not be less than \
+             initialDelay]"
                 .to_owned(),
         ),
         (

@@ -47,7 +47,9 @@ pub(super) fn options(tls: Tls) -> Result<TlsOptions, ConfigError> {
         ]));
     }
     match (versions(min_version.as_deref()), cipher_suites(&names)) {
-        (Ok(versions), Ok(cipher_suites)) => Ok(TlsOptions { versions, cipher_suites }),
+        (Ok(versions), Ok(cipher_suites)) => {
+            Ok(TlsOptions { versions, cipher_suites, ..TlsOptions::default() })
+        }
         (versions, suites) => {
             Err(ConfigError::Tls(versions.err().into_iter().chain(suites.err()).collect()))
         }

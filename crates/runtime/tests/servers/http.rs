@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(200);
 
 /// A request to `/held` adds a permit to the first semaphore when it arrives, and is answered once
 /// the second has one.
-fn held() -> (Router, Arc<Semaphore>, Arc<Semaphore>) {
+pub(crate) fn held() -> (Router, Arc<Semaphore>, Arc<Semaphore>) {
     let (arrived, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (told, asked) = (Arc::clone(&arrived), Arc::clone(&leave));
     let answer = async move || {

@@ -8,5 +8,6 @@
 )]
 
 mod http;
+mod http2;
 mod support;
 mod tls;

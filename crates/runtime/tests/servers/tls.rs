@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use jiff::{SignedDuration, Timestamp};
 use lws_certs::{
     CERTIFICATE_FILE, KEY_FILE, Pair,
@@ -39,13 +40,18 @@ fn write(directory: &Path, pair: &Pair) {
     fs::write(directory.join(KEY_FILE), &pair.private_key_pem).unwrap();
 }
 
-struct Server {
-    running: Running,
+pub(crate) struct Server {
+    pub(crate) running: Running,
     directory: TempDir,
     certificate: Arc<ReloadingCertificate>,
 }
 
 async fn start(options: &TlsOptions, limits: Limits) -> Server {
+    start_app(options, app(), limits).await
+}
+
+/// Serves `app` over TLS.
+pub(crate) async fn start_app(options: &TlsOptions, app: Router, limits: Limits) -> Server {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), &pair());
     let certificate = Arc::new(ReloadingCertificate::new(directory.path()));
@@ -53,14 +59,14 @@ async fn start(options: &TlsOptions, limits: Limits) -> Server {
     let tls = tls_server::server_config(options, certificate.clone()).unwrap();
     let (listener, address) = listener().await;
     let shutdown = CancellationToken::new();
-    let ended = tokio::spawn(tls_server::serve(listener, tls, app(), limits, shutdown.clone()));
+    let ended = tokio::spawn(tls_server::serve(listener, tls, app, limits, shutdown.clone()));
     Server { running: Running { address, shutdown, ended }, directory, certificate }
 }
 
-type TlsClient = Client<TlsStream<TcpStream>>;
+pub(crate) type TlsClient = Client<TlsStream<TcpStream>>;
 
 /// A client that trusts the authority, speaks `versions` and offers `protocols`.
-async fn connect(
+pub(crate) async fn connect(
     address: SocketAddr,
     versions: &[&'static SupportedProtocolVersion],
     protocols: &[&[u8]],
@@ -104,8 +110,11 @@ async fn only_http_1_is_offered() {
             assert_eq!(client.get("/").await.unwrap().body, "hello");
         }
     }
+    // Who speaks nothing else is told so.
     let only_2 = connect(server.running.address, rustls::ALL_VERSIONS, &[b"h2"]).await;
-    assert!(only_2.is_err(), "HTTP/2 was accepted");
+    let error = only_2.err().and_then(|error| error.downcast::<rustls::Error>().ok());
+    let refused = rustls::AlertDescription::NoApplicationProtocol;
+    assert_eq!(error, Some(rustls::Error::AlertReceived(refused)));
 }
 
 #[tokio::test]

@@ -70,6 +70,9 @@ impl<'p> Identity<'p> {
             })
         } else {
             let ordinal = ordinal(name)?;
+            if ordinal == 0 {
+                return Err(Rejection::NoWorker { pod: name.to_string() });
+            }
             let leader = annotations.leader_name.as_deref().unwrap_or_default();
             Ok(Self {
                 ordinal,

@@ -49,6 +49,10 @@ pub(crate) enum Rejection {
     /// The ordinal is what tells a pod from its siblings.
     #[error("parsing pod ordinal for pod {pod}")]
     NoOrdinal { pod: String },
+    /// Where Kubernetes does not know ordinals that begin with 1, the first worker is a second
+    /// leader.
+    #[error("pod {pod} cannot be a worker: its ordinal is 0, which is that of the leader")]
+    NoWorker { pod: String },
     /// The name of a TPU worker must begin with the name of its leader.
     #[error("parsing parent name from pod {pod}")]
     NoParent { pod: String },
@@ -73,4 +77,36 @@ pub(crate) enum Rejection {
     /// A change could not be written as JSON.
     #[error("writing the patch: {0}")]
     Patch(#[from] serde_json::Error),
+}
+
+impl Rejection {
+    /// The name of every rule by which a pod is rejected.
+    pub(crate) const RULES: [&str; 9] = [
+        "size-missing",
+        "not-a-number",
+        "not-positive",
+        "no-ordinal",
+        "no-worker",
+        "no-parent",
+        "no-group-index",
+        "outside-group",
+        "host-lists-too-long",
+    ];
+
+    /// The name of the rule that the pod breaks: a label of metrics, the same in every version.
+    /// `None` when the pod is not the reason.
+    pub(crate) fn rule(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::SizeMissing { .. } => "size-missing",
+            Self::NotANumber { .. } => "not-a-number",
+            Self::NotPositive { .. } => "not-positive",
+            Self::NoOrdinal { .. } => "no-ordinal",
+            Self::NoWorker { .. } => "no-worker",
+            Self::NoParent { .. } => "no-parent",
+            Self::NoGroupIndex { .. } => "no-group-index",
+            Self::OutsideGroup { .. } => "outside-group",
+            Self::HostListsTooLong { .. } => "host-lists-too-long",
+            Self::Patch(_) => return None,
+        })
+    }
 }

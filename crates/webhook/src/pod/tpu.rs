@@ -35,12 +35,12 @@ pub(crate) struct Tpu<'p> {
 }
 
 impl<'p> Tpu<'p> {
-    /// Host lists of the TPU group of `pod`; `None` when none of its containers requests TPUs.
+    /// Host lists of the TPU group of `pod`; `None` when there is no container to tell them to.
     pub(crate) fn of(identity: &Identity<'p>, pod: &'p Pod<'p>) -> Result<Option<Self>, Rejection> {
-        let ports = ports(pod);
-        if ports.is_empty() {
+        if tpu_containers(pod).all(Container::knows_tpu_hosts) {
             return Ok(None);
         }
+        let ports = ports(pod);
         let name = &*pod.metadata.name;
         let leader = if identity.is_leader { name } else { leader_of(name)? };
         let members = members(identity, pod);
@@ -69,10 +69,10 @@ impl<'p> Tpu<'p> {
         position: usize,
         container: &Container<'_>,
     ) -> Vec<Variable<'_>> {
-        let is_set = |name| container.variable(name).is_some();
-        if is_set(env::TPU_WORKER_HOSTNAMES) || is_set(env::TPU_WORKER_ID) {
+        if container.knows_tpu_hosts() {
             return Vec::new();
         }
+        let is_set = |name| container.variable(name).is_some();
         let id = (self.first_id + position).to_string();
         let mut variables = vec![
             Variable::new(env::TPU_WORKER_HOSTNAMES, self.hosts.as_str()),
@@ -88,13 +88,16 @@ impl<'p> Tpu<'p> {
     }
 }
 
+fn tpu_containers<'p>(pod: &'p Pod<'p>) -> impl Iterator<Item = &'p Container<'p>> {
+    pod.containers().map(|(_, _, container)| container).filter(|it| it.requests_tpus())
+}
+
 /// Port of each TPU container: its own if it is written out, else the default. An address
 /// without a port helps nobody, so a port that comes from elsewhere counts as the default.
 fn ports<'p>(pod: &'p Pod<'p>) -> Vec<Cow<'p, str>> {
-    pod.containers()
-        .filter(|(_, _, container)| container.requests_tpus())
+    tpu_containers(pod)
         .enumerate()
-        .map(|(position, (_, _, container))| {
+        .map(|(position, container)| {
             let own = container.variable(env::TPU_PROCESS_PORT).and_then(|port| port.literal());
             own.map_or_else(|| (FIRST_PORT + position).to_string().into(), Cow::Borrowed)
         })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lws_api_types::keys::{TPU_RESOURCE, annotations, labels};
+use lws_api_types::keys::{TPU_RESOURCE, annotations, env, labels};
 use lws_api_types::pod_template::is_zero_quantity;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -156,6 +156,13 @@ impl<'a> Container<'a> {
     /// The first variable of this name.
     pub(crate) fn variable(&self, name: &str) -> Option<&EnvVar<'a>> {
         self.env.iter().flatten().find(|variable| &*variable.name == name)
+    }
+
+    /// Whether its author tells it its TPU hosts.
+    pub(crate) fn knows_tpu_hosts(&self) -> bool {
+        [env::TPU_WORKER_HOSTNAMES, env::TPU_WORKER_ID]
+            .into_iter()
+            .any(|name| self.variable(name).is_some())
     }
 
     /// Whether the limit, or else the request, of TPUs is not zero.

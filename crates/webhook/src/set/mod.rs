@@ -35,6 +35,7 @@ pub(crate) fn validate(request: &Request<'_>) -> Answer {
     if errors.is_empty() {
         Ok(Consent { warnings, ..Consent::default() })
     } else {
-        Err(Refusal::forbidden(aggregate(&errors)))
+        let rules = errors.iter().map(|violation| violation.rule.name());
+        Err(Refusal::forbidden(aggregate(&errors), rules))
     }
 }

@@ -11,12 +11,14 @@ use lws_harness::wait;
 use serde_json::{Value, json};
 use tokio::try_join;
 
+use crate::json::with;
 use crate::own_webhook::{OwnWebhook, authority};
 use crate::pods::Pod;
 use crate::requests::{Answer, send, with_json};
 use crate::sets::basic_set;
 use crate::world::world;
 
+const FINALIZERS: &str = "/metadata/finalizers";
 const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -82,27 +84,35 @@ async fn it_ends_without_a_failed_request() -> Result<()> {
     let connected = webhook.client(&[webhook.authority_pem()])?;
 
     let load = Load::default();
-    let end = async {
-        load.proceeds(20).await?;
-        // Clients go on until they learn that the endpoint is gone.
-        let leave = async {
-            let observe = async || webhook.readiness().await;
-            let ending = |answer: &Answer| answer.text.contains("process is shutting down");
-            wait::until(DEADLINE, "the webhook is not ready any more", observe, ending).await?;
-            load.proceeds(3).await?;
-            load.stop();
-            anyhow::Ok(())
-        };
-        let stop = async { Ok(webhook.process()?.stop(DEADLINE).await?) };
-        let (status, ()) = try_join!(stop, leave)?;
-        ensure!(status.success(), "{status}");
-        Ok(())
-    };
+    let end = end_under(&load, &webhook);
     let over_a_new_connection = async || review(&webhook.client(&[webhook.authority_pem()])?).await;
     try_join!(
         load.send(0, async || review(&connected).await),
         load.send(1, over_a_new_connection),
         end,
+    )?;
+    Ok(())
+}
+
+/// The API server takes HTTP/2 where it is offered: all its requests share a connection.
+#[tokio::test]
+async fn offering_http_2_it_ends_without_a_failed_request() -> Result<()> {
+    let world = &world().await?;
+    world.namespace("http-2").await?;
+    let mut webhook = OwnWebhook::plain(world, "http-2")?.with_arg("--enable-http2");
+    webhook.issue_certificate()?;
+    webhook.register(world).await?;
+    webhook.called(world).await?;
+    webhook.start().await?;
+    webhook.ready().await?;
+    let webhook = webhook;
+
+    let load = Load::default();
+    let through_the_api_server = async || webhook.try_create_set(world).await?.object().map(drop);
+    try_join!(
+        load.send(0, through_the_api_server),
+        load.send(1, through_the_api_server),
+        end_under(&load, &webhook),
     )?;
     Ok(())
 }
@@ -121,6 +131,8 @@ async fn during_an_outage_nothing_of_a_set_is_let_through() -> Result<()> {
     webhook.start().await?;
     webhook.ready().await?;
     let updated = sets.replace(&stored).await?.object()?;
+    let held = with(basic_set("held"), &[(FINALIZERS, json!(["example.com/hold"]))])?;
+    sets.create(&held).await?.object()?;
 
     webhook.process()?.kill().await?;
     ensure_unavailable(&sets.create(&basic_set("during")).await?, "mleaderworkerset.kb.io")?;
@@ -129,11 +141,32 @@ async fn during_an_outage_nothing_of_a_set_is_let_through() -> Result<()> {
     let other = Pod::leader("before", 2).of_no_set().put("/metadata/name", json!("other")).json;
     pods.create(&other).await?.object().context("a pod of no set")?;
     sets.delete("before").await?.object().context("deletion")?;
+    sets.delete("held").await?.object().context("the deletion that waits")?;
+    let released = with(sets.read("held").await?.object()?, &[(FINALIZERS, Value::Null)])?;
+    sets.replace(&released).await?.object().context("the last finalizer")?;
+    ensure!(sets.read("held").await?.code.as_u16() == 404, "the set is still there");
 
     webhook.start().await?;
     webhook.ready().await?;
     sets.create(&basic_set("after")).await?.object()?;
     pods.create(&Pod::leader("after", 2).json).await?.object()?;
+    Ok(())
+}
+
+/// Ends the webhook under load; its clients go on until they learn that the endpoint is gone.
+async fn end_under(load: &Load, webhook: &OwnWebhook) -> Result<()> {
+    load.proceeds(20).await?;
+    let leave = async {
+        let observe = async || webhook.readiness().await;
+        let ending = |answer: &Answer| answer.text.contains("process is shutting down");
+        wait::until(DEADLINE, "the webhook is not ready any more", observe, ending).await?;
+        load.proceeds(3).await?;
+        load.stop();
+        anyhow::Ok(())
+    };
+    let stop = async { Ok(webhook.process()?.stop(DEADLINE).await?) };
+    let (status, ()) = try_join!(stop, leave)?;
+    ensure!(status.success(), "{status}");
     Ok(())
 }
 

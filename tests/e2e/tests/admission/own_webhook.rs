@@ -1,21 +1,20 @@
 //! A webhook process for one test and one namespace, so that the test can disturb it.
 
-use std::cell::Cell;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use jiff::Timestamp;
 use kube::Client;
+use lws_certs::Pair;
 use lws_certs::issue::{AUTHORITY_LIFETIME, Authority, SERVING_LIFETIME};
-use lws_certs::{CERTIFICATE_FILE, KEY_FILE, Pair};
+use lws_e2e::MountedSecret;
 use lws_harness::processes::{Process, ProcessSpec};
-use lws_harness::wait;
+use lws_harness::{free_ports, wait};
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -55,7 +54,7 @@ impl OwnWebhook {
         let spec = ProcessSpec::of_workspace("lws-webhook")?.named(namespace).args([
             format!("--config={}", file.display()),
             format!("--webhook-bind-address=127.0.0.1:{webhook}"),
-            format!("--webhook-cert-dir={}", certificates.directory.display()),
+            format!("--webhook-cert-dir={}", certificates.directory().display()),
             format!("--health-probe-bind-address=127.0.0.1:{health}"),
             "--metrics-bind-address=0".to_owned(),
         ]);
@@ -75,6 +74,11 @@ impl OwnWebhook {
     pub(crate) fn plain(world: &World, namespace: &'static str) -> Result<Self> {
         let kind = json!({"apiVersion": "config.lws.x-k8s.io/v1alpha1", "kind": "Configuration"});
         Self::new(world, namespace, &kind)
+    }
+
+    /// The same with one more argument for the process.
+    pub(crate) fn with_arg(self, argument: &str) -> Self {
+        Self { spec: self.spec.args([argument]), ..self }
     }
 
     /// Starts the process and waits until it answers for its health.
@@ -181,45 +185,4 @@ pub(crate) fn authority() -> Result<Authority> {
 fn certificate_of(authority: &Authority) -> Result<Pair> {
     let names = [ServerName::from(Ipv4Addr::LOCALHOST)];
     Ok(authority.issue(&names, Timestamp::now(), SERVING_LIFETIME)?)
-}
-
-/// Ports that nobody listens on.
-fn free_ports() -> Result<[u16; 2]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let held = [bind()?, bind()?];
-    let [webhook, health] = [held[0].local_addr()?.port(), held[1].local_addr()?.port()];
-    Ok([webhook, health])
-}
-
-/// A directory that changes as a kubelet changes a mounted Secret: `tls.crt` and `tls.key` lead through `..data`, and
-/// that is exchanged as a whole.
-struct MountedSecret {
-    directory: PathBuf,
-    version: Cell<u32>,
-}
-
-impl MountedSecret {
-    fn new(directory: PathBuf) -> Result<Self> {
-        std::fs::create_dir(&directory)?;
-        Ok(Self { directory, version: Cell::new(0) })
-    }
-
-    fn publish(&self, pair: &Pair) -> Result<()> {
-        self.version.set(self.version.get() + 1);
-        let data = format!("..{}", self.version.get());
-        let new = self.directory.join(&data);
-        std::fs::create_dir(&new)?;
-        std::fs::write(new.join(CERTIFICATE_FILE), &pair.certificate_pem)?;
-        std::fs::write(new.join(KEY_FILE), &pair.private_key_pem)?;
-        let next = self.directory.join("..data_tmp");
-        symlink(&data, &next)?;
-        std::fs::rename(&next, self.directory.join("..data"))?;
-        if self.version.get() == 1 {
-            for file in [CERTIFICATE_FILE, KEY_FILE] {
-                symlink(Path::new("..data").join(file), self.directory.join(file))?;
-            }
-        }
-        ensure!(self.directory.join(CERTIFICATE_FILE).exists(), "the certificate is not readable");
-        Ok(())
-    }
 }

@@ -3,6 +3,7 @@
 mod creation;
 mod ownership;
 mod partition;
+mod placement;
 mod quiet;
 mod refusals;
 mod restart;

@@ -3,9 +3,11 @@
 use anyhow::Result;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use lws_api_types::keys::labels;
+use lws_api_types::set::SubdomainPolicy;
 use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, Namespace, TestSet, set};
 use lws_harness::wait;
@@ -55,19 +57,27 @@ async fn a_foreign_service_is_left_alone_and_told_of() -> Result<()> {
     set.valid_worker_sets().await?;
     let after = namespace.services().get("test-sample").await?;
     anyhow::ensure!(after == before, "{after:?}");
-    Ok(())
+    // It is told as long as it is so.
+    set.expect_failure(&["True FailedCreate: Failed to create headless service", "exists"]).await?;
+    namespace.services().delete("test-sample", &DeleteParams::default()).await?;
+    set.valid_services(1).await?;
+    set.expect_no_failure().await
 }
 
 #[tokio::test]
 async fn a_foreign_stateful_set_is_left_alone_and_told_of() -> Result<()> {
     let namespace = namespace().await?;
     let before = create_stateful_set(&namespace, "test-sample", &json!({})).await?;
-    namespace.create_set(&Fixture::default()).await?;
+    let set = namespace.create_set(&Fixture::default()).await?;
     let parts = ["Warning FailedCreate: Failed to create leader statefulset test-sample", "exists"];
     namespace.expect_event_of(&parts).await?;
     let after = namespace.stateful_sets().get("test-sample").await?;
     anyhow::ensure!(after == before, "{after:?}");
-    Ok(())
+    let told = ["True FailedCreate: Failed to create leader statefulset test-sample", "exists"];
+    set.expect_failure(&told).await?;
+    namespace.stateful_sets().delete("test-sample", &DeleteParams::default()).await?;
+    set.valid_leader_set(2).await?;
+    set.expect_no_failure().await
 }
 
 #[tokio::test]
@@ -82,6 +92,96 @@ async fn a_foreign_stateful_set_in_place_of_workers_is_left_alone_and_told_of() 
     anyhow::ensure!(after == before, "{after:?}");
     set.ready(&[0]).await?;
     set.expect("progressing p0 r2 (1/1)").await
+}
+
+#[tokio::test]
+async fn a_foreign_service_in_place_of_that_of_a_group_is_left_alone_and_told_of() -> Result<()> {
+    let namespace = namespace().await?;
+    let before = create_service(&namespace, "test-sample-1").await?;
+    let fixture = Fixture::default().subdomain_policy(SubdomainPolicy::UniquePerReplica);
+    let set = namespace.create_set(&fixture).await?;
+    set.create_leaders().await?;
+    let parts = ["Warning FailedCreate: Failed to create headless service for error: ", "exists"];
+    namespace.expect_event_of(&parts).await?;
+    // The groups get their workers nevertheless.
+    set.valid_worker_sets().await?;
+    let after = namespace.services().get("test-sample-1").await?;
+    anyhow::ensure!(after == before, "{after:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_revision_is_left_alone_and_passed_over() -> Result<()> {
+    let namespace = namespace().await?;
+    // Of the name, the label and the key that ours would have, but somebody else's.
+    let foreign: ControllerRevision = serde_json::from_value(json!({
+        "metadata": {
+            "name": "test-sample-7bdcf6cbd6-1",
+            "labels": {labels::NAME: "test-sample", labels::REVISION: "7bdcf6cbd6"},
+            "ownerReferences": [{
+                "apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "other",
+                "controller": true,
+            }],
+        },
+        "revision": 1,
+        "data": {"other": true},
+    }))?;
+    let before = namespace.revisions().create(&PostParams::default(), &foreign).await?;
+    let set = namespace.create_set(&Fixture::default()).await?;
+    set.valid_leader_set(2).await?;
+    let ours = namespace.revisions().get("test-sample-7bdcf6cbd6-2").await?;
+    anyhow::ensure!(ours.owner_references().iter().any(|it| it.name == "test-sample"), "{ours:?}");
+    set.all_ready().await?;
+    set.done(2).await?;
+    let after = namespace.revisions().get("test-sample-7bdcf6cbd6-1").await?;
+    anyhow::ensure!(after == before, "{after:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_revision_of_our_name_is_left_alone_and_told_of() -> Result<()> {
+    let namespace = namespace().await?;
+    let name = "test-sample-7bdcf6cbd6-1";
+    let foreign: ControllerRevision = serde_json::from_value(
+        json!({"metadata": {"name": name}, "revision": 1, "data": {"other": true}}),
+    )?;
+    let before = namespace.revisions().create(&PostParams::default(), &foreign).await?;
+    let set = namespace.create_set(&Fixture::default()).await?;
+    let parts = ["Warning FailedCreate: Failed to create revision", name, "already exists"];
+    namespace.expect_event_of(&parts).await?;
+    let after = namespace.revisions().get(name).await?;
+    anyhow::ensure!(after == before, "{after:?}");
+    namespace.revisions().delete(name, &DeleteParams::default()).await?;
+    set.valid_leader_set(2).await
+}
+
+#[tokio::test]
+async fn a_set_that_is_named_like_a_group_of_another_one_takes_nothing_from_it() -> Result<()> {
+    let namespace = namespace().await?;
+    let first = namespace.create_set(&Fixture::named("x").replicas(1)).await?;
+    first.create_leaders().await?;
+    first.valid_worker_sets().await?;
+    let before = namespace.stateful_sets().get("x-0").await?;
+    namespace.create_set(&Fixture::named("x-0").replicas(1)).await?;
+    let note = "Failed to create leader statefulset x-0";
+    namespace.expect_event_of(&["Warning FailedCreate: ", note, "exists"]).await?;
+    let after = namespace.stateful_sets().get("x-0").await?;
+    anyhow::ensure!(after == before, "{after:?}");
+    first.valid_worker_sets().await
+}
+
+#[tokio::test]
+async fn a_service_that_somebody_has_edited_is_left_as_it_is() -> Result<()> {
+    let set = settle(Fixture::default()).await?;
+    set.valid_services(1).await?;
+    let (namespace, services) = (set.namespace(), set.namespace().services());
+    let mark = namespace.silence().await?;
+    let selector = Patch::Merge(json!({"spec": {"selector": {"app": "other"}}}));
+    let edited = services.patch(set.name(), &PatchParams::default(), &selector).await?;
+    set::stays(async || namespace.ensure_silent_since(mark)).await?;
+    let after = services.get(set.name()).await?;
+    anyhow::ensure!(after == edited, "{after:?}");
+    Ok(())
 }
 
 /// What must stay the same when a set is taken over: UIDs and generations of its `StatefulSet`s, UIDs and versions of
@@ -154,6 +254,12 @@ async fn a_set_that_is_created_again_after_an_orphaning_deletion_takes_over_with
     .await?;
     anyhow::ensure!(fingerprint(&set).await? == before);
     anyhow::ensure!(set.revision_keys().await? == keys);
+    // The Service and the revision have become its own, too, so that they go with it.
+    let is_own = |owners: &[OwnerReference]| owners.iter().any(|it| it.uid == owner);
+    let service = namespace.services().get(set.name()).await?;
+    anyhow::ensure!(is_own(service.owner_references()), "{service:?}");
+    let revisions: Vec<ControllerRevision> = namespace.all().await?;
+    anyhow::ensure!(revisions.iter().all(|it| is_own(it.owner_references())), "{revisions:?}");
 
     // And it goes on as usual.
     set.change_workers("example.org/new").await?;

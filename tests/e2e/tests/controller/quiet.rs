@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
 use lws_api_types::keys::labels;
 use lws_e2e::{Fixture, Namespace};
-use lws_harness::audit::Mark;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -15,17 +14,6 @@ use crate::{create, namespace, settle};
 
 /// For how long nothing must be requested.
 const CHURN: Duration = Duration::from_secs(4);
-
-/// Waits until the controller has been silent for a while; gives since when.
-async fn silence(namespace: &Namespace) -> Result<Mark> {
-    loop {
-        let mark = namespace.mark()?;
-        sleep(Duration::from_millis(500)).await;
-        if namespace.controller_requests(mark)?.is_empty() {
-            return Ok(mark);
-        }
-    }
-}
 
 async fn create_pod(
     namespace: &Namespace,
@@ -39,19 +27,13 @@ async fn create_pod(
     Ok(namespace.pods().create(&PostParams::default(), &pod).await?)
 }
 
-fn ensure_silent(namespace: &Namespace, mark: Mark) -> Result<()> {
-    let requests = namespace.controller_requests(mark)?;
-    anyhow::ensure!(requests.is_empty(), "{requests:#?}");
-    Ok(())
-}
-
 #[tokio::test]
 async fn a_settled_set_causes_no_request_whatever_else_happens() -> Result<()> {
     let set = settle(Fixture::default().replicas(10).max_surge(2)).await?;
     let partly = settle(Fixture::default().replicas(3).partition(1)).await?;
     set.done(10).await?;
-    let mark = silence(set.namespace()).await?;
-    let partly_mark = silence(partly.namespace()).await?;
+    let mark = set.namespace().silence().await?;
+    let partly_mark = partly.namespace().silence().await?;
 
     let namespace = set.namespace();
     let end = Instant::now() + CHURN;
@@ -75,7 +57,7 @@ async fn a_settled_set_causes_no_request_whatever_else_happens() -> Result<()> {
         partly.namespace().create_set(&other).await?;
         sleep(Duration::from_millis(200)).await;
     }
-    ensure_silent(namespace, mark)?;
+    namespace.ensure_silent_since(mark)?;
     let requests = partly.namespace().controller_requests(partly_mark)?;
     let about_it = requests.iter().filter(|it| it.name.starts_with(partly.name()));
     anyhow::ensure!(about_it.count() == 0, "{requests:#?}");
@@ -85,12 +67,12 @@ async fn a_settled_set_causes_no_request_whatever_else_happens() -> Result<()> {
 #[tokio::test]
 async fn a_change_of_the_set_that_changes_no_object_costs_the_status_only() -> Result<()> {
     let set = settle(Fixture::default()).await?;
-    let mark = silence(set.namespace()).await?;
+    let mark = set.namespace().silence().await?;
     // There is nothing to update, so how it would be updated makes no difference.
     set.update(|it| it.spec.startup_policy = Some(lws_api_types::set::StartupPolicy::LeaderReady))
         .await?;
     set.expect("available p0 r2 (2/2)").await?;
-    silence(set.namespace()).await?;
+    set.namespace().silence().await?;
     let requests = set.namespace().controller_requests(mark)?;
     let [request] = &requests[..] else { anyhow::bail!("{requests:#?}") };
     anyhow::ensure!(request.key.subresource == "status", "{request:#?}");
@@ -102,9 +84,9 @@ async fn a_pod_that_is_neither_leader_nor_worker_is_not_retried() -> Result<()> 
     let set = create(Fixture::default()).await?;
     set.create_leaders().await?;
     set.expect("progressing p0 r2 (0/2)").await?;
-    let mark = silence(set.namespace()).await?;
+    let mark = set.namespace().silence().await?;
     create_pod(set.namespace(), "stray", &json!({labels::NAME: set.name()})).await?;
-    lws_e2e::set::stays(async || ensure_silent(set.namespace(), mark)).await?;
+    lws_e2e::set::stays(async || set.namespace().ensure_silent_since(mark)).await?;
     set.all_ready().await?;
     set.done(2).await
 }
@@ -112,8 +94,8 @@ async fn a_pod_that_is_neither_leader_nor_worker_is_not_retried() -> Result<()> 
 #[tokio::test]
 async fn a_pod_of_a_set_that_does_not_exist_causes_no_request() -> Result<()> {
     let namespace = namespace().await?;
-    let mark = silence(&namespace).await?;
+    let mark = namespace.silence().await?;
     let pod_labels = json!({labels::NAME: "nobody", labels::WORKER_INDEX: "0"});
     create_pod(&namespace, "nobody-0", &pod_labels).await?;
-    lws_e2e::set::stays(async || ensure_silent(&namespace, mark)).await
+    lws_e2e::set::stays(async || namespace.ensure_silent_since(mark)).await
 }

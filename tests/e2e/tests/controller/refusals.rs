@@ -1,9 +1,10 @@
 //! Requests that the API server refuses.
 
 use anyhow::Result;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use lws_e2e::policy::{Refusal, Refused};
-use lws_e2e::{DEADLINE, Fixture, TestSet};
+use lws_e2e::{DEADLINE, Fixture, TestSet, set};
+use lws_harness::audit::Mark;
 use lws_harness::wait;
 use serde_json::json;
 
@@ -58,6 +59,74 @@ async fn an_update_that_is_refused_again_and_again_is_recorded_once_and_goes_on_
     set.all_ready().await?;
     set.done(2).await?;
     set.expect_revisions(1).await
+}
+
+/// Status writes of the controller since `mark`.
+fn status_writes(set: &TestSet, mark: Mark) -> Result<usize> {
+    let requests = set.namespace().controller_requests(mark)?;
+    Ok(requests.iter().filter(|it| it.key.subresource == "status").count())
+}
+
+#[tokio::test]
+async fn a_refused_update_is_a_condition_until_it_heals_and_its_generation_is_not_observed()
+-> Result<()> {
+    let set = settle(Fixture::default()).await?;
+    let before = set.live().await?.metadata.generation;
+    let refused = refuse_updates(&set, "'not now'").await?;
+    let mark = set.namespace().mark()?;
+    set.change_workers("example.org/new").await?;
+    let told = "True FailedUpdate: Failed to update leader statefulset test-sample: ";
+    set.expect_failure(&[told, "not now"]).await?;
+    set::stays(async || {
+        let live = set.live().await?;
+        let observed = live.status.and_then(|it| it.observed_generation);
+        anyhow::ensure!(observed == before, "{observed:?} of {:?}", live.metadata.generation);
+        let writes = status_writes(&set, mark)?;
+        anyhow::ensure!(writes == 1, "{writes} status writes tell of one failure");
+        Ok(())
+    })
+    .await?;
+    refused.stop().await?;
+    set.expect("rolling p1 r2 (2/0)").await?;
+    set.expect_no_failure().await
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_created_is_a_condition_and_hinders_no_other() -> Result<()> {
+    let namespace = crate::namespace().await?;
+    let refusal = Refusal {
+        group: "apps",
+        resource: "statefulsets",
+        operation: "CREATE",
+        allowed: "object.metadata.name != 'test-sample-1'",
+        message: "'exceeded quota: groups=1'",
+    };
+    let probe = serde_json::from_value(json!({
+        "metadata": {"name": "test-sample-1"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "probe"}},
+            "template": {
+                "metadata": {"labels": {"app": "probe"}},
+                "spec": {"containers": [{"name": "c", "image": "example.org/c"}]},
+            },
+        },
+    }))?;
+    let params = PostParams { dry_run: true, ..PostParams::default() };
+    let stateful_sets = namespace.stateful_sets();
+    let probe = async || stateful_sets.create(&params, &probe).await.map(drop);
+    let refused = Refused::start(&namespace, refusal, probe).await?;
+
+    let set = namespace.create_set(&Fixture::default()).await?;
+    set.create_leaders().await?;
+    let told =
+        "True FailedCreate: Failed to create worker statefulset for leader pod test-sample-1: ";
+    set.expect_failure(&[told, "exceeded quota: groups=1"]).await?;
+    set.ready(&[0]).await?;
+    set.expect("progressing p0 r2 (1/1)").await?;
+    refused.stop().await?;
+    set.all_ready().await?;
+    set.done(2).await?;
+    set.expect_no_failure().await
 }
 
 #[tokio::test]

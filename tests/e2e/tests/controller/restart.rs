@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use lws_api_types::keys::annotations;
 use lws_api_types::set::RestartPolicy::{self, RecreateGroupAfterStart, RecreateGroupOnPodRestart};
 use lws_e2e::policy::{Refusal, Refused};
+use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::wait;
 use serde_json::json;
@@ -30,6 +32,15 @@ async fn run_all(set: &TestSet) -> Result<()> {
     for worker in 1..4 {
         set.run_pod(&set.worker(0, worker)).await?;
     }
+    Ok(())
+}
+
+/// A container of a running worker restarts.
+async fn restart_container(set: &TestSet, worker: &str) -> Result<()> {
+    let status = Patch::Strategic(json!({"status": {"phase": "Running", "containerStatuses": [{
+        "name": "worker", "image": "", "imageID": "", "ready": true, "restartCount": 1,
+    }]}}));
+    set.namespace().pods().patch_status(worker, &PatchParams::default(), &status).await?;
     Ok(())
 }
 
@@ -97,11 +108,7 @@ async fn a_worker_that_is_back_before_anyone_looks_recreates_its_group() -> Resu
 #[tokio::test]
 async fn a_restarted_container_recreates_its_group_and_no_other() -> Result<()> {
     let set = with_all_pods(one_group(RecreateGroupOnPodRestart).replicas(2)).await?;
-    let status = Patch::Strategic(json!({"status": {"phase": "Running", "containerStatuses": [{
-        "name": "worker", "image": "", "imageID": "", "ready": true, "restartCount": 1,
-    }]}}));
-    let pods = set.namespace().pods();
-    pods.patch_status(&set.worker(0, 3), &PatchParams::default(), &status).await?;
+    restart_container(&set, &set.worker(0, 3)).await?;
     expect_recreation(&set, 0, "test-sample-0-3").await?;
     expect_leader_to_stay(&set, 1).await
 }
@@ -186,4 +193,72 @@ async fn a_leader_is_deleted_by_its_uid() -> Result<()> {
     .await?;
     set.delete_pod(&set.worker(0, 1)).await?;
     expect_recreation(&set, 0, "test-sample-0-1").await
+}
+
+#[tokio::test]
+async fn a_container_that_restarts_while_a_sibling_is_pending_recreates_its_group_later()
+-> Result<()> {
+    let set = with_all_pods(one_group(RecreateGroupAfterStart)).await?;
+    for pod in [set.group(0), set.worker(0, 2)] {
+        set.run_pod(&pod).await?;
+    }
+    restart_container(&set, &set.worker(0, 1)).await?;
+    expect_leader_to_stay(&set, 0).await?;
+    set.run_pod(&set.worker(0, 3)).await?;
+    expect_recreation(&set, 0, "test-sample-0-1").await
+}
+
+#[tokio::test]
+async fn a_worker_set_is_deleted_by_its_uid_when_somebody_else_deletes_its_leader() -> Result<()> {
+    let set = with_all_pods(one_group(RestartPolicy::None)).await?;
+    let refusal = Refusal {
+        group: "apps",
+        resource: "statefulsets",
+        operation: "DELETE",
+        allowed: "has(request.options.preconditions) && \
+                  has(request.options.preconditions.uid) && \
+                  request.options.preconditions.uid == oldObject.metadata.uid",
+        message: "'no precondition'",
+    };
+    let stateful_sets = set.namespace().stateful_sets();
+    let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
+    Refused::start(set.namespace(), refusal, async || {
+        stateful_sets.delete(&set.group(0), &dry_run).await.map(drop)
+    })
+    .await?;
+    let pods = set.namespace().pods();
+    let held = Patch::Merge(json!({"metadata": {"finalizers": ["example.org/held"]}}));
+    pods.patch(&set.group(0), &PatchParams::default(), &held).await?;
+    pods.delete(&set.group(0), &DeleteParams::background()).await?;
+    let is_ending = async || stateful_sets.get(&set.group(0)).await;
+    wait::until(DEADLINE, "the worker StatefulSet is deleted in the foreground", is_ending, |it| {
+        it.metadata.deletion_timestamp.is_some()
+            && it.finalizers().iter().any(|it| it == "foregroundDeletion")
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_group_is_recorded_once_and_costs_nothing_after_that() -> Result<()> {
+    let mark = crate::namespace().await?.mark()?;
+    let set = with_all_pods(one_group(RecreateGroupOnPodRestart)).await?;
+    let patches = async || {
+        let mut requests = set.namespace().controller_requests(mark)?;
+        requests.retain(|it| it.key.verb == "patch" && it.name == set.group(0));
+        Ok::<_, anyhow::Error>(requests.len())
+    };
+    wait::until(DEADLINE, "a record", patches, |it| *it == 1).await?;
+    let record = set.namespace().stateful_sets().get(&set.group(0)).await?;
+    let record = record.annotations().get(annotations::MEMBERS).cloned().unwrap_or_default();
+    for worker in 1..4 {
+        let pod = set.namespace().pods().get(&set.worker(0, worker)).await?;
+        let entry = format!("{worker}:{}", uid(&pod));
+        anyhow::ensure!(record.split(',').any(|it| it == entry), "{entry} is not in {record}");
+    }
+    set::stays(async || {
+        anyhow::ensure!(patches().await? == 1, "it is written again");
+        Ok(())
+    })
+    .await
 }

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
+use lws_e2e::groups::Pods;
 use lws_e2e::recording::Recording;
 use lws_e2e::{Environment, Fixture};
 
-use crate::groups::Pods;
 use crate::{ENVIRONMENT, ONE_BY_ONE, environment, settle_in};
 
 /// Replicas, maxUnavailable and maxSurge.

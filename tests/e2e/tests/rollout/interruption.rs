@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::api::{DeleteParams, PostParams};
+use lws_e2e::groups::leaders;
 use lws_e2e::recording::Recording;
 use lws_e2e::{DEADLINE, Environment, Fixture, set};
 use lws_harness::wait;
 use serde_json::json;
 
-use crate::groups::leaders;
 use crate::recreation::recreated_once;
 use crate::{ONE_BY_ONE, environment, settle_in};
 
@@ -62,7 +62,6 @@ fn only_one_leader(recording: &Recording<Pod>) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "which workers a group had is known to the running controller only"]
 async fn a_worker_that_was_replaced_while_no_controller_ran_takes_its_group_with_it() -> Result<()>
 {
     let environment = environment(&ONE_BY_ONE)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PropagationPolicy};
 use lws_api_types::keys::{env, labels};
@@ -12,7 +12,7 @@ use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
 use lws_e2e::{DEADLINE, Fixture, TestSet};
 use lws_harness::wait;
 
-use crate::settle;
+use crate::{namespace, settle};
 
 /// The pods of the set at its current revision, by name.
 async fn pods(set: &TestSet) -> Result<BTreeMap<String, Pod>> {
@@ -77,6 +77,30 @@ async fn a_set_can_be_scaled_to_zero_and_back() -> Result<()> {
     wait::until(DEADLINE, "no pods", gone, |seen| *seen == 0).await?;
     set.scale(2).await?;
     set.done(2).await
+}
+
+#[tokio::test]
+async fn claims_come_with_every_pod_and_go_as_the_set_says() -> Result<()> {
+    let set = namespace().await?.create_set(&Fixture::default().claim("data")).await?;
+    let claims = async || {
+        let all: Vec<PersistentVolumeClaim> = set.namespace().all().await?;
+        Ok::<_, anyhow::Error>(all.iter().map(ResourceExt::name_any).collect::<Vec<_>>())
+    };
+    // Nobody provides volumes, so the pods stay pending.
+    let expect = async |expected: &[&str]| -> Result<()> {
+        let is = |seen: &Vec<String>| seen == expected;
+        wait::until(DEADLINE, &format!("claims {expected:?}"), claims, is).await?;
+        Ok(())
+    };
+    let [first, second] = [0, 1].map(|it| format!("data-{}", set.group(it)));
+    let [worker_of_first, worker_of_second] =
+        [0, 1].map(|it| format!("data-{}", set.worker(it, 1)));
+    expect(&[&first, &worker_of_first, &second, &worker_of_second]).await?;
+    set.scale(1).await?;
+    // The claim of a worker stays: its StatefulSet is deleted, not scaled.
+    expect(&[&first, &worker_of_first, &worker_of_second]).await?;
+    set.scale(2).await?;
+    expect(&[&first, &worker_of_first, &second, &worker_of_second]).await
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! The whole system on a real control plane with simulated nodes.
 
+mod backoff;
 mod budget;
-mod groups;
 mod interruption;
 mod life;
+mod placement;
 mod recreation;
+mod requests;
 mod stages;
+mod termination;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use lws_e2e::{Environment, Fixture, Namespace, TestSet};
 use lws_harness::ClusterOptions;
 use lws_harness::system::SystemOptions;
+use serde_json::json;
 
 /// Where the `StatefulSet` controller may replace several leaders at once.
 static ENVIRONMENT: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| start(true));
@@ -21,6 +25,11 @@ static ENVIRONMENT: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| sta
 static ONE_BY_ONE: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| start(false));
 
 fn start(max_unavailable: bool) -> anyhow::Result<Environment> {
+    let group_restart = json!({
+        "initialDelay": "3s",
+        "maxDelay": "6s",
+        "resetAfter": "30s",
+    });
     let gate = ("MaxUnavailableStatefulSet".to_owned(), max_unavailable);
     Environment::start(
         env!("CARGO_TARGET_TMPDIR"),
@@ -31,7 +40,7 @@ fn start(max_unavailable: bool) -> anyhow::Result<Environment> {
             ready_delay: Duration::from_millis(300),
             ..ClusterOptions::default()
         },
-        SystemOptions::default(),
+        SystemOptions { group_restart, ..SystemOptions::default() },
     )
 }
 

@@ -2,13 +2,16 @@
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::DeleteParams;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, EvictParams};
+use lws_api_types::keys::annotations;
+use lws_e2e::groups::leaders;
 use lws_e2e::recording::Recording;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
+use lws_harness::simulator::READY_AFTER;
 use lws_harness::wait;
 
-use crate::groups::leaders;
-use crate::{ENVIRONMENT, environment, settle};
+use crate::{ENVIRONMENT, environment, namespace, settle};
 
 /// Waits until group 0 has its second leader and the set is available again, and makes sure that it stays so.
 pub(crate) async fn recreated_once(set: &TestSet, recording: &Recording<Pod>) -> Result<()> {
@@ -28,12 +31,20 @@ pub(crate) async fn recreated_once(set: &TestSet, recording: &Recording<Pod>) ->
     .await
 }
 
+/// Makes sure that one recreation has been told.
+async fn told_once(set: &TestSet) -> Result<()> {
+    let told = set.namespace().recreations().await?;
+    anyhow::ensure!(told.len() == 1, "{told:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_deleted_worker_takes_its_group_with_it() -> Result<()> {
     let set = settle(Fixture::default().size(3)).await?;
     let recording = Recording::start(set.namespace()).await?;
     set.namespace().pods().delete(&set.worker(0, 2), &DeleteParams::default()).await?;
-    recreated_once(&set, &recording).await
+    recreated_once(&set, &recording).await?;
+    told_once(&set).await
 }
 
 #[tokio::test]
@@ -42,7 +53,8 @@ async fn a_worker_that_is_gone_at_once_and_comes_back_takes_its_group_with_it() 
     let recording = Recording::start(set.namespace()).await?;
     let at_once = DeleteParams::default().grace_period(0);
     set.namespace().pods().delete(&set.worker(0, 1), &at_once).await?;
-    recreated_once(&set, &recording).await
+    recreated_once(&set, &recording).await?;
+    told_once(&set).await
 }
 
 #[tokio::test]
@@ -53,7 +65,8 @@ async fn all_workers_that_are_gone_at_once_are_one_incident() -> Result<()> {
     for worker in 1..4 {
         set.namespace().pods().delete(&set.worker(0, worker), &at_once).await?;
     }
-    recreated_once(&set, &recording).await
+    recreated_once(&set, &recording).await?;
+    told_once(&set).await
 }
 
 #[tokio::test]
@@ -72,7 +85,76 @@ async fn a_restarted_container_takes_its_group_with_it() -> Result<()> {
     let namespace = set.namespace().name();
     simulator.restart_container(namespace, &set.worker(0, 1), "worker").await?;
     recreated_once(&set, &recording).await?;
+    told_once(&set).await?;
     let note = "Worker pod test-sample-0-1 failed, \
                 deleted leader pod test-sample-0 to recreate group 0";
     set.namespace().expect_event(&format!("Normal RecreateGroup: {note}")).await
+}
+
+#[tokio::test]
+async fn an_evicted_worker_takes_its_group_with_it() -> Result<()> {
+    let set = settle(Fixture::default().size(3)).await?;
+    let recording = Recording::start(set.namespace()).await?;
+    set.namespace().pods().evict(&set.worker(0, 1), &EvictParams::default()).await?;
+    recreated_once(&set, &recording).await?;
+    told_once(&set).await
+}
+
+#[tokio::test]
+async fn every_group_that_loses_a_worker_the_moment_it_is_ready_is_recreated_once() -> Result<()> {
+    let fixture = Fixture::default().replicas(10).pod_annotation(READY_AFTER, "0s");
+    let set = settle(fixture).await?;
+    let recording = Recording::start(set.namespace()).await?;
+    let pods = set.namespace().pods();
+    let at_once = DeleteParams::default().grace_period(0);
+    for group in 0..10 {
+        pods.delete(&set.worker(group, 1), &at_once).await?;
+    }
+    let had_two = async || {
+        let leaders = leaders(&recording)?;
+        Ok::<_, anyhow::Error>(leaders.values().filter(|uids| uids.len() == 2).count())
+    };
+    wait::until(DEADLINE, "ten new leaders", had_two, |it| *it == 10).await?;
+    set.done(10).await?;
+    set::stays(async || {
+        anyhow::ensure!(had_two().await? == 10, "{:?}", leaders(&recording)?);
+        Ok(())
+    })
+    .await?;
+    let told = set.namespace().recreations().await?;
+    anyhow::ensure!(told.len() == 10, "{told:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_members_of_a_group_are_recorded_with_one_request() -> Result<()> {
+    let mark = namespace().await?.mark()?;
+    let set = settle(Fixture::default().size(4)).await?;
+    let records = async || {
+        let mut requests = set.namespace().controller_requests(mark)?;
+        requests.retain(|it| it.key.verb == "patch" && it.key.resource == "statefulsets");
+        requests.retain(|it| it.name != set.name());
+        Ok::<_, anyhow::Error>(requests.into_iter().map(|it| it.name).collect::<Vec<_>>())
+    };
+    let expected = [set.group(0), set.group(1)];
+    wait::until(DEADLINE, "two records", records, |it| it.len() >= 2).await?;
+    set::stays(async || {
+        let mut seen = records().await?;
+        seen.sort_unstable();
+        anyhow::ensure!(seen == expected, "{seen:?}");
+        Ok(())
+    })
+    .await?;
+    for group in [0, 1] {
+        let worker_set = set.namespace().stateful_sets().get(&set.group(group)).await?;
+        let mut members = Vec::new();
+        for worker in 1..4 {
+            let uid = set.namespace().pods().get(&set.worker(group, worker)).await?.metadata.uid;
+            members.push(format!("{worker}:{}", uid.unwrap_or_default()));
+        }
+        let record = worker_set.annotations().get(annotations::MEMBERS).cloned();
+        anyhow::ensure!(record == Some(members.join(",")), "{record:?}");
+        anyhow::ensure!(worker_set.metadata.generation == Some(1), "{:?}", worker_set.metadata);
+    }
+    Ok(())
 }

@@ -36,6 +36,9 @@ struct Up {
     /// Keep the cluster here, also for the next start; without it everything is removed at the end.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Go on with the data of another cluster: a `.tar.xz` of its etcd data directory.
+    #[arg(long)]
+    etcd_archive: Option<PathBuf>,
 }
 
 fn feature_gate(text: &str) -> Result<(String, bool)> {
@@ -59,6 +62,7 @@ async fn main() -> Result<()> {
         kubernetes_version: up.version.unwrap_or(defaults.kubernetes_version),
         feature_gates: up.feature_gates.into_iter().collect(),
         data_dir: up.dir,
+        etcd_archive: up.etcd_archive,
         ..ClusterOptions::default()
     });
     let cluster = tokio::select! {

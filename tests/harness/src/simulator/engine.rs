@@ -26,7 +26,7 @@ const CONCURRENCY: usize = 64;
 /// The pause after a request that failed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The first address of pods, 10.128.0.0/9: not among the service addresses, 10.0.0.0/16.
+/// The first address of pods, 10.128.0.0/9: not among the service addresses, 10.96.0.0/12.
 const FIRST_IP: u32 = 0x0A80_0000;
 /// How many addresses there are.
 const IPS: u32 = 1 << 23;

@@ -23,6 +23,9 @@ pub const LOST: &str = "simulator/lost";
 /// On the nodes that a simulator has registered.
 const SIMULATED: &str = "simulator/node";
 
+/// What pods are told of a node without an address: the API server insists on one.
+const NO_ADDRESS: &str = "127.0.0.1";
+
 /// Requests about nodes at a time.
 const CONCURRENCY: usize = 16;
 
@@ -53,8 +56,7 @@ impl NodeView {
             name: node.name_any(),
             ip: addresses
                 .find(|address| address.type_ == "InternalIP")
-                .map(|address| address.address)
-                .unwrap_or_default(),
+                .map_or_else(|| NO_ADDRESS.to_owned(), |address| address.address),
             lost: node.annotations().get(LOST).is_some_and(|lost| lost == "true"),
             ready: status
                 .conditions

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{NAMESPACE, SystemOptions};
+use super::{Certificates, NAMESPACE, SystemOptions, Volcano};
 use crate::processes::{Process, ProcessSpec};
+use crate::proxy::Proxy;
 use crate::startup::free_ports;
 use crate::{Cluster, Error, Result};
 
@@ -23,6 +24,7 @@ pub struct Component {
     log_dir: PathBuf,
     process: Process,
     ports: Ports,
+    proxy: Option<Proxy>,
 }
 
 /// Which process to start.
@@ -34,6 +36,8 @@ pub(super) struct Role {
     pub(super) service_account: &'static str,
     /// The directory of the serving certificate, for the webhook.
     pub(super) webhook_certificates: Option<PathBuf>,
+    /// Whether it reaches the API server through a proxy of its own.
+    pub(super) proxied: bool,
 }
 
 /// Where a process listens on 127.0.0.1.
@@ -67,10 +71,14 @@ impl Component {
     async fn start_once(cluster: &Cluster, options: &SystemOptions, role: &Role) -> Result<Self> {
         let [webhook, health, metrics] = free_ports()?;
         let ports = Ports { webhook, health, metrics };
+        let proxy = if role.proxied { Some(cluster.proxy(&role.name).await?) } else { None };
+        let server = proxy.as_ref().map_or(cluster.server_url(), Proxy::url);
+        let file = format!("{}.kubeconfig", role.name);
+        let account = role.service_account;
         let kubeconfig =
-            cluster.service_account_kubeconfig(NAMESPACE, role.service_account).await?;
+            cluster.service_account_kubeconfig_for(NAMESPACE, account, server, &file).await?;
         let configuration = cluster.dir().join(format!("{}.yaml", role.name));
-        std::fs::write(&configuration, role.configuration(ports))
+        std::fs::write(&configuration, role.configuration(ports, options))
             .map_err(Error::file("write", &configuration))?;
         let args = match role.webhook_certificates {
             Some(_) => &options.webhook_args,
@@ -86,7 +94,7 @@ impl Component {
         spec.env.clone_from(&options.env);
         let log_dir = cluster.dir().to_owned();
         let process = Process::start(&spec, &log_dir).await?;
-        let component = Self { spec, log_dir, process, ports };
+        let component = Self { spec, log_dir, process, ports, proxy };
         component.ready().await?;
         Ok(component)
     }
@@ -99,6 +107,11 @@ impl Component {
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// The proxy between it and the API server. Fails when it was started without.
+    pub fn proxy(&self) -> Result<&Proxy> {
+        self.proxy.as_ref().ok_or_else(|| Error::NoProxy { name: self.process.name().to_owned() })
     }
 
     /// Starts it again in the same way and waits until it is ready. If it still runs, it is killed first.
@@ -134,8 +147,10 @@ impl Component {
 
 impl Role {
     /// The configuration file. JSON is YAML too.
-    fn configuration(&self, ports: Ports) -> String {
+    fn configuration(&self, ports: Ports, options: &SystemOptions) -> String {
         let Ports { webhook, health, metrics } = ports;
+        let gang_scheduling =
+            (options.volcano != Volcano::Off).then(|| json!({"schedulerProvider": "volcano"}));
         json!({
             "apiVersion": "config.lws.x-k8s.io/v1alpha1",
             "kind": "Configuration",
@@ -147,8 +162,9 @@ impl Role {
             "health": {"healthProbeBindAddress": format!("127.0.0.1:{health}")},
             "metrics": {"bindAddress": format!("127.0.0.1:{metrics}")},
             "leaderElection": {"leaderElect": true, "resourceNamespace": NAMESPACE},
-            // The certificate is for 127.0.0.1, so it does not come from the controller.
-            "internalCertManagement": {"enable": false},
+            "internalCertManagement": {"enable": options.certificates == Certificates::OfController},
+            "groupRestart": options.group_restart,
+            "gangSchedulingManagement": gang_scheduling,
         })
         .to_string()
     }

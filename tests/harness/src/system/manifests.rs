@@ -1,26 +1,51 @@
 //! What of `deploy/` is applied as it is.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::{Cluster, Error, Result};
+use super::SystemOptions;
+use crate::{Cluster, Error, Result, wait};
+
+/// How long the API server may take to serve a new definition.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A file or directory of `deploy/`.
 pub(super) fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(relative)
 }
 
-/// Applies the namespace, the definition and the rights, and waits until sets can be created.
-pub(super) async fn install(cluster: &Cluster) -> Result<()> {
-    apply(cluster, "-f", &path("namespace.yaml")).await?;
+/// Applies the namespace, the definition and what `options` ask for, and waits until sets can be created.
+pub(super) async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<()> {
+    apply(cluster, "-k", &path("namespace")).await?;
     apply(cluster, "-k", &path("crd")).await?;
-    apply(cluster, "-k", &path("rbac")).await?;
-    let established = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        "crd/leaderworkersets.leaderworkerset.x-k8s.io",
-    ];
-    kubectl(cluster, &established).await
+    if options.rights {
+        apply(cluster, "-k", &path("rbac")).await?;
+    }
+    established(cluster, "leaderworkersets.leaderworkerset.x-k8s.io").await
+}
+
+/// Gives controllers the rights on `PodGroup`s, as the component of `deploy/` does.
+pub async fn grant_pod_groups(cluster: &Cluster) -> Result<()> {
+    apply(cluster, "-k", &volcano_path("")).await
+}
+
+/// Lets the API server store `PodGroup`s.
+pub async fn define_pod_groups(cluster: &Cluster) -> Result<()> {
+    apply(cluster, "-f", &volcano_path("definition.yaml")).await?;
+    established(cluster, "podgroups.scheduling.volcano.sh").await
+}
+
+fn volcano_path(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/volcano").join(relative)
+}
+
+/// Waits until objects of a definition can be created.
+async fn established(cluster: &Cluster, definition: &str) -> Result<()> {
+    let definition = format!("crd/{definition}");
+    let arguments = ["wait", "--for=condition=Established", "--timeout=30s", &definition];
+    // kubectl does not wait but fails as long as the definition has no condition at all.
+    let wait = async || kubectl(cluster, &arguments).await.map(Some);
+    wait::eventually(DEADLINE, &format!("{definition} is established"), wait).await
 }
 
 /// Applies a file (`-f`) or a kustomization (`-k`) on the server side.

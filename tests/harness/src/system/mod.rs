@@ -11,6 +11,7 @@ mod webhook;
 use crate::{Cluster, Error, Result};
 
 pub use component::Component;
+pub use manifests::{define_pod_groups, grant_pod_groups};
 
 /// Where the system is installed.
 pub const NAMESPACE: &str = "lws-system";
@@ -18,29 +19,65 @@ pub const NAMESPACE: &str = "lws-system";
 /// What to install and to run.
 #[derive(Debug, Clone)]
 pub struct SystemOptions {
+    /// Whether the rights of `deploy/` are applied; otherwise those are used that are there.
+    pub rights: bool,
     /// Whether the webhook runs and is registered.
     pub webhook: bool,
     /// How many replicas of the controller run.
     pub controllers: usize,
+    /// Whether each controller reaches the API server through a proxy of its own.
+    pub proxied_controllers: bool,
     /// Whether the API server calls the webhook for labelled pods only, as `deploy/` has it, or for all pods.
     pub select_pods: bool,
+    /// Who looks after the certificate in the Secret. The webhook that is started has one of its own.
+    pub certificates: Certificates,
     /// More arguments for the webhook.
     pub webhook_args: Vec<String>,
     /// More arguments for the controllers.
     pub controller_args: Vec<String>,
+    /// Section `groupRestart` of the configuration; null leaves its defaults.
+    pub group_restart: serde_json::Value,
     /// Environment variables of both, in addition to those of this process.
     pub env: Vec<(String, String)>,
+    /// How far gang scheduling is set up.
+    pub volcano: Volcano,
+}
+
+/// Who looks after the certificate in the Secret, and the trust in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificates {
+    /// The controller that leads.
+    OfController,
+    /// Somebody else.
+    OfOthers,
+}
+
+/// How far gang scheduling with Volcano is set up. Volcano itself never runs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Volcano {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Webhook and controllers are configured for it; see [`grant_pod_groups`] and [`define_pod_groups`] for the rest.
+    Configured,
+    /// Controllers may keep `PodGroup`s, too, and the API server stores them.
+    Installed,
 }
 
 impl Default for SystemOptions {
     fn default() -> Self {
         Self {
+            rights: true,
             webhook: true,
             controllers: 1,
+            proxied_controllers: false,
             select_pods: true,
+            certificates: Certificates::OfOthers,
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
+            group_restart: serde_json::Value::Null,
             env: Vec::new(),
+            volcano: Volcano::Off,
         }
     }
 }
@@ -59,12 +96,20 @@ impl System {
     /// Fails when a binary is not built, `kubectl` refuses a manifest, a process ends, or something is not ready within
     /// 30 s.
     pub async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<Self> {
-        manifests::install(cluster).await?;
-        let webhook =
-            if options.webhook { Some(webhook::start(cluster, options).await?) } else { None };
+        manifests::install(cluster, options).await?;
+        if options.volcano == Volcano::Installed {
+            define_pod_groups(cluster).await?;
+            grant_pod_groups(cluster).await?;
+        }
+        let webhook = if options.webhook {
+            Some(webhook::start(cluster, options, "lws-webhook").await?)
+        } else {
+            None
+        };
         let mut controllers = Vec::new();
         for replica in 0..options.controllers {
-            controllers.push(Component::start(cluster, options, controller(replica)).await?);
+            controllers
+                .push(Component::start(cluster, options, controller(options, replica)).await?);
         }
         Ok(Self { webhook, controllers })
     }
@@ -74,17 +119,29 @@ impl System {
         self.webhook.as_mut().ok_or(Error::NoWebhook)
     }
 
+    /// Starts another webhook, with a certificate of another authority, and once it is ready has the API server call it instead.
+    /// Gives the former one, which still runs: it is called until the API server has noticed.
+    pub async fn replace_webhook(
+        &mut self,
+        cluster: &Cluster,
+        options: &SystemOptions,
+    ) -> Result<Component> {
+        let successor = webhook::start(cluster, options, "lws-webhook-successor").await?;
+        self.webhook.replace(successor).ok_or(Error::NoWebhook)
+    }
+
     /// The replicas of the controller; the first was the first to be started.
     pub fn controllers(&mut self) -> &mut [Component] {
         &mut self.controllers
     }
 }
 
-fn controller(replica: usize) -> component::Role {
+fn controller(options: &SystemOptions, replica: usize) -> component::Role {
     component::Role {
         binary: "lws-controller",
         name: format!("lws-controller-{replica}"),
         service_account: "lws-controller-manager",
         webhook_certificates: None,
+        proxied: options.proxied_controllers,
     }
 }

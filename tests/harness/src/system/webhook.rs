@@ -18,14 +18,19 @@ use super::{Component, SystemOptions, manifests};
 use crate::credentials::write_private;
 use crate::{Cluster, Error, Result, wait};
 
-/// Starts the webhook, registers it, and waits until the API server calls it.
-pub(super) async fn start(cluster: &Cluster, options: &SystemOptions) -> Result<Component> {
-    let (directory, authority_pem) = issue_certificate(cluster)?;
+/// Starts a webhook whose files have this name, registers it, and waits until the API server calls it.
+pub(super) async fn start(
+    cluster: &Cluster,
+    options: &SystemOptions,
+    name: &str,
+) -> Result<Component> {
+    let (directory, authority_pem) = issue_certificate(cluster, name)?;
     let role = Role {
         binary: "lws-webhook",
-        name: "lws-webhook".to_owned(),
+        name: name.to_owned(),
         service_account: "lws-webhook",
         webhook_certificates: Some(directory),
+        proxied: false,
     };
     let webhook = Component::start(cluster, options, role).await?;
     let target = Target {
@@ -48,13 +53,13 @@ pub(super) async fn start(cluster: &Cluster, options: &SystemOptions) -> Result<
 }
 
 /// Writes a certificate for 127.0.0.1; gives its directory and the authority that has signed it.
-fn issue_certificate(cluster: &Cluster) -> Result<(PathBuf, String)> {
+fn issue_certificate(cluster: &Cluster, name: &str) -> Result<(PathBuf, String)> {
     let now = Timestamp::now();
     let authority =
         Authority::generate(now, AUTHORITY_LIFETIME).map_err(Error::WebhookCertificate)?;
     let names = [ServerName::from(Ipv4Addr::LOCALHOST)];
     let pair = authority.issue(&names, now, SERVING_LIFETIME).map_err(Error::WebhookCertificate)?;
-    let directory = cluster.dir().join("webhook-certificate");
+    let directory = cluster.dir().join(format!("{name}-certificate"));
     std::fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
     write_private(&directory.join(CERTIFICATE_FILE), &pair.certificate_pem)?;
     write_private(&directory.join(KEY_FILE), &pair.private_key_pem)?;

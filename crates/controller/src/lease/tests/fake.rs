@@ -111,6 +111,22 @@ pub(super) struct FakeStore {
     server: Server,
     fates: Vec<Fate>,
     used: AtomicUsize,
+    network: Network,
+}
+
+/// What all requests and answers of one candidate travel over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Network(Arc<Mutex<Option<Instant>>>);
+
+impl Network {
+    /// Loses everything for so long.
+    pub(super) fn cut(&self, length: Duration) {
+        *self.0.lock().unwrap() = Some(Instant::now() + length);
+    }
+
+    fn is_cut(&self) -> bool {
+        self.0.lock().unwrap().is_some_and(|until| Instant::now() < until)
+    }
 }
 
 impl FakeStore {
@@ -119,7 +135,13 @@ impl FakeStore {
     }
 
     pub(super) fn new(server: &Server, fates: Vec<Fate>) -> Self {
-        Self { server: server.clone(), fates, used: AtomicUsize::new(0) }
+        let network = Network::default();
+        Self { server: server.clone(), fates, used: AtomicUsize::new(0), network }
+    }
+
+    /// The same over this network.
+    pub(super) fn over(self, network: &Network) -> Self {
+        Self { network: network.clone(), ..self }
     }
 
     /// Request number `index` (from 0) has this fate, all others are perfect.
@@ -140,14 +162,20 @@ impl FakeStore {
     async fn send(&self, operation: Operation) -> kube::Result<Option<Lease>> {
         let index = self.used.fetch_add(1, Ordering::SeqCst).min(self.fates.len() - 1);
         let fate = self.fates[index];
-        let server = self.server.clone();
+        let (server, network) = (self.server.clone(), self.network.clone());
         let (answer, answered) = oneshot::channel();
         tokio::spawn(async move {
             let Some(delay) = fate.request else { return pending().await };
+            if network.is_cut() {
+                return pending().await;
+            }
             sleep(delay).await;
             let result = if fate.refused { Err(failure(500)) } else { server.apply(operation) };
             let Some(delay) = fate.answer else { return pending().await };
             sleep(delay).await;
+            if network.is_cut() {
+                return pending().await;
+            }
             // The caller may have given up.
             drop(answer.send(result));
         });

@@ -1,4 +1,4 @@
-//! Several candidates under arbitrary delays, losses, crashes and stop-the-world pauses, in virtual time.
+//! Several candidates under arbitrary delays, losses, network cuts, crashes and stop-the-world pauses, in virtual time.
 
 use std::{
     pin::Pin,
@@ -26,6 +26,8 @@ fn tight_settings(identity: &str) -> Settings {
 enum Event {
     /// Nothing of the process runs for so long; its requests go on.
     Pause(Duration),
+    /// The process goes on, but nothing reaches or leaves it for so long.
+    Cut(Duration),
     /// The process is gone at once; a new one starts.
     Crash,
     /// The process is asked to stop; a new one starts when it has.
@@ -86,7 +88,8 @@ async fn run_node(index: usize, node: Node, server: Server, view: View) {
     let mut next_event = event.map(|(gap, _)| Instant::now() + gap);
     for generation in 0.. {
         let fates = if event.is_some() { node.fates.clone() } else { vec![Fate::PERFECT] };
-        let store = FakeStore::new(&server, fates);
+        let network = Network::default();
+        let store = FakeStore::new(&server, fates).over(&network);
         let elector =
             LeaderElector::new(store, tight_settings(&format!("{index}.{generation}"))).unwrap();
         let mut leadership = elector.leadership();
@@ -123,6 +126,7 @@ async fn run_node(index: usize, node: Node, server: Server, view: View) {
             next_event = event.map(|(gap, _)| Instant::now() + gap);
             match what {
                 Event::Pause(length) => *paused_until.lock().unwrap() = Instant::now() + length,
+                Event::Cut(length) => network.cut(length),
                 Event::Stop => drop(stop.send_replace(true)),
                 Event::Crash => break,
             }
@@ -184,6 +188,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 fn event() -> impl Strategy<Value = (Duration, Event)> {
     let what = prop_oneof![
         3 => (0_u32..6000).prop_map(|milliseconds| Event::Pause(MS * milliseconds)),
+        3 => (0_u32..6000).prop_map(|milliseconds| Event::Cut(MS * milliseconds)),
         1 => Just(Event::Crash),
         1 => Just(Event::Stop),
     ];
@@ -200,6 +205,23 @@ proptest! {
     fn never_two_leaders_and_always_one_in_the_end(nodes in prop::collection::vec(node(), 2..4)) {
         run(nodes);
     }
+}
+
+/// A leader that is cut off ends before another one leads; when the network is mended it does not come back.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_cut_off_ends_before_it_is_succeeded() {
+    let (server, network) = (Server::default(), Network::default());
+    let mut leader = start(FakeStore::perfect(&server).over(&network), "cut-off");
+    leader.leads_within(SECOND).await;
+    let mut successor = start(FakeStore::perfect(&server), "successor");
+    let until = Instant::now() + 60 * SECOND;
+    network.cut(60 * SECOND);
+    let loss = leader.loss_within(20 * SECOND).await;
+    assert!(matches!(loss, Loss::NotRenewed(_)), "{loss:?}");
+    assert!(!successor.is_leader(), "it has not waited");
+    successor.leads_within(20 * SECOND).await;
+    sleep_until(until).await;
+    assert!(successor.is_leader());
 }
 
 /// A leader that is paused for longer than the lease is succeeded, and knows it before it can act again.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,7 +11,8 @@ use serde_json::Value;
 /// name is another one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Identity {
-    /// Name, namespace, UID, resource version, generation and timestamps; nothing else is kept.
+    /// Name, namespace, UID, resource version, generation, timestamps, grace period and finalizers;
+    /// nothing else is kept.
     pub meta: ObjectMeta,
     /// Its controller, when it has one.
     pub owner: Option<Owner>,
@@ -62,6 +64,24 @@ impl Identity {
         self.meta.deletion_timestamp.is_some()
     }
 
+    /// Whether its deletion waits for this finalizer.
+    #[must_use]
+    pub fn has_finalizer(&self, finalizer: &str) -> bool {
+        self.meta.finalizers.iter().flatten().any(|it| it == finalizer)
+    }
+
+    /// When it was created.
+    #[must_use]
+    pub fn created(&self) -> Option<Timestamp> {
+        self.meta.creation_timestamp.as_ref().map(|it| it.0)
+    }
+
+    /// When its grace period ends, once it is being deleted.
+    #[must_use]
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.meta.deletion_timestamp.as_ref().map(|it| it.0)
+    }
+
     /// Whether the controller of the object has this UID.
     #[must_use]
     pub fn is_controlled_by(&self, uid: &str) -> bool {
@@ -88,6 +108,8 @@ pub(super) struct WireMeta {
     generation: Option<i64>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+    deletion_grace_period_seconds: Option<i64>,
+    finalizers: Option<Vec<String>>,
     owner_references: Vec<Owner>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) annotations: BTreeMap<String, String>,
@@ -115,6 +137,8 @@ impl WireMeta {
                 generation: self.generation,
                 creation_timestamp: self.creation_timestamp,
                 deletion_timestamp: self.deletion_timestamp,
+                deletion_grace_period_seconds: self.deletion_grace_period_seconds,
+                finalizers: self.finalizers,
                 ..ObjectMeta::default()
             },
             owner: self.owner_references.into_iter().find(|owner| owner.controller),

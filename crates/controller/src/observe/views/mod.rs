@@ -3,14 +3,18 @@
 //! a few hundred bytes each and never with what those objects carry besides.
 
 mod meta;
+mod placement;
 mod pod;
+mod pod_group;
 mod revision;
 mod service;
 mod set;
 mod stateful_set;
 
 pub use meta::{Identity, Owner};
-pub use pod::{Phase, PodView};
+pub use placement::Placement;
+pub use pod::{Disruption, Phase, PodView};
+pub use pod_group::PodGroupView;
 pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;

@@ -1,16 +1,19 @@
 //! Pods of groups.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::{annotations, labels};
 use lws_api_types::{names, pod_template};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::meta::WireMeta;
-use super::{Identity, View, resource};
+use super::{Identity, Placement, View, resource};
 
 /// A pod of a group, or one that carries the set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "Wire")]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub struct PodView {
     /// Who it is.
     pub identity: Identity,
@@ -28,10 +31,18 @@ pub struct PodView {
     pub stateful_set_revision: Option<String>,
     /// Annotation `leader-name`, which only worker pods may carry.
     pub leader_name: Option<String>,
+    /// How its group is placed, on leaders.
+    pub placement: Placement,
+    /// Whether it carries annotation `group-name`: a gang scheduler places it with its `PodGroup`.
+    pub is_in_gang: bool,
     /// `status.phase`.
     pub phase: Phase,
     /// Whether condition `Ready` is true.
     pub ready_condition: bool,
+    /// When condition `Ready` last changed.
+    pub ready_changed: Option<Timestamp>,
+    /// Who is about to end the pod, or has, when it was not its owner or a user.
+    pub disruption: Option<Disruption>,
     /// Whether any container or init container has been restarted.
     pub restarted: bool,
     /// Node it is bound to.
@@ -55,6 +66,15 @@ pub enum Phase {
     /// The node has not been heard of, or a phase newer than this program.
     #[serde(other)]
     Unknown,
+}
+
+/// Why the system ends a pod: condition `DisruptionTarget`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disruption {
+    /// It was evicted or preempted.
+    Evicted,
+    /// Its node does not answer any more, or is gone.
+    NodeLost,
 }
 
 impl PodView {
@@ -117,9 +137,12 @@ struct WireStatus {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[serde(rename_all = "camelCase")]
 struct WireCondition {
     r#type: String,
     status: String,
+    reason: String,
+    last_transition_time: Option<Time>,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,11 +164,21 @@ impl From<Wire> for PodView {
             .into_iter()
             .chain(spec.init_containers)
             .any(|it| pod_template::resources_request_tpus(&it.resources));
+        let condition = |name| status.conditions.iter().find(|it| it.r#type == name);
+        let ready = condition("Ready");
         let worker_index = metadata.take_label(labels::WORKER_INDEX);
         let group_index = metadata.take_label(labels::GROUP_INDEX).or_else(|| {
             let (_, ordinal) = names::parent_and_ordinal(metadata.name.as_deref()?)?;
             (worker_index.as_deref() == Some("0")).then(|| ordinal.to_string())
         });
+        let annotation = |key: &str| metadata.annotations.get(key).map(String::as_str);
+        let placement = match worker_index.as_deref() {
+            Some("0") => Placement::new(
+                annotation(annotations::EXCLUSIVE_TOPOLOGY),
+                annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY),
+            ),
+            _ => Placement::default(),
+        };
         Self {
             set: metadata.take_label(labels::NAME),
             group_index,
@@ -154,17 +187,29 @@ impl From<Wire> for PodView {
             revision: metadata.take_label(labels::REVISION),
             stateful_set_revision: metadata.take_label("controller-revision-hash"),
             leader_name: metadata.annotations.remove(annotations::LEADER_NAME),
+            placement,
+            is_in_gang: metadata
+                .annotations
+                .get(annotations::POD_GROUP_NAME)
+                .is_some_and(|name| !name.is_empty()),
             phase: status.phase,
-            ready_condition: status
-                .conditions
-                .iter()
-                .any(|it| it.r#type == "Ready" && it.status == "True"),
+            ready_condition: ready.is_some_and(|it| it.status == "True"),
+            ready_changed: ready.and_then(|it| it.last_transition_time.as_ref()).map(|it| it.0),
+            disruption: condition("DisruptionTarget").and_then(disruption),
             restarted,
             node: spec.node_name.filter(|node| !node.is_empty()),
             requests_tpus,
             identity: metadata.into_identity(),
         }
     }
+}
+
+fn disruption(condition: &WireCondition) -> Option<Disruption> {
+    let disruption = match condition.reason.as_str() {
+        "DeletionByTaintManager" | "DeletionByPodGC" => Disruption::NodeLost,
+        _ => Disruption::Evicted,
+    };
+    (condition.status == "True").then_some(disruption)
 }
 
 #[cfg(test)]
@@ -201,6 +246,20 @@ mod tests {
         assert!(pod.is_leader() && pod.is_ready() && pod.restarted && pod.requests_tpus);
         assert_eq!(pod.identity.meta.managed_fields, None);
         assert_eq!(pod.node.as_deref(), Some("node-1"));
+        assert!(!pod.is_in_gang);
+    }
+
+    #[test]
+    fn a_pod_is_in_a_gang_when_it_names_a_pod_group() {
+        for (annotations, expected) in [
+            (json!({annotations::POD_GROUP_NAME: "s-0-key"}), true),
+            (json!({annotations::POD_GROUP_NAME: ""}), false),
+            (json!({"other": "s-0-key"}), false),
+        ] {
+            let pod = json!({"metadata": {"name": "s-0", "annotations": annotations}});
+            let pod: PodView = serde_json::from_value(pod).unwrap();
+            assert_eq!(pod.is_in_gang, expected, "{annotations}");
+        }
     }
 
     #[test]

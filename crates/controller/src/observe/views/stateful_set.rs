@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::meta::WireMeta;
-use super::{Identity, View, resource};
+use super::{Identity, Placement, View, resource};
 
 /// A `StatefulSet` that carries a set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -21,6 +21,10 @@ pub struct StatefulSetView {
     pub revision: Option<String>,
     /// Annotation `replicas` as an integer, on leader `StatefulSet`s.
     pub annotated_replicas: Option<i64>,
+    /// Annotation `members`, on worker `StatefulSet`s.
+    pub members: Option<String>,
+    /// Annotation `group-restarts`, on leader `StatefulSet`s.
+    pub group_restarts: Option<String>,
     /// `spec.replicas`; 1 when absent.
     pub replicas: i64,
     /// `spec.updateStrategy.rollingUpdate.partition`; 0 when absent.
@@ -35,6 +39,8 @@ pub struct StatefulSetView {
     pub current_revision: String,
     /// `status.updateRevision`.
     pub update_revision: String,
+    /// How its template places pods, on leader `StatefulSet`s.
+    pub placement: Placement,
     /// The whole object, kept for leader `StatefulSet`s only: what is applied is compared with it.
     pub object: Option<Arc<Value>>,
 }
@@ -75,6 +81,8 @@ impl TryFrom<Value> for StatefulSetView {
                 .annotations
                 .get(annotations::REPLICAS)
                 .and_then(|value| value.parse().ok()),
+            members: metadata.annotations.remove(annotations::MEMBERS),
+            group_restarts: metadata.annotations.remove(annotations::GROUP_RESTARTS),
             replicas: integer("/spec/replicas").unwrap_or(1),
             partition: integer("/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0),
             observed_generation: integer("/status/observedGeneration").unwrap_or(0),
@@ -83,14 +91,25 @@ impl TryFrom<Value> for StatefulSetView {
             current_revision: text("/status/currentRevision"),
             update_revision: text("/status/updateRevision"),
             identity: metadata.into_identity(),
+            placement: Placement::default(),
             object: None,
         };
         // Worker StatefulSets, of which there is one a group, are controlled by pods.
         if view.identity.owner.as_ref().is_none_or(|owner| owner.kind != "Pod") {
+            view.placement = template_placement(&object);
             view.object = Some(Arc::new(object));
         }
         Ok(view)
     }
+}
+
+fn template_placement(object: &Value) -> Placement {
+    let all = object.pointer("/spec/template/metadata/annotations");
+    let annotation = |key: &str| all.and_then(|all| all.get(key)).and_then(Value::as_str);
+    Placement::new(
+        annotation(annotations::EXCLUSIVE_TOPOLOGY),
+        annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY),
+    )
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use lws_api_types::keys::{annotations, labels};
 use lws_api_types::set::SubdomainPolicy;
 use serde_json::{Value, json};
 
-use super::{add_claims, annotate, owned_by_set, propagated_annotations, propagated_labels};
+use super::{
+    add_claims, annotate, owned_by_set, placement, propagated_annotations, propagated_labels,
+};
 
 /// What the rollout decides about the leader `StatefulSet`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub fn leader_stateful_set(
     template.set_label(labels::NAME, set.name());
     template.set_label(labels::WORKER_INDEX, "0");
     template.set_label(labels::REVISION, key);
-    annotate(&mut template, set, content);
+    annotate(&mut template, content, &placement(set));
     if set.spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
         let policy = SubdomainPolicy::UniquePerReplica.as_str();
         template.set_annotation(annotations::SUBDOMAIN_POLICY, policy);

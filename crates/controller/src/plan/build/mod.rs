@@ -4,11 +4,15 @@
 
 mod claims;
 mod leader;
+mod pod_group;
+mod requests;
 mod revision;
 mod service;
 mod worker;
 
 pub use leader::{LeaderRollout, leader_stateful_set};
+pub use pod_group::{pod_group, pod_group_name};
+pub use requests::Unusable;
 pub use revision::revision;
 pub use service::{group_service, shared_service};
 pub use worker::{Topology, worker_stateful_set};
@@ -21,14 +25,14 @@ use lws_api_types::pod_template::PodTemplate;
 use lws_api_types::set::LeaderWorkerTemplate;
 use serde_json::{Value, json};
 
-use crate::observe::views::PodView;
+use crate::observe::views::{Placement, PodView};
 
 /// The annotation in which `kubectl apply` keeps what it applied to the set. It describes the set
 /// and would mislead `kubectl` on any other object.
 pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The owner reference of objects that a set controls.
-fn owned_by_set(set: &LeaderWorkerSet) -> Value {
+pub(super) fn owned_by_set(set: &LeaderWorkerSet) -> Value {
     json!([{
         "apiVersion": keys::API_VERSION,
         "kind": keys::KIND,
@@ -59,23 +63,40 @@ fn propagated_labels(set: &LeaderWorkerSet) -> BTreeMap<String, String> {
 /// The set's own annotations, which its `StatefulSet`s carry too.
 fn propagated_annotations(set: &LeaderWorkerSet) -> BTreeMap<String, String> {
     let mut all = set.metadata.annotations.clone().unwrap_or_default();
-    all.remove(LAST_APPLIED);
+    // What is written about groups is ours to say.
+    for key in [LAST_APPLIED, annotations::MEMBERS, annotations::GROUP_RESTARTS] {
+        all.remove(key);
+    }
     all
 }
 
-/// Adds the annotations that leader and worker pods share. `content` is the group's own.
-fn annotate(template: &mut PodTemplate, set: &LeaderWorkerSet, content: &LeaderWorkerTemplate) {
+/// How the set's user wants its groups placed. Without subgroups none are placed.
+#[must_use]
+pub fn placement(set: &LeaderWorkerSet) -> Placement {
+    let subgroup = set.annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY);
+    let has_subgroups = set.spec.leader_worker_template.sub_group_policy.is_some();
+    Placement::new(
+        set.annotation(annotations::EXCLUSIVE_TOPOLOGY),
+        subgroup.filter(|_| has_subgroups),
+    )
+}
+
+/// Adds the annotations that leader and worker pods share. `content` and `placement` are the
+/// group's own.
+fn annotate(template: &mut PodTemplate, content: &LeaderWorkerTemplate, placement: &Placement) {
     template.set_annotation(annotations::SIZE, content.size().to_string());
-    if let Some(topology) = set.annotation(annotations::EXCLUSIVE_TOPOLOGY) {
-        template.set_annotation(annotations::EXCLUSIVE_TOPOLOGY, topology);
+    for (key, topology) in [
+        (annotations::EXCLUSIVE_TOPOLOGY, &placement.group),
+        (annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY, &placement.subgroup),
+    ] {
+        if let Some(topology) = topology {
+            template.set_annotation(key, topology.as_str());
+        }
     }
     let Some(policy) = &content.sub_group_policy else { return };
     template.set_annotation(annotations::SUBGROUP_POLICY_TYPE, policy.policy_type().as_str());
     if let Some(size) = policy.sub_group_size {
         template.set_annotation(annotations::SUBGROUP_SIZE, size.to_string());
-    }
-    if let Some(topology) = set.annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY) {
-        template.set_annotation(annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY, topology);
     }
 }
 

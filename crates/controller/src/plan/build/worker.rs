@@ -8,7 +8,7 @@ use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec};
 use serde_json::{Value, json};
 
 use super::{add_claims, annotate, owned_by_leader, propagated_annotations, propagated_labels};
-use crate::observe::views::PodView;
+use crate::observe::views::{Placement, PodView};
 
 /// The topology domain that a group is bound to: a node label and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +20,14 @@ pub struct Topology {
 }
 
 /// The worker `StatefulSet` of the group that `leader` leads, built from `spec`, the spec at the
-/// leader's revision. Placement annotations and propagated metadata come from the live `set`.
+/// leader's revision, and `placement`, the one of that revision. Propagated metadata come from the
+/// live `set`.
 #[must_use]
 pub fn worker_stateful_set(
     set: &LeaderWorkerSet,
     spec: &LeaderWorkerSetSpec,
     leader: &PodView,
+    placement: &Placement,
     topology: Option<&Topology>,
 ) -> Value {
     let content = &spec.leader_worker_template;
@@ -52,7 +54,7 @@ pub fn worker_stateful_set(
         object_labels.insert(label.to_owned(), value.to_owned());
         template.set_label(label, value);
     }
-    annotate(&mut template, set, content);
+    annotate(&mut template, content, placement);
     template.set_annotation(annotations::LEADER_NAME, name);
     if leader.requests_tpus {
         template.set_annotation(annotations::LEADER_REQUESTS_TPUS, "true");

@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 
+use lws_api_types::keys::env as env_keys;
 use proptest::prelude::*;
 
+use super::super::identity::Identity;
+use super::super::tpu::Tpu;
+use super::super::variables::Variable;
 use super::*;
 
 /// A group of TPU pods.
@@ -18,6 +22,28 @@ struct Group {
 }
 
 impl Group {
+    /// All groups of up to 64 pods that validation allows, with and without TPUs for the leader, and
+    /// with 1 to 4 TPU containers a pod (larger groups with one of these numbers in turn), of which
+    /// every other one chooses its port in every other group.
+    fn all() -> impl Iterator<Item = Self> {
+        (1..=64).flat_map(|size| {
+            divisions(size).into_iter().flat_map(move |(subgroup, excluded)| {
+                [true, false].into_iter().flat_map(move |leader_tpu| {
+                    let turn = 1 + (size + subgroup.unwrap_or(0)) % 4;
+                    let numbers =
+                        (1..=4_u16).filter(move |it| size <= 16 || u32::from(*it) == turn);
+                    numbers.map(move |containers| {
+                        let chooses = (size / 4 + subgroup.unwrap_or(0)).is_multiple_of(2);
+                        let port = |it: u16| (chooses && it.is_multiple_of(2)).then_some(9000 + it);
+                        let ports = (0..containers).map(port).collect();
+                        Self { size, subgroup, excluded, leader_tpu, ports }
+                    })
+                })
+            })
+        })
+    }
+
+    /// The pod with this ordinal before its admission. The leader may request no TPUs.
     fn pod(&self, ordinal: u32) -> Value {
         let name = if ordinal == 0 { "test-0".to_owned() } else { format!("test-0-{ordinal}") };
         let mut it = pod(&name, self.size);
@@ -39,32 +65,129 @@ impl Group {
         }
         it
     }
-}
 
-/// Groups that validation allows.
-fn group() -> impl Strategy<Value = Group> {
-    let shape = (1_u32..=64).prop_flat_map(|size| {
-        let mut divisions = vec![(None, false)];
-        for subgroup in 1..=size {
-            let workers_divide = (size - 1) % subgroup == 0;
-            if size % subgroup == 0 || workers_divide {
-                divisions.push((Some(subgroup), false));
-            }
-            if workers_divide {
-                divisions.push((Some(subgroup), true));
+    /// The port of the TPU container at `position`.
+    fn port(&self, position: usize) -> String {
+        self.ports[position].map_or_else(|| (8476 + position).to_string(), |it| it.to_string())
+    }
+
+    /// The hosts and addresses of these pods.
+    fn lists(&self, members: &[u32]) -> (String, String) {
+        let (mut hosts, mut addresses) = (Vec::new(), Vec::new());
+        for ordinal in members {
+            let host = match ordinal {
+                0 => "test-0.test".to_owned(),
+                worker => format!("test-0-{worker}.test"),
+            };
+            for position in 0..self.ports.len() {
+                addresses.push(format!("{host}:{}", self.port(position)));
+                hosts.push(host.clone());
             }
         }
-        (Just(size), prop::sample::select(divisions))
-    });
-    (shape, any::<bool>(), prop::collection::vec(any::<Option<u16>>(), 1..=4)).prop_map(
-        |((size, (subgroup, excluded)), leader_tpu, ports)| Group {
-            size,
-            subgroup,
-            excluded,
-            leader_tpu,
-            ports,
-        },
-    )
+        (hosts.join(","), addresses.join(","))
+    }
+
+    /// The ordinals of the pods that the label of their subgroup puts together with `ordinal`, by
+    /// the published formula; without the leader where that has no TPUs.
+    fn members(&self, ordinal: u32) -> Vec<u32> {
+        let subgroup = |ordinal: u32| {
+            let Some(subgroup) = self.subgroup else { return 0 };
+            let workers_only =
+                !self.size.is_multiple_of(subgroup) && (self.size - 1).is_multiple_of(subgroup);
+            match ordinal {
+                0 if self.excluded => -1,
+                0 => 0,
+                worker if workers_only => i64::from((worker - 1) / subgroup),
+                worker => i64::from(worker / subgroup),
+            }
+        };
+        let first = u32::from(!self.leader_tpu);
+        (first..self.size).filter(|other| subgroup(*other) == subgroup(ordinal)).collect()
+    }
+}
+
+/// Every division of a group of `size` that validation allows, and none: the size of a subgroup,
+/// and whether the leader is excluded.
+fn divisions(size: u32) -> Vec<(Option<u32>, bool)> {
+    let mut divisions = vec![(None, false)];
+    for subgroup in 1..=size {
+        let workers_divide = (size - 1).is_multiple_of(subgroup);
+        if size.is_multiple_of(subgroup) || workers_divide {
+            divisions.push((Some(subgroup), false));
+        }
+        if workers_divide {
+            divisions.push((Some(subgroup), true));
+        }
+    }
+    divisions
+}
+
+/// Every TPU container of every pod of every group: its list is that of its subgroup, it finds
+/// itself there at its id, ids are unique, and addresses have the ports.
+#[test]
+fn tpu_groups_are_consistent() {
+    let mut containers = 0_u32;
+    for group in Group::all() {
+        let mut lists = HashMap::new();
+        for ordinal in u32::from(!group.leader_tpu)..group.size {
+            let members = group.members(ordinal);
+            let json = serde_json::to_vec(&group.pod(ordinal)).unwrap();
+            let view: Pod<'_> = decode(&json).unwrap();
+            let identity = Identity::of(&view, "test", "default").unwrap();
+            let tpu = Tpu::of(&identity, &view).unwrap().unwrap();
+            let (hosts, addresses) =
+                lists.entry(members.clone()).or_insert_with(|| group.lists(&members));
+            let place = members.iter().position(|it| *it == ordinal).unwrap();
+            for (position, (_, _, container)) in view.containers().enumerate() {
+                let id = (place * group.ports.len() + position).to_string();
+                let own_port = group.port(position);
+                let expected = [
+                    (env_keys::TPU_WORKER_HOSTNAMES, hosts.as_str()),
+                    (env_keys::TPU_WORKER_ID, &id),
+                    (env_keys::TPU_NAME, "test-0"),
+                    (env_keys::TPU_PROCESS_ADDRESSES, addresses),
+                    (env_keys::TPU_PROCESS_PORT, &own_port),
+                ];
+                // A port that the container has chosen stays where it is.
+                let told = if group.ports[position].is_some() { 4 } else { 5 };
+                let expected = expected.map(|(name, value)| Variable::new(name, value));
+                assert_eq!(
+                    tpu.variables(position, container),
+                    expected[..told],
+                    "{group:?} {ordinal}"
+                );
+                containers += 1;
+            }
+        }
+    }
+    assert!(containers > 100_000, "{containers}");
+}
+
+/// The same by way of the protocol, for a choice of groups: labels say what the lists say, and a
+/// second admission changes nothing.
+#[test]
+fn whole_groups_are_admitted_once() {
+    for group in Group::all().filter(|it| it.size <= 9 && it.ports.len() == 2) {
+        let mut members: HashMap<String, Vec<u32>> = HashMap::new();
+        for ordinal in 0..group.size {
+            let it = admit(&group.pod(ordinal));
+            let index = label(&it, labels::SUBGROUP_INDEX).unwrap_or_default();
+            let undivided = group.subgroup.is_none() || (ordinal == 0 && group.excluded);
+            assert_eq!(index.is_empty(), undivided, "{group:?} {ordinal}");
+            if ordinal > 0 || group.leader_tpu {
+                members.entry(index).or_default().push(ordinal);
+                let env = env(&it["spec"]["containers"][1]);
+                let hosts = env["TPU_WORKER_HOSTNAMES"].as_str().unwrap().split(',');
+                let id: usize = env["TPU_WORKER_ID"].as_str().unwrap().parse().unwrap();
+                let host = format!("{}.test", it["metadata"]["name"].as_str().unwrap());
+                assert_eq!(hosts.clone().nth(id), Some(host.as_str()), "{group:?} {ordinal}");
+                assert_eq!(hosts.count(), 2 * group.members(ordinal).len(), "{group:?} {ordinal}");
+            }
+        }
+        for ordinals in members.values() {
+            assert_eq!(*ordinals, group.members(ordinals[0]), "{group:?}");
+        }
+    }
 }
 
 /// An object with some of the structure of a pod, and anything in it.
@@ -116,52 +239,6 @@ fn anything() -> impl Strategy<Value = Value> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
-
-    /// Every TPU container finds itself at its id, and the members of its list see the same list.
-    #[test]
-    fn tpu_groups_are_consistent(group in group()) {
-        let mut by_list: HashMap<(String, String), Vec<usize>> = HashMap::new();
-        for ordinal in 0..group.size {
-            let it = admit(&group.pod(ordinal));
-            let name = it["metadata"]["name"].as_str().unwrap();
-            for (position, container) in it["spec"]["containers"].as_array().unwrap().iter().enumerate() {
-                let env = env(container);
-                let Some(hosts) = env.get("TPU_WORKER_HOSTNAMES") else {
-                    prop_assert!(ordinal == 0 && !group.leader_tpu);
-                    continue;
-                };
-                let text = |name: &str| env[name].as_str().unwrap();
-                let id: usize = text("TPU_WORKER_ID").parse().unwrap();
-                let (hosts, addresses) = (hosts.as_str().unwrap(), text("TPU_PROCESS_ADDRESSES"));
-                let port = group.ports[position].map_or_else(|| (8476 + position).to_string(), |it| it.to_string());
-                let host = format!("{name}.test");
-                prop_assert_eq!(hosts.split(',').nth(id), Some(host.as_str()));
-                let address = format!("{host}:{port}");
-                prop_assert_eq!(addresses.split(',').nth(id), Some(address.as_str()));
-                prop_assert_eq!(text("TPU_PROCESS_PORT"), port);
-                prop_assert_eq!(text("TPU_NAME"), "test-0");
-                by_list.entry((hosts.to_owned(), addresses.to_owned())).or_default().push(id);
-            }
-        }
-        for ((hosts, _), mut ids) in by_list {
-            ids.sort_unstable();
-            prop_assert_eq!(ids, (0..hosts.split(',').count()).collect::<Vec<_>>(), "{}", hosts);
-        }
-    }
-
-    /// No two pods of different subgroups share a list, and labels say the same as the lists.
-    #[test]
-    fn subgroup_labels_match_host_lists(group in group()) {
-        let mut lists: HashMap<String, String> = HashMap::new();
-        for ordinal in 1..group.size {
-            let it = admit(&group.pod(ordinal));
-            let index = label(&it, labels::SUBGROUP_INDEX).unwrap_or_default();
-            prop_assert_eq!(index.is_empty(), group.subgroup.is_none());
-            let hosts = env(&it["spec"]["containers"][0])["TPU_WORKER_HOSTNAMES"].to_string();
-            let seen = lists.entry(index).or_insert_with(|| hosts.clone());
-            prop_assert_eq!(&*seen, &hosts);
-        }
-    }
 
     #[test]
     fn variables_are_ordered_whatever_the_user_sets(

@@ -1,6 +1,9 @@
-//! Every text with which a pod is rejected.
+//! Every text with which a pod is rejected, and the rule that stands for it.
+
+use std::collections::HashSet;
 
 use super::*;
+use crate::pod::Rejection;
 
 fn rejection(pod: &Value) -> String {
     operations(pod, SETTINGS).unwrap_err()
@@ -59,6 +62,53 @@ fn the_name_must_end_in_an_ordinal() {
         worker["metadata"]["name"] = name.into();
         assert_eq!(rejection(&worker), format!("parsing pod ordinal for pod {name}"));
     }
+}
+
+#[test]
+fn a_worker_is_no_second_leader() {
+    let mut it = pod("test-0-1", 2);
+    it["metadata"]["name"] = "test-0-0".into();
+    let expected = "pod test-0-0 cannot be a worker: its ordinal is 0, which is that of the leader";
+    assert_eq!(rejection(&it), expected);
+}
+
+#[test]
+fn every_rule_is_named_by_what_breaks_it() {
+    let worker = |name: &str| {
+        let mut it = pod("test-0-1", 2);
+        it["metadata"]["name"] = name.into();
+        it["spec"]["containers"] = json!([tpu_container(&json!([]))]);
+        it
+    };
+    let sized = |size: &str| {
+        let mut it = worker("test-0-1");
+        annotate(&mut it, annotations::SIZE, size);
+        it
+    };
+    let without = |field: &str, key: &str| {
+        let mut it = worker("test-0-1");
+        it["metadata"][field].as_object_mut().unwrap().remove(key);
+        it
+    };
+    let mut seen = HashSet::new();
+    for (pod, rule) in [
+        (without("annotations", annotations::SIZE), "size-missing"),
+        (sized("x"), "not-a-number"),
+        (sized("99999999999"), "not-a-number"),
+        (sized("0"), "not-positive"),
+        (worker("test"), "no-ordinal"),
+        (worker("test-0-0"), "no-worker"),
+        (worker("-1"), "no-parent"),
+        (without("labels", labels::GROUP_INDEX), "no-group-index"),
+        (worker("test-0-2"), "outside-group"),
+        (sized("2000000000"), "host-lists-too-long"),
+    ] {
+        let json = serde_json::to_vec(&pod).unwrap();
+        let rejection = mutate(&decode(&json).unwrap(), "default", SETTINGS).unwrap_err();
+        assert_eq!(rejection.rule(), Some(rule), "{rejection}");
+        seen.insert(rule);
+    }
+    assert_eq!(seen, HashSet::from(Rejection::RULES));
 }
 
 #[test]

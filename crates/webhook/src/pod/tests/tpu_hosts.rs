@@ -149,6 +149,56 @@ fn a_container_that_knows_its_hosts_is_skipped_alone() {
     }
 }
 
+/// Where nobody is to be told, nothing keeps the pod from being admitted.
+#[test]
+fn a_pod_that_knows_its_hosts_needs_no_list() {
+    let own = json!([{"name": "TPU_WORKER_ID", "value": "x"}]);
+    for (name, size) in [("test-0-7", 2), ("test-0-1", i32::MAX.unsigned_abs())] {
+        let mut it = tpu_pod(name, size, None, true);
+        it["spec"]["containers"] = json!([tpu_container(&own), {"name": "plain"}]);
+        assert_eq!(env(&admit(&it)["spec"]["containers"][0]).len(), 4);
+    }
+}
+
+/// The published cases of groups without subgroups, written out: set `s`, subdomain `s`.
+#[test]
+fn the_lists_are_those_of_the_published_table() {
+    let three = "s-0.s,s-0-1.s,s-0-2.s";
+    let two_each = "s-0.s,s-0.s,s-0-1.s,s-0-1.s";
+    let workers_each = "s-0-1.s,s-0-1.s,s-0-2.s,s-0-2.s";
+    for (size, containers, leader_tpu, ordinal, ids, hosts) in [
+        (3, 1, true, 0, vec!["0"], three),
+        (3, 1, true, 2, vec!["2"], three),
+        (3, 1, false, 1, vec!["0"], "s-0-1.s,s-0-2.s"),
+        (3, 1, false, 2, vec!["1"], "s-0-1.s,s-0-2.s"),
+        (2, 2, true, 0, vec!["0", "1"], two_each),
+        (2, 2, true, 1, vec!["2", "3"], two_each),
+        (3, 2, false, 2, vec!["2", "3"], workers_each),
+        (1, 1, true, 0, vec!["0"], "s-0.s"),
+    ] {
+        let mut it = tpu_pod(&name_of(ordinal), size, None, leader_tpu);
+        let text = it.to_string().replace("test-0", "s-0").replace("\"test\"", "\"s\"");
+        it = serde_json::from_str(&text).unwrap();
+        it["spec"]["containers"] = (0..containers).map(|_| tpu_container(&json!([]))).collect();
+        let it = admit(&it);
+        for (position, id) in ids.iter().enumerate() {
+            let port = (8476 + position).to_string();
+            let mut turn = (0..containers).cycle();
+            let address = |host| format!("{host}:{}", 8476 + turn.next().unwrap());
+            let addresses: Vec<_> = hosts.split(',').map(address).collect();
+            let expected = json!([
+                {"name": "TPU_WORKER_HOSTNAMES", "value": hosts},
+                {"name": "TPU_WORKER_ID", "value": id},
+                {"name": "TPU_NAME", "value": "s-0"},
+                {"name": "TPU_PROCESS_ADDRESSES", "value": addresses.join(",")},
+                {"name": "TPU_PROCESS_PORT", "value": port},
+            ]);
+            let env = it["spec"]["containers"][position]["env"].as_array().unwrap();
+            assert_eq!(json!(env[3..]), expected, "{size} {containers} {leader_tpu} {ordinal}");
+        }
+    }
+}
+
 #[test]
 fn hosts_use_the_subdomain_that_the_pod_will_have() {
     let mut it = tpu_pod("test-0", 2, None, true);

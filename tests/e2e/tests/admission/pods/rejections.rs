@@ -56,6 +56,11 @@ fn cases() -> Vec<(&'static str, Pod, &'static str)> {
             "pod test-1-7 cannot be a TPU host: its ordinal is 7, and annotation leaderworkerset.sigs.k8s.io/size says 2",
         ),
         (
+            "R-13",
+            named(worker(), "test-1-0"),
+            "pod test-1-0 cannot be a worker: its ordinal is 0, which is that of the leader",
+        ),
+        (
             "R-12",
             Pod::leader("test", 100_000).tpus(0),
             "the TPU host lists of pod test-1 would take about 5700000 bytes, at most 1572864 fit into an object",

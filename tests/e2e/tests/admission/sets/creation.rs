@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::Outcome::{Invalid, Stored};
+use super::Outcome::{Invalid, Stored, Warned};
 use super::*;
 use crate::cases::each;
 use crate::world::world;
@@ -182,7 +182,13 @@ async fn rolling_updates() -> Result<()> {
             vec![(MAX_UNAVAILABLE, json!(-1))],
             unavailable("-1", "must be greater than or equal to 0"),
         ),
-        ("C-094 maxSurge", vec![(MAX_SURGE, json!(10))], Stored),
+        (
+            "C-094 maxSurge",
+            vec![(MAX_SURGE, json!(10))],
+            Warned(
+                "spec.rolloutStrategy.rollingUpdateConfiguration.maxSurge: 10 counts as 2, the number of replicas",
+            ),
+        ),
         (
             "C-095 maxSurge",
             vec![(MAX_SURGE, json!("200%"))],
@@ -217,7 +223,14 @@ async fn rolling_updates() -> Result<()> {
                 "{CONFIG}.partition: Invalid value: -1: must be greater than or equal to 0"
             )),
         ),
-        ("C-102 partition", vec![(REPLICAS, json!(3)), (PARTITION, json!(5))], Stored),
+        (
+            "C-102 partition",
+            vec![(REPLICAS, json!(3)), (PARTITION, json!(5))],
+            Warned(
+                "spec.rolloutStrategy.rollingUpdateConfiguration.partition: 5 is above the number of replicas, 3: no group will \
+                 be updated",
+            ),
+        ),
         ("C-103 partition", vec![(REPLICAS, json!(3)), (PARTITION, json!(3))], Stored),
         ("C-104 partition", vec![(REPLICAS, json!(3)), (PARTITION, json!(0))], Stored),
     ])

@@ -42,6 +42,8 @@ const ABSENT: Value = Value::Null;
 enum Outcome {
     /// It is stored as it was sent.
     Stored,
+    /// The same, with this warning.
+    Warned(&'static str),
     /// The schema refuses it, and the message holds this.
     Invalid(&'static str),
     /// The webhook refuses it with this.
@@ -59,6 +61,10 @@ impl Outcome {
             Self::Stored => {
                 ensure_spec(answer, set)?;
                 ensure!(answer.warnings.is_empty(), "warnings: {:?}", answer.warnings);
+            }
+            Self::Warned(warning) => {
+                ensure_spec(answer, set)?;
+                ensure!(answer.warnings == [*warning], "warnings: {:?}", answer.warnings);
             }
             Self::Invalid(text) => {
                 let message = answer.message()?;

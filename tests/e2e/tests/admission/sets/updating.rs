@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Outcome::{Invalid, Stored};
+use super::Outcome::{Invalid, Stored, Warned};
 use super::*;
 use crate::cases::each;
 use crate::world::world;
@@ -66,7 +66,15 @@ async fn numbers() -> Result<()> {
                 "spec.rolloutStrategy.rollingUpdateConfiguration.partition: Invalid value: -1: must be greater than or equal to 0",
             ),
         ),
-        ("C-107 partition", five(), vec![(PARTITION, json!(10))], Stored),
+        (
+            "C-107 partition",
+            five(),
+            vec![(PARTITION, json!(10))],
+            Warned(
+                "spec.rolloutStrategy.rollingUpdateConfiguration.partition: 10 is above the number of replicas, 5: no group will \
+                 be updated",
+            ),
+        ),
         ("C-108 partition", five(), vec![(PARTITION, json!(5))], Stored),
         ("C-109 partition", five(), vec![(PARTITION, json!(0))], Stored),
     ]).await
@@ -219,6 +227,14 @@ async fn a_set_that_breaks_a_rule_can_be_relabelled_mended_and_deleted() -> Resu
          `maxSurge` is 0",
     )
     .check(&sets.replace(&broken).await?, &broken)?;
+    // Of an annotation only the rule that reads it is asked.
+    let topology = json!({"leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology": "rack"});
+    let annotated = with(scaled.clone(), &[(ANNOTATIONS, topology)])?;
+    denied(
+        "metadata.annotations.leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology: Invalid value: \"rack\": cannot have \
+         subgroup-exclusive-topology without subGroupSize set",
+    )
+    .check(&sets.replace(&annotated).await?, &annotated)?;
     let labelled = with(scaled, &[(LABELS, json!({"app": "x"}))])?;
     let answer = sets.replace(&labelled).await?;
     Stored.check(&answer, &labelled).context("labels")?;

@@ -10,7 +10,7 @@ use crate::world::world;
 #[tokio::test]
 async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
     let long = "w".repeat(50);
-    let cases: [(&str, Vec<Change>, &str); 4] = [
+    let cases: [(&str, Vec<Change>, &str); 8] = [
         (
             "X-28d room for ten groups",
             vec![(NAME, json!(long)), (REPLICAS, json!(11))],
@@ -38,6 +38,38 @@ async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
             "spec.leaderWorkerTemplate.leaderTemplate.metadata.labels: \"leaderworkerset.sigs.k8s.io/name\" is reserved and \
              will be overwritten",
         ),
+        (
+            "W-4 a variable of ours",
+            vec![(
+                "/spec/leaderWorkerTemplate/workerTemplate/spec/containers",
+                json!([{"name": "c", "image": "busybox", "env": [{"name": "LWS_GROUP_SIZE", "value": "9"}]}]),
+            )],
+            "spec.leaderWorkerTemplate.workerTemplate.spec.containers[0].env: \"LWS_GROUP_SIZE\" is reserved and will be \
+             overwritten",
+        ),
+        (
+            "W-5 an annotation of pods",
+            vec![(ANNOTATIONS, json!({"leaderworkerset.sigs.k8s.io/leader-name": "x"}))],
+            "metadata.annotations: \"leaderworkerset.sigs.k8s.io/leader-name\" has no effect on a LeaderWorkerSet",
+        ),
+        (
+            "W-6 pods that end",
+            vec![("/spec/leaderWorkerTemplate/workerTemplate/spec/restartPolicy", json!("Never"))],
+            "spec.leaderWorkerTemplate.workerTemplate.spec.restartPolicy: Never must be Always: Kubernetes will refuse the \
+             StatefulSets, and no pod will be created",
+        ),
+        (
+            "W-7 one domain for two",
+            vec![
+                (ANNOTATIONS, json!({"leaderworkerset.sigs.k8s.io/exclusive-topology": "rack"})),
+                (
+                    "/spec/leaderWorkerTemplate/leaderTemplate/spec/nodeSelector",
+                    json!({"rack": "r1"}),
+                ),
+            ],
+            "spec.leaderWorkerTemplate.leaderTemplate.spec.nodeSelector: binds the set to one \"rack\", but \
+             leaderworkerset.sigs.k8s.io/exclusive-topology needs 2 of them",
+        ),
     ];
     let world = &world().await?;
     world.namespace(NAMESPACE).await?;
@@ -48,6 +80,30 @@ async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// What is shipped to be copied is ordinary: after all defaults, there is nothing to say.
+#[tokio::test]
+async fn samples_are_stored_without_a_warning() -> Result<()> {
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/samples");
+    let mut stored = 0;
+    for file in std::fs::read_dir(directory)? {
+        let path = file?.path();
+        for document in std::fs::read_to_string(&path)?.split("\n---\n") {
+            let sample: Value = serde_saphyr::from_str(document)?;
+            if sample.get("kind") != Some(&json!("LeaderWorkerSet")) {
+                continue;
+            }
+            let answer = world.sets(NAMESPACE).try_create(&sample).await?;
+            answer.object().with_context(|| path.display().to_string())?;
+            ensure!(answer.warnings.is_empty(), "{}: {:?}", path.display(), answer.warnings);
+            stored += 1;
+        }
+    }
+    ensure!(stored >= 6, "only {stored} samples");
+    Ok(())
 }
 
 #[tokio::test]

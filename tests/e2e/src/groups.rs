@@ -6,14 +6,16 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use lws_api_types::keys::{annotations, labels};
-use lws_e2e::recording::{Change, Recording};
+
+use crate::recording::{Change, Recording};
 
 /// The pods of a namespace, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Pods(BTreeMap<String, Pod>);
+pub struct Pods(BTreeMap<String, Pod>);
 
 impl Pods {
-    pub(crate) fn apply(&mut self, change: Change<Pod>) {
+    /// Takes note of what happened to a pod.
+    pub fn apply(&mut self, change: Change<Pod>) {
         match change {
             Change::Now(pod) => drop(self.0.insert(pod.name_any(), pod)),
             Change::Gone(pod) => drop(self.0.remove(&pod.name_any())),
@@ -21,7 +23,8 @@ impl Pods {
     }
 
     /// The groups all of whose pods are ready and none is being deleted.
-    pub(crate) fn ready_groups(&self) -> BTreeSet<String> {
+    #[must_use]
+    pub fn ready_groups(&self) -> BTreeSet<String> {
         let mut ready: BTreeMap<String, usize> = BTreeMap::new();
         for pod in self.0.values().filter(|pod| is_ready(pod)) {
             *ready.entry(group(pod)).or_default() += 1;
@@ -35,13 +38,14 @@ impl Pods {
     }
 
     /// All groups that have a leader pod.
-    pub(crate) fn groups(&self) -> BTreeSet<String> {
+    #[must_use]
+    pub fn groups(&self) -> BTreeSet<String> {
         self.0.values().filter(|pod| is_leader(pod)).map(group).collect()
     }
 }
 
 /// The UIDs that the leader pod of each group has had, in this order.
-pub(crate) fn leaders(recording: &Recording<Pod>) -> Result<BTreeMap<String, Vec<String>>> {
+pub fn leaders(recording: &Recording<Pod>) -> Result<BTreeMap<String, Vec<String>>> {
     let mut leaders: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in recording.so_far()? {
         let (Change::Now(pod) | Change::Gone(pod)) = change;

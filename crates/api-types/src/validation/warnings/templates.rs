@@ -1,0 +1,70 @@
+//! Fields of a pod template that have no effect, or that no `StatefulSet` accepts.
+
+use serde_json::Value;
+
+use super::super::view::View;
+use crate::keys::{PREFIX, env};
+
+/// Text fields that are set for every pod, and by whom.
+const OVERWRITTEN: [(&str, &str, &str); 4] = [
+    ("/metadata/name", "metadata.name", "pods are named by their StatefulSet"),
+    ("/metadata/namespace", "metadata.namespace", "pods are created in the namespace of the set"),
+    ("/spec/hostname", "spec.hostname", "StatefulSets give each pod its name"),
+    ("/spec/subdomain", "spec.subdomain", "spec.networkConfig decides it"),
+];
+
+/// `template` is at `path`.
+pub(super) fn check(template: View<'_>, path: &str, warnings: &mut Vec<String>) {
+    for (pointer, field, reason) in OVERWRITTEN {
+        if !template.text(pointer).is_empty() {
+            warnings.push(format!("{path}.{field}: has no effect: {reason}"));
+        }
+    }
+    for (pointer, field) in
+        [("/metadata/labels", "labels"), ("/metadata/annotations", "annotations")]
+    {
+        let reserved = template.texts(pointer).filter(|(key, _)| key.starts_with(PREFIX));
+        warnings.extend(reserved.map(|(key, _)| {
+            format!("{path}.metadata.{field}: {key:?} is reserved and will be overwritten")
+        }));
+    }
+    check_refused(template, path, warnings);
+    for (pointer, field) in
+        [("/spec/containers", "containers"), ("/spec/initContainers", "initContainers")]
+    {
+        for (index, container) in template.list(pointer).iter().enumerate() {
+            let variables = View(container).list("/env").iter().map(|it| View(it).text("/name"));
+            warnings.extend(variables.filter(|it| is_group_variable(it)).map(|name| {
+                format!(
+                    "{path}.spec.{field}[{index}].env: {name:?} is reserved and will be \
+                     overwritten"
+                )
+            }));
+        }
+    }
+}
+
+/// The group's `StatefulSet` would be refused, and nothing would say so before it is made.
+fn check_refused(template: View<'_>, path: &str, warnings: &mut Vec<String>) {
+    let restart_policy = template.text("/spec/restartPolicy");
+    let deadline = template.get("/spec/activeDeadlineSeconds").map(Value::to_string);
+    for (field, value, rule) in [
+        (
+            "restartPolicy",
+            Some(restart_policy.to_owned()).filter(|it| !matches!(it.as_str(), "" | "Always")),
+            "must be Always",
+        ),
+        ("activeDeadlineSeconds", deadline, "must be absent"),
+    ] {
+        warnings.extend(value.map(|value| {
+            format!(
+                "{path}.spec.{field}: {value} {rule}: Kubernetes will refuse the StatefulSets, \
+                 and no pod will be created"
+            )
+        }));
+    }
+}
+
+fn is_group_variable(name: &str) -> bool {
+    [env::LEADER_ADDRESS, env::GROUP_SIZE, env::WORKER_INDEX].contains(&name)
+}

@@ -1,0 +1,139 @@
+//! Exclusive placement that does nothing, or keeps pods from being placed.
+
+use std::num::NonZeroU32;
+
+use serde_json::Value;
+
+use super::super::formats;
+use super::super::view::View;
+use super::{Template, WORKER_TEMPLATE};
+use crate::keys::annotations::{EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY};
+use crate::keys::labels::{GROUP_KEY, SUBGROUP_KEY};
+use crate::set::SubGroupPolicyType;
+use crate::subgroup::Division;
+
+/// Exclusive placement of groups, or of subgroups.
+struct Level {
+    /// The annotation that asks for it.
+    key: &'static str,
+    /// The label that tells the pods of one from those of another.
+    label: &'static str,
+    /// The template of the pods that it is about.
+    template: Template,
+    /// How many domains the set needs.
+    domains: i64,
+}
+
+pub(super) fn check(view: View<'_>, warnings: &mut Vec<String>) {
+    let leader = Template::of_leaders(view);
+    let subgroups = subgroups(view);
+    let groups = Level {
+        key: EXCLUSIVE_TOPOLOGY,
+        label: GROUP_KEY,
+        template: leader,
+        domains: view.replicas(),
+    };
+    groups.check(view, warnings);
+    let subgroup = Level {
+        key: SUBGROUP_EXCLUSIVE_TOPOLOGY,
+        label: SUBGROUP_KEY,
+        // Without workers the subgroups are made of leaders.
+        template: if view.size() > 1 { WORKER_TEMPLATE } else { leader },
+        domains: view.replicas().saturating_mul(subgroups),
+    };
+    subgroup.check(view, warnings);
+    warnings.extend(overwritten_selector(view, leader));
+    warnings.extend(contradiction(view, subgroups));
+}
+
+impl Level {
+    fn check(&self, view: View<'_>, warnings: &mut Vec<String>) {
+        let Self { key, label, template, domains } = *self;
+        let Some(topology) = view.annotation(key) else { return };
+        let (pod, path) = (template.of(view), template.path);
+        if topology.is_empty() {
+            warnings.push(format!("metadata.annotations.{key}: is empty, which has no effect"));
+        } else if !formats::label_key(topology).is_empty() {
+            warnings.push(format!(
+                "metadata.annotations.{key}: no node can have a label {topology:?}, which is not a \
+                 valid label key: pods will not be placed"
+            ));
+        } else if has_terms(pod, topology, label) {
+            warnings.push(format!(
+                "metadata.annotations.{key}: has no effect: {path}.spec.affinity has terms of its \
+                 own over {topology:?}"
+            ));
+        } else if domains > 1 && selects(pod, topology) {
+            warnings.push(format!(
+                "{path}.spec.nodeSelector: binds the set to one {topology:?}, but {key} needs \
+                 {domains} of them"
+            ));
+        }
+    }
+}
+
+/// Workers are bound to the domain of their leader.
+fn overwritten_selector(view: View<'_>, leader: Template) -> Option<String> {
+    let topology = view.annotation(EXCLUSIVE_TOPOLOGY)?;
+    let own = leader.path != WORKER_TEMPLATE.path && selects(WORKER_TEMPLATE.of(view), topology);
+    own.then(|| {
+        format!(
+            "{}.spec.nodeSelector: {topology:?} will be overwritten: workers follow their leader",
+            WORKER_TEMPLATE.path
+        )
+    })
+}
+
+/// A group is in one domain, and each of its subgroups wants one to itself.
+fn contradiction(view: View<'_>, subgroups: i64) -> Option<String> {
+    let topology = view.annotation(EXCLUSIVE_TOPOLOGY).filter(|topology| !topology.is_empty())?;
+    let same = view.annotation(SUBGROUP_EXCLUSIVE_TOPOLOGY) == Some(topology);
+    (same && subgroups > 1).then(|| {
+        format!(
+            "metadata.annotations.{SUBGROUP_EXCLUSIVE_TOPOLOGY}: is the topology of the group too, \
+             which has one {topology:?}: only one of its {subgroups} subgroups will be placed"
+        )
+    })
+}
+
+/// How many subgroups a group has; 0 without a division.
+fn subgroups(view: View<'_>) -> i64 {
+    let division = || {
+        let sub_group = view.sub_group()?;
+        let policy = if sub_group.leader_excluded {
+            SubGroupPolicyType::LeaderExcluded
+        } else {
+            SubGroupPolicyType::LeaderWorker
+        };
+        let subgroup_size = NonZeroU32::new(u32::try_from(sub_group.size?).ok()?)?;
+        let size = u32::try_from(view.size()).ok()?;
+        let division = Division { size, subgroup_size, policy };
+        // Without the leader the first one may be 1.
+        let first = division.index(0).or_else(|| division.index(1))?;
+        Some(i64::from(division.index(size.checked_sub(1)?)?) - i64::from(first) + 1)
+    };
+    division().unwrap_or(0)
+}
+
+fn selects(template: View<'_>, topology: &str) -> bool {
+    template.texts("/spec/nodeSelector").any(|(key, _)| key == topology)
+}
+
+/// Whether admission will find both terms in the pods and add none: those over `topology` that
+/// concern `label`, or all pods.
+fn has_terms(template: View<'_>, topology: &str, label: &str) -> bool {
+    let concerns = |term: &Value| {
+        let term = View(term);
+        term.text("/topologyKey") == topology
+            && (term.get("/labelSelector").is_none()
+                || term.texts("/labelSelector/matchLabels").any(|(key, _)| key == label)
+                || term
+                    .list("/labelSelector/matchExpressions")
+                    .iter()
+                    .any(|it| View(it).text("/key") == label))
+    };
+    ["podAffinity", "podAntiAffinity"].iter().all(|kind| {
+        let list = format!("/spec/affinity/{kind}/requiredDuringSchedulingIgnoredDuringExecution");
+        template.list(&list).iter().any(concerns)
+    })
+}

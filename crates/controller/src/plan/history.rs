@@ -1,0 +1,230 @@
+//! How often each group has failed lately, and how long its next recreation waits because of that.
+//!
+//! The history of a set is an annotation of its leader `StatefulSet`, so it outlives this process.
+//! A failure is counted by the UID of the leader whose group it ended: however often the same
+//! failure is looked at, it counts once. It is written by a patch of its own rather than with the
+//! fields that are applied, so that an apply which the server refuses holds back no group.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use lws_runtime::config::GroupRestartSettings;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::group::Group;
+use crate::backoff::Backoff;
+use crate::observe::views::StatefulSetView;
+
+/// Why a group is recreated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A container of one of its pods restarted.
+    ContainerRestart,
+    /// One of its pods is being deleted.
+    PodDeleted,
+    /// One of its pods was evicted or preempted.
+    PodEvicted,
+    /// One of its pods was on a node that was lost.
+    NodeLost,
+    /// One of its pods vanished.
+    PodLost,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 5] =
+        [Self::ContainerRestart, Self::PodDeleted, Self::PodEvicted, Self::NodeLost, Self::PodLost];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ContainerRestart => "container_restart",
+            Self::PodDeleted => "pod_deleted",
+            Self::PodEvicted => "pod_evicted",
+            Self::NodeLost => "node_lost",
+            Self::PodLost => "pod_lost",
+        }
+    }
+
+    /// What happened to `pod`, in words.
+    #[must_use]
+    pub fn told(self, pod: &str) -> String {
+        match self {
+            Self::ContainerRestart => format!("a container of pod {pod} restarted"),
+            Self::PodDeleted => format!("pod {pod} was deleted"),
+            Self::PodEvicted => format!("pod {pod} was evicted"),
+            Self::NodeLost => format!("the node of pod {pod} was lost"),
+            Self::PodLost => format!("pod {pod} vanished"),
+        }
+    }
+}
+
+/// The last failure of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// How many times in a row the group has failed.
+    pub count: u32,
+    /// Why, the last time.
+    pub cause: Cause,
+    /// The pod that failed.
+    pub pod: String,
+    /// UID of the leader that led the group then.
+    pub leader: String,
+    /// Revision key of the group then. Another revision begins with no failures.
+    #[serde(default)]
+    pub revision: String,
+    /// When it was noticed.
+    pub time: Timestamp,
+}
+
+impl Incident {
+    /// How long its group still has to wait until it is recreated.
+    #[must_use]
+    pub fn wait(&self, settings: &GroupRestartSettings, now: Timestamp) -> Duration {
+        let backoff = Backoff { base: settings.initial_delay, max: settings.max_delay };
+        let delay = backoff.delay(self.count.saturating_sub(settings.backoff_after));
+        // Neither a clock that was put back nor one that differs makes it longer.
+        delay.saturating_sub(since(self.time, now))
+    }
+}
+
+/// The last failure of each group that has failed lately, by group index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History(BTreeMap<i64, Incident>);
+
+impl History {
+    /// The history that `leader_set` carries. One that cannot be read is none.
+    #[must_use]
+    pub fn of(leader_set: &StatefulSetView) -> Self {
+        let Some(text) = &leader_set.group_restarts else { return Self::default() };
+        let incidents = serde_json::from_str(text).inspect_err(|error| {
+            tracing::warn!(%error, name = leader_set.identity.name(), "history of groups dropped");
+        });
+        Self(incidents.unwrap_or_default())
+    }
+
+    /// Its text; `None` when no group has failed.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| json!(self.0).to_string())
+    }
+
+    /// The failure that ends the group which `leader` leads, once it has been counted.
+    #[must_use]
+    pub fn of_leader(&self, index: i64, leader: &str) -> Option<&Incident> {
+        self.0.get(&index).filter(|it| it.leader == leader)
+    }
+
+    /// Counts a failure.
+    pub(super) fn count(&mut self, group: &Group<'_>, cause: Cause, pod: &str, now: Timestamp) {
+        let revision = group.leader.revision.clone().unwrap_or_default();
+        let before = self.0.get(&group.index).filter(|it| it.revision == revision);
+        let incident = Incident {
+            count: before.map_or(0, |it| it.count).saturating_add(1),
+            cause,
+            pod: pod.to_owned(),
+            leader: group.leader.identity.uid().to_owned(),
+            revision,
+            time: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
+        };
+        self.0.insert(group.index, incident);
+    }
+
+    /// Forgets groups that are gone and those that have been ready long enough. Gives how long it
+    /// is until the next of those that are ready has been so long enough.
+    pub(super) fn forget(
+        &mut self,
+        groups: &[Group<'_>],
+        existing: i64,
+        settings: &GroupRestartSettings,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let mut next: Option<Duration> = None;
+        self.0.retain(|index, incident| {
+            let Some(group) = groups.iter().find(|it| it.index == *index) else {
+                return *index < existing;
+            };
+            if !group.ready || incident.leader == group.leader.identity.uid() {
+                return true;
+            }
+            let since_ready = since(group.leader.ready_changed.unwrap_or(incident.time), now);
+            let rest = settings.reset_after.saturating_sub(since_ready);
+            if !rest.is_zero() {
+                next = Some(next.map_or(rest, |next| next.min(rest)));
+            }
+            !rest.is_zero()
+        });
+        next
+    }
+}
+
+/// The time from `then` to `now`; zero when `then` is in the future.
+pub(super) fn since(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incident(count: u32) -> Incident {
+        Incident {
+            count,
+            cause: Cause::PodLost,
+            pod: "s-0-1".into(),
+            leader: "l".into(),
+            revision: "r".into(),
+            time: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_first_two_failures_wait_for_nothing_and_the_next_ones_ever_longer() {
+        let settings = GroupRestartSettings::default();
+        for (count, seconds) in [
+            (1, 0),
+            (2, 0),
+            (3, 10),
+            (4, 20),
+            (5, 40),
+            (6, 80),
+            (7, 160),
+            (8, 300),
+            (u32::MAX, 300),
+        ] {
+            let wait = incident(count).wait(&settings, Timestamp::UNIX_EPOCH);
+            assert_eq!(wait.as_secs(), seconds, "failure {count}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_to_wait_shrinks_with_time_and_never_exceeds_the_delay() {
+        let settings = GroupRestartSettings::default();
+        for (now, seconds) in [(0, 10), (4, 6), (10, 0), (1000, 0), (-1000, 10)] {
+            let wait = incident(3).wait(&settings, Timestamp::from_second(now).unwrap());
+            assert_eq!(wait.as_secs(), seconds, "{now} s after the failure");
+        }
+    }
+
+    #[test]
+    fn a_history_is_read_as_it_was_written_and_an_unreadable_one_is_none() {
+        let history = History([(2, incident(1)), (10, incident(3))].into());
+        let text = history.text();
+        let carried = StatefulSetView { group_restarts: text.clone(), ..Default::default() };
+        assert_eq!(History::of(&carried), history);
+        assert_eq!(History::of(&carried).text(), text);
+        let broken = StatefulSetView { group_restarts: Some("?".into()), ..Default::default() };
+        assert_eq!(History::of(&broken).text(), None);
+    }
+
+    #[test]
+    fn a_cause_has_one_name_everywhere() {
+        for cause in Cause::ALL {
+            assert_eq!(json!(cause), cause.label());
+        }
+    }
+}

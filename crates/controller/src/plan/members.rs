@@ -1,0 +1,209 @@
+//! Who belongs to a group: its pods by UID, and the record of them on its worker `StatefulSet`.
+//!
+//! The record is what makes a vanished worker a fact that outlives this process: a recorded UID
+//! that no worker has any more is a worker that is gone, even when a new one of its name is there.
+//! It goes with the worker `StatefulSet`, so every group begins with none. It is written once,
+//! when the group is complete; a group that stays incomplete is recorded as it is.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use lws_api_types::keys::annotations;
+use lws_api_types::set::RestartPolicy;
+
+use super::Scope;
+use super::group::{Group, Groups, workers};
+use super::history::since;
+use super::task::{Action, EventDraft, Plan, Target, Task};
+use crate::observe::index::Entry;
+use crate::observe::views::{Phase, PodView, StatefulSetView};
+
+/// How old the youngest member of an incomplete group is when the group is recorded. Creation
+/// times are whole seconds, so this is one to two seconds.
+const SETTLED: Duration = Duration::from_secs(2);
+/// Workers of the largest group that is recorded: with 43 bytes each they fill a third of the room
+/// that Kubernetes gives to the annotations of an object.
+const MOST: i64 = 2000;
+
+/// The pods of one group: those that this very leader owns through its worker `StatefulSet`, at its
+/// revision. A worker at another revision is about to be replaced anyway.
+pub(super) struct Members<'a> {
+    leader: &'a PodView,
+    pub(super) workers: Vec<&'a PodView>,
+    /// Workers that vanished before our eyes.
+    pub(super) lost: Vec<&'a PodView>,
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn of(group: &Group<'a>, entry: &'a Entry, waits_for_start: bool) -> Self {
+        let leader: &PodView = group.leader;
+        let is_current = |pod: &&PodView| pod.revision == leader.revision;
+        let is_owned = |pod: &&PodView| {
+            entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
+        };
+        // A policy that waits for the start does not mind pods that had not started.
+        let lost = entry
+            .losses
+            .iter()
+            .map(|loss| loss.pod.as_ref())
+            .filter(|pod| !waits_for_start || pod.phase != Phase::Pending);
+        Self {
+            leader,
+            workers: workers(entry, leader).filter(is_current).collect(),
+            lost: lost.filter(is_owned).filter(is_current).collect(),
+        }
+    }
+
+    /// Leader and workers.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a PodView> {
+        std::iter::once(self.leader).chain(self.workers.iter().copied())
+    }
+}
+
+/// A recorded worker that is not there.
+pub(super) enum Missing<'a> {
+    /// It is gone.
+    Gone(Recorded<'a>),
+    /// It may be younger than what we know of pods: it has to be looked for.
+    Doubted(Recorded<'a>),
+}
+
+/// A worker as it is recorded: what its name adds to that of its leader, and its UID.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recorded<'a> {
+    suffix: &'a str,
+    uid: &'a str,
+}
+
+impl<'a> Recorded<'a> {
+    fn of(pod: &'a PodView, leader: &PodView) -> Self {
+        let suffix = pod.identity.name().get(leader.identity.name().len() + 1..);
+        Self { suffix: suffix.unwrap_or_default(), uid: pod.identity.uid() }
+    }
+
+    /// The pod that is meant.
+    pub(super) fn target(&self, leader: &PodView) -> Target {
+        let name = format!("{}-{}", leader.identity.name(), self.suffix);
+        Target { name, uid: self.uid.to_owned() }
+    }
+}
+
+/// The first recorded worker that is missing; one that is known to be gone before any other.
+pub(super) fn missing<'a>(
+    group: &Group<'a>,
+    members: &Members<'a>,
+    entry: &Entry,
+) -> Option<Missing<'a>> {
+    let record = recordable(group)?.members.as_deref()?;
+    if recorded(record).eq(members.workers.iter().map(|pod| Recorded::of(pod, group.leader))) {
+        return None;
+    }
+    let is_there = |it: &Recorded<'_>| {
+        let Target { name, uid } = it.target(group.leader);
+        entry.pods.get(&name).is_some_and(|pod| pod.identity.uid() == uid)
+    };
+    let mut doubted = None;
+    for member in recorded(record).filter(|it| !is_there(it)) {
+        if entry.is_gone(member.uid) {
+            return Some(Missing::Gone(member));
+        }
+        doubted = doubted.or(Some(member));
+    }
+    doubted.map(Missing::Doubted)
+}
+
+/// Adds the records that are due. `failed` are the groups that are about to be recreated, and those
+/// from index `existing` on are about to go.
+pub(super) fn record(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    groups: &Groups<'_>,
+    failed: &[i64],
+    existing: i64,
+) {
+    let living = groups.all.iter().filter(|group| {
+        group.index < existing
+            && !failed.contains(&group.index)
+            && !group.leader.identity.is_terminating()
+    });
+    for group in living {
+        let Some(worker_set) = recordable(group) else { continue };
+        match due(scope, group, worker_set) {
+            Due::Never => {}
+            Due::In(delay) => plan.recheck_after(delay),
+            Due::Now(record) => plan.tasks.push(record_task(group, worker_set, record)),
+        }
+    }
+}
+
+enum Due {
+    /// Nothing has changed.
+    Never,
+    /// More members may follow.
+    In(Duration),
+    Now(String),
+}
+
+fn due(scope: &Scope<'_>, group: &Group<'_>, worker_set: &StatefulSetView) -> Due {
+    let before = worker_set.members.as_deref();
+    let keeps_failing_pods = scope.restart_policy() == RestartPolicy::None;
+    if keeps_failing_pods && before.is_none() {
+        return Due::Never;
+    }
+    let waits_for_start = scope.waits_for_start();
+    let members = Members::of(group, scope.entry, waits_for_start);
+    let counts = |pod: &&PodView| !waits_for_start || pod.phase != Phase::Pending;
+    let workers: Vec<_> = members.workers.iter().copied().filter(counts).collect();
+    let lost = members.lost.first().filter(|_| !keeps_failing_pods);
+    let wanted: Vec<_> =
+        lost.into_iter().chain(&workers).map(|pod| Recorded::of(pod, group.leader)).collect();
+    if wanted.is_empty() || before.is_some_and(|it| recorded(it).eq(wanted.iter().copied())) {
+        return Due::Never;
+    }
+    // One that is missing is evidence enough, and stays on record until the group is recreated.
+    if !keeps_failing_pods && missing(group, &members, scope.entry).is_some() {
+        return Due::Never;
+    }
+    let is_complete = i64::try_from(workers.len()).is_ok_and(|it| it >= worker_set.replicas);
+    let now = scope.context.now;
+    let news = workers.iter().filter_map(|pod| latest_news(pod)).max().filter(|it| *it <= now);
+    let rest = news.map_or(Duration::ZERO, |news| SETTLED.saturating_sub(since(news, now)));
+    if !is_complete && !rest.is_zero() {
+        return Due::In(rest);
+    }
+    Due::Now(text(&wanted))
+}
+
+/// When a pod came into being or became ready.
+fn latest_news(pod: &PodView) -> Option<Timestamp> {
+    pod.identity.created().max(pod.ready_changed)
+}
+
+/// The worker `StatefulSet` of a group whose members can be recorded.
+fn recordable<'a>(group: &Group<'a>) -> Option<&'a StatefulSetView> {
+    let worker_set: &StatefulSetView = group.worker_set?;
+    let is_current = worker_set.revision == group.leader.revision;
+    (is_current && worker_set.replicas <= MOST && !worker_set.identity.is_terminating())
+        .then_some(worker_set)
+}
+
+fn recorded(record: &str) -> impl Iterator<Item = Recorded<'_>> {
+    let pairs = record.split(',').filter_map(|it| it.split_once(':'));
+    pairs.map(|(suffix, uid)| Recorded { suffix, uid })
+}
+
+fn text(members: &[Recorded<'_>]) -> String {
+    let pairs: Vec<_> =
+        members.iter().map(|Recorded { suffix, uid }| format!("{suffix}:{uid}")).collect();
+    pairs.join(",")
+}
+
+fn record_task(group: &Group<'_>, worker_set: &StatefulSetView, record: String) -> Task {
+    let failed = format!("Failed to record the members of group {}", group.index);
+    Task::new(Action::Annotate {
+        stateful_set: Target::of(worker_set),
+        key: annotations::MEMBERS,
+        value: Some(record),
+    })
+    .or_warned(EventDraft::warning("FailedUpdate", "Update", failed))
+}

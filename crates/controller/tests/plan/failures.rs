@@ -1,0 +1,91 @@
+//! What cannot be done: told in the status as long as it is so.
+
+use lws_api_types::LeaderWorkerSetStatus;
+use lws_api_types::conditions::REPLICA_FAILURE;
+use lws_api_types::keys::labels;
+use lws_controller::plan::task::Failure;
+use serde_json::json;
+
+use crate::world::World;
+
+fn failure() -> Failure {
+    Failure { reason: "FailedCreate", message: "Failed to create x: exceeded quota".to_owned() }
+}
+
+/// The present status: the one to be written, or else the stored one.
+fn status(world: &World) -> LeaderWorkerSetStatus {
+    world.plan().status.map_or_else(|| world.status(), |it| it.status)
+}
+
+fn told(world: &World) -> Option<String> {
+    let conditions = status(world).conditions;
+    let found = conditions.into_iter().find(|it| it.type_ == REPLICA_FAILURE)?;
+    Some(format!("{} {}: {}", found.status, found.reason, found.message))
+}
+
+#[test]
+fn a_refused_request_is_told_once_and_forgotten_when_it_heals() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    let before = world.status();
+    world.failure = Some(failure());
+    assert!(!world.plan().status.unwrap().may_wait);
+    world.carry_out();
+    let expected = "True FailedCreate: Failed to create x: exceeded quota";
+    assert_eq!(told(&world).as_deref(), Some(expected));
+    assert_eq!(world.plan().status, None, "the same failure is no news");
+    world.failure = None;
+    world.carry_out();
+    assert_eq!(world.status(), before);
+    assert_eq!(world.plan().status, None);
+}
+
+#[test]
+fn an_object_in_the_way_is_told_until_it_is_gone() {
+    let mut world = World::with_set(json!({"replicas": 1}));
+    world.put(json!({"kind": "StatefulSet", "metadata": {
+        "name": "s",
+        "labels": {labels::NAME: "s"},
+        "ownerReferences": [{"kind": "Deployment", "name": "d", "uid": "d", "controller": true}],
+    }}));
+    world.carry_out();
+    let told_of_it = told(&world).unwrap();
+    assert!(told_of_it.starts_with("True FailedCreate: Failed to create leader statefulset s: a "));
+    assert!(told_of_it.contains("Deployment d"), "{told_of_it}");
+    assert_eq!(status(&world).conditions.len(), 1, "nothing is known of the groups");
+    assert_eq!(status(&world).observed_generation, None);
+    assert_eq!(world.plan().status, None);
+    world.forget("StatefulSet", "s");
+    world.carry_out_all();
+    assert_eq!(told(&world), None);
+}
+
+#[test]
+fn a_generation_is_observed_once_its_stateful_set_is_applied() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    world.change_image("new");
+    world.carry_out();
+    world.failure = Some(failure());
+    let refused = status(&world);
+    assert_eq!(refused.observed_generation, Some(1));
+    let updating = refused.conditions.iter().find(|it| it.type_ == "UpdateInProgress").unwrap();
+    assert_eq!((updating.status.as_str(), updating.observed_generation), ("True", Some(2)));
+    world.failure = None;
+    world.carry_out_all();
+    assert_eq!(status(&world).observed_generation, Some(2));
+}
+
+#[test]
+fn numbers_of_groups_and_the_first_status_may_wait_but_no_changed_condition() {
+    let mut world = World::with_set(json!({"replicas": 2}));
+    world.carry_out();
+    world.carry_out_first(usize::MAX);
+    assert!(world.plan().status.unwrap().may_wait);
+    world.carry_out();
+    for (group, may_wait) in [(0, true), (1, false)] {
+        world.start_leader(group);
+        world.carry_out();
+        world.make_ready(&format!("s-{group}"));
+        assert_eq!(world.plan().status.unwrap().may_wait, may_wait, "group {group}");
+        world.carry_out();
+    }
+}

@@ -1,0 +1,62 @@
+//! Changes of placement: rolled out like content, and one placement in each group.
+
+use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
+use lws_controller::plan::task::Action;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn place(world: &mut World, topology: &Value) {
+    world.change_set(|set| set["metadata"]["annotations"] = topology.clone());
+}
+
+#[test]
+fn a_change_of_placement_starts_at_the_top_and_goes_on_within_the_budget() {
+    let mut world = World::settled(json!({"replicas": 4}));
+    for topology in [json!({EXCLUSIVE_TOPOLOGY: "zone"}), json!({EXCLUSIVE_TOPOLOGY: "rack"})] {
+        place(&mut world, &topology);
+        let revisions = world.revisions();
+        world.carry_out();
+        assert_eq!(world.revisions(), revisions + 1);
+        assert_eq!(world.tasks(), ["apply statefulset s: replicas 4, partition 4"]);
+        world.carry_out();
+        assert_eq!(world.status().updated_replicas, 0);
+        assert_eq!(world.tasks(), ["apply statefulset s: replicas 4, partition 3"]);
+    }
+    place(&mut world, &json!({}));
+    assert!(world.tasks()[0].starts_with("raise controllerrevision s-"), "{:?}", world.tasks());
+    world.carry_out_all();
+    assert_eq!(world.tasks(), [""; 0], "no group has left the former placement");
+    assert_eq!(world.revisions(), 1);
+}
+
+#[test]
+fn an_empty_topology_is_none() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    place(&mut world, &json!({EXCLUSIVE_TOPOLOGY: ""}));
+    // The annotation itself is copied, as all are.
+    assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 0"]);
+    world.carry_out_all();
+    assert_eq!(world.revisions(), 1);
+}
+
+#[test]
+fn a_group_that_is_completed_during_an_update_is_placed_as_its_leader_is() {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
+    place(&mut world, &json!({EXCLUSIVE_TOPOLOGY: "zone"}));
+    world.carry_out_all();
+    let labels = [("zone", "a"), ("rack", "b")].map(|(key, it)| (key.to_owned(), it.to_owned()));
+    world.nodes.insert("n1".into(), labels.into());
+    world.start_leader(0);
+    world.change("Pod", "s-0", |it| it["spec"]["nodeName"] = json!("n1"));
+    place(&mut world, &json!({EXCLUSIVE_TOPOLOGY: "rack"}));
+    world.carry_out();
+    let tasks = world.plan().tasks;
+    let worker_set = tasks.iter().find_map(|task| match &task.action {
+        Action::CreateWorkerSet(object) => Some(object.clone()),
+        _ => None,
+    });
+    let template = &worker_set.unwrap_or_else(|| panic!("{tasks:?}"))["spec"]["template"];
+    assert_eq!(template["metadata"]["annotations"][EXCLUSIVE_TOPOLOGY], "zone");
+    assert_eq!(template["spec"]["nodeSelector"], json!({"zone": "a"}));
+}

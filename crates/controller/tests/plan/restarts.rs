@@ -1,0 +1,452 @@
+//! Groups whose pods fail: which are recreated, how often, and what is kept of that.
+
+use k8s_openapi::jiff::Timestamp;
+use lws_api_types::keys::annotations;
+use lws_controller::plan::termination::NodeHealth;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const RECORD: &str = "annotate statefulset s-0: leaderworkerset.sigs.k8s.io/members";
+const HISTORY: &str = "annotate statefulset s: leaderworkerset.sigs.k8s.io/group-restarts";
+/// What a failure costs.
+const RECREATION: [&str; 2] = [HISTORY, "delete pod s-0"];
+
+type Change = Box<dyn Fn(&mut Value)>;
+
+/// One group of three pods, all of them ready.
+fn one_group() -> World {
+    World::settled(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3}}))
+}
+
+fn with_policy(policy: &str) -> World {
+    let template = json!({"size": 3, "restartPolicy": policy});
+    World::settled(json!({"replicas": 1, "leaderWorkerTemplate": template}))
+}
+
+fn restart_container(world: &mut World, pod: &str) {
+    world.change("Pod", pod, |it| {
+        it["status"]["containerStatuses"] = json!([{"name": "c", "restartCount": 1}]);
+    });
+}
+
+/// The group fails, is recreated, and is ready again.
+fn fail_once(world: &mut World) {
+    restart_container(world, "s-0-1");
+    while !world.deletes("s-0") {
+        world.carry_out();
+        let wait = world.plan().recheck.unwrap();
+        world.pass(wait.as_secs().max(1));
+    }
+    world.carry_out();
+    world.rebuild_group(0, 3);
+}
+
+fn terminating(since: i64, grace: i64) -> impl Fn(&mut Value) {
+    move |it| {
+        let end = Timestamp::from_second(since + grace).unwrap();
+        it["metadata"]["deletionTimestamp"] = json!(end.to_string());
+        it["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+    }
+}
+
+#[test]
+fn one_failing_worker_or_several_delete_the_leader_once() {
+    let restarted = json!([{"name": "c", "restartCount": 1}]);
+    for failing in [&["s-0-1"][..], &["s-0-1", "s-0-2"], &["s-0"]] {
+        let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
+        for pod in failing {
+            world.change("Pod", pod, |it| it["status"]["containerStatuses"] = restarted.clone());
+        }
+        assert_eq!(world.tasks(), RECREATION, "{failing:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_vanished_and_came_back_recreates_its_group_once() {
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 3}}));
+    world.replace_pod("s-0-1");
+    assert_eq!(world.tasks(), RECREATION);
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0], "the leader is on its way out");
+}
+
+#[test]
+fn restart_policies() {
+    let restarted = json!([{"name": "c", "restartCount": 1}]);
+    let after_start = json!({annotations::RECREATE_AFTER_START: ""});
+    for (policy, annotations, sibling, recreated) in [
+        ("None", json!({}), "Running", false),
+        ("RecreateGroupOnPodRestart", json!({}), "Pending", true),
+        ("RecreateGroupOnPodRestart", after_start.clone(), "Pending", false),
+        ("RecreateGroupOnPodRestart", after_start, "Running", true),
+        ("RecreateGroupAfterStart", json!({}), "Pending", false),
+        ("RecreateGroupAfterStart", json!({}), "Running", true),
+    ] {
+        let spec =
+            json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3, "restartPolicy": policy}});
+        let mut world = World::settled(spec);
+        world.change_set(|set| set["metadata"]["annotations"] = annotations.clone());
+        world.carry_out_all();
+        world.change("Pod", "s-0-1", |it| it["status"]["containerStatuses"] = restarted.clone());
+        world.change("Pod", "s-0-2", |it| it["status"]["phase"] = json!(sibling));
+        assert_eq!(world.deletes("s-0"), recreated, "{policy} {annotations} sibling {sibling}");
+    }
+}
+
+#[test]
+fn members_are_recorded_once_when_the_group_is_complete() {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3}}));
+    world.carry_out_all();
+    world.start_leader(0);
+    world.carry_out_all();
+    world.start_worker(0, 1);
+    assert_eq!(world.tasks(), [""; 0], "another one follows");
+    world.start_worker(0, 2);
+    assert_eq!(world.tasks(), [RECORD]);
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0]);
+    let record = world.annotation("s-0", annotations::MEMBERS).unwrap();
+    assert!(record.starts_with("1:uid-") && record.contains(",2:uid-"), "{record}");
+}
+
+#[test]
+fn a_group_that_stays_incomplete_is_recorded_as_it_is() {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 4}}));
+    world.carry_out_all();
+    world.start_leader(0);
+    world.carry_out_all();
+    world.start_worker(0, 1);
+    assert_eq!(world.plan().recheck.unwrap().as_secs(), 2);
+    world.pass(1);
+    world.start_worker(0, 2);
+    assert_eq!(world.plan().recheck.unwrap().as_secs(), 2, "counted from the youngest");
+    world.pass(2);
+    assert_eq!(world.tasks(), [RECORD]);
+    world.carry_out();
+    // Workers that never existed are not missed.
+    world.restart_controller(&[]);
+    assert_eq!((world.tasks().len(), world.plan().doubted_pods.len()), (0, 0));
+}
+
+#[test]
+fn a_clock_that_runs_behind_delays_no_record() {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3}}));
+    world.carry_out_all();
+    world.start_leader(0);
+    world.carry_out_all();
+    world.pass(3600);
+    world.start_worker(0, 1);
+    world.now = Timestamp::UNIX_EPOCH;
+    assert_eq!(world.tasks(), [RECORD]);
+}
+
+#[test]
+fn a_worker_that_was_replaced_while_no_controller_ran_recreates_its_group_once() {
+    let mut world = one_group();
+    world.replace_pod_unseen("s-0-2");
+    world.restart_controller(&[]);
+    assert_eq!(world.tasks(), [""; 0], "it is looked for first");
+    world.read_pods();
+    assert_eq!(world.tasks(), RECREATION);
+    world.carry_out();
+    assert_eq!(
+        world.told,
+        [
+            "Normal RecreateGroup: Worker pod s-0-2 failed, deleted leader pod s-0 to recreate group 0"
+        ]
+    );
+    world.rebuild_group(0, 3);
+    world.restart_controller(&[]);
+    assert_eq!((world.tasks().len(), world.plan().doubted_pods.len()), (0, 0));
+}
+
+#[test]
+fn a_worker_that_is_younger_than_what_is_known_of_pods_is_not_missed() {
+    let mut world = one_group();
+    world.change("Pod", "s-0-1", |it| it["status"]["podIP"] = json!("10.0.0.1"));
+    world.restart_controller(&["s-0-1"]);
+    assert_eq!(world.plan().doubted_pods.len(), 1);
+    world.read_pods();
+    assert_eq!((world.tasks().len(), world.plan().doubted_pods.len()), (0, 0));
+}
+
+#[test]
+fn a_lost_worker_is_replaced_on_record_only_without_a_restart_policy() {
+    let mut world = with_policy("None");
+    assert_eq!(world.annotation("s-0", annotations::MEMBERS), None);
+    // A record from a time with another policy is kept current.
+    world.change("StatefulSet", "s-0", |it| {
+        it["metadata"]["annotations"] = json!({annotations::MEMBERS: "1:former,2:former"});
+    });
+    assert_eq!(world.tasks(), [RECORD]);
+    world.carry_out();
+    world.replace_pod("s-0-1");
+    assert_eq!(world.tasks(), [RECORD]);
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0]);
+}
+
+#[test]
+fn a_worker_that_had_not_started_is_not_missed_by_a_policy_that_waits_for_the_start() {
+    let mut world = with_policy("RecreateGroupAfterStart");
+    world.rebuild_group(0, 3);
+    world.change("StatefulSet", "s-0", |it| it["metadata"]["annotations"] = json!({}));
+    world.change("Pod", "s-0-2", |it| it["status"]["phase"] = json!("Pending"));
+    world.pass(2);
+    assert_eq!(world.tasks(), [RECORD]);
+    world.carry_out();
+    world.replace_pod_unseen("s-0-2");
+    world.restart_controller(&[]);
+    assert_eq!((world.tasks().len(), world.plan().doubted_pods.len()), (0, 0));
+    // One that had started is, as soon as the others have.
+    world.replace_pod_unseen("s-0-1");
+    world.restart_controller(&[]);
+    world.read_pods();
+    assert_eq!(world.tasks(), [""; 0]);
+    world.make_ready("s-0-2");
+    assert!(world.deletes("s-0"));
+}
+
+#[test]
+fn a_container_that_restarted_while_a_sibling_was_pending_recreates_its_group_later() {
+    let mut world = with_policy("RecreateGroupAfterStart");
+    world.change("Pod", "s-0-2", |it| it["status"]["phase"] = json!("Pending"));
+    restart_container(&mut world, "s-0-1");
+    assert_eq!(world.tasks(), [""; 0]);
+    world.make_ready("s-0-2");
+    assert_eq!(world.tasks(), RECREATION);
+}
+
+#[test]
+fn a_record_of_another_revision_or_from_the_set_means_nothing() {
+    let mut world = one_group();
+    world.change("StatefulSet", "s-0", |it| {
+        it["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/template-revision-hash"] = json!("x");
+        it["metadata"]["annotations"] = json!({annotations::MEMBERS: "1:former"});
+    });
+    world.restart_controller(&[]);
+    assert_eq!(world.plan().doubted_pods, []);
+    assert!(!world.deletes("s-0"));
+
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
+    world.change_set(|set| {
+        set["metadata"]["annotations"] =
+            json!({annotations::MEMBERS: "1:x", annotations::GROUP_RESTARTS: "{}", "mine": "kept"});
+    });
+    world.carry_out_all();
+    world.start_leader(0);
+    world.carry_out_all();
+    for stateful_set in ["s", "s-0"] {
+        assert_eq!(world.annotation(stateful_set, annotations::MEMBERS), None);
+        assert_eq!(world.annotation(stateful_set, annotations::GROUP_RESTARTS), None);
+        assert_eq!(world.annotation(stateful_set, "mine").as_deref(), Some("kept"));
+    }
+}
+
+#[test]
+fn a_group_that_keeps_failing_waits_and_tells_so_once() {
+    let mut world = one_group();
+    fail_once(&mut world);
+    fail_once(&mut world);
+    assert!(world.told.iter().all(|it| !it.contains("Backoff")), "{:?}", world.told);
+    world.told.clear();
+
+    restart_container(&mut world, "s-0-1");
+    assert_eq!(world.tasks(), [HISTORY]);
+    world.carry_out();
+    let note = "Group 0 failed 3 times in a row, now because a container of pod s-0-1 restarted: \
+                it is recreated in 10 s";
+    assert_eq!(world.told, [format!("Warning RecreateGroupBackoff: {note}")]);
+    world.pass(4);
+    // Another member, another controller: the same failure.
+    restart_container(&mut world, "s-0-2");
+    world.restart_controller(&[]);
+    let plan = world.plan();
+    assert_eq!((plan.tasks.len(), plan.waiting_groups), (0, 1));
+    assert_eq!(plan.recheck.unwrap().as_secs(), 6);
+    world.pass(6);
+    assert_eq!(world.tasks(), ["delete pod s-0"]);
+    assert_eq!(world.plan().waiting_groups, 0);
+    world.carry_out();
+    world.rebuild_group(0, 3);
+    restart_container(&mut world, "s-0-1");
+    world.carry_out();
+    assert_eq!(world.plan().recheck.unwrap().as_secs(), 20);
+}
+
+#[test]
+fn failures_are_forgotten_once_the_group_has_been_ready_for_long() {
+    let mut world = one_group();
+    fail_once(&mut world);
+    fail_once(&mut world);
+    assert_eq!(world.plan().recheck.unwrap().as_secs(), 600);
+    world.pass(599);
+    assert_eq!(world.tasks(), [""; 0]);
+    world.pass(1);
+    assert_eq!(world.tasks(), [HISTORY]);
+    world.carry_out();
+    assert_eq!(world.annotation("s", annotations::GROUP_RESTARTS), None);
+    assert_eq!((world.tasks().len(), world.plan().recheck), (0, None));
+    restart_container(&mut world, "s-0-1");
+    assert_eq!(world.tasks(), RECREATION);
+}
+
+#[test]
+fn failures_of_another_revision_do_not_count() {
+    let mut world = one_group();
+    fail_once(&mut world);
+    fail_once(&mut world);
+    let history = world.annotation("s", annotations::GROUP_RESTARTS).unwrap();
+    let mut history: Value = serde_json::from_str(&history).unwrap();
+    assert_eq!(history["0"]["count"], 2);
+    history["0"]["revision"] = json!("former");
+    world.change("StatefulSet", "s", |it| {
+        it["metadata"]["annotations"][annotations::GROUP_RESTARTS] = json!(history.to_string());
+    });
+    restart_container(&mut world, "s-0-1");
+    world.carry_out_first(1);
+    let history = world.annotation("s", annotations::GROUP_RESTARTS).unwrap();
+    assert!(history.contains("\"count\":1"), "{history}");
+}
+
+#[test]
+fn a_failure_is_counted_once_and_not_forgotten_when_the_controller_ends_meanwhile() {
+    let mut world = one_group();
+    world.replace_pod("s-0-1");
+    // Only the history is written.
+    world.carry_out_first(1);
+    world.restart_controller(&[]);
+    assert_eq!(world.tasks(), ["delete pod s-0"]);
+    world.carry_out();
+    let history = world.annotation("s", annotations::GROUP_RESTARTS).unwrap();
+    assert!(history.contains("\"count\":1") && history.contains("\"pod_lost\""), "{history}");
+}
+
+#[test]
+fn causes_are_told_apart() {
+    let disrupted = |reason: &'static str| {
+        move |it: &mut Value| {
+            terminating(0, 30)(it);
+            it["status"]["conditions"] =
+                json!([{"type": "DisruptionTarget", "status": "True", "reason": reason}]);
+        }
+    };
+    let cases: [(Change, &str); 4] = [
+        (Box::new(terminating(0, 30)), "pod_deleted"),
+        (Box::new(disrupted("EvictionByEvictionAPI")), "pod_evicted"),
+        (Box::new(disrupted("DeletionByTaintManager")), "node_lost"),
+        (
+            Box::new(|it| it["status"]["initContainerStatuses"] = json!([{"restartCount": 2}])),
+            "container_restart",
+        ),
+    ];
+    for (change, cause) in cases {
+        let mut world = one_group();
+        world.change("Pod", "s-0-2", change);
+        let task = world.plan().tasks.pop().unwrap();
+        assert_eq!(task.cause.unwrap().label(), cause);
+    }
+}
+
+#[test]
+fn an_evicted_pod_counts_once_it_is_deleted() {
+    let mut world = one_group();
+    world.change("Pod", "s-0-1", |it| it["status"]["phase"] = json!("Failed"));
+    restart_container(&mut world, "s-0-1");
+    assert_eq!(world.tasks(), [""; 0]);
+    world.replace_pod("s-0-1");
+    assert_eq!(world.tasks(), RECREATION);
+}
+
+#[test]
+fn workers_end_with_a_leader_that_somebody_else_deleted() {
+    for (policy, grace, finalizers, ends) in [
+        ("RecreateGroupOnPodRestart", 30, json!(null), true),
+        ("RecreateGroupOnPodRestart", 30, json!(["example.org/other"]), true),
+        ("None", 30, json!(null), true),
+        // The garbage collector deletes them, or is told not to.
+        ("RecreateGroupOnPodRestart", 30, json!(["foregroundDeletion"]), false),
+        ("None", 30, json!(["orphan"]), false),
+        // It is gone the next moment, unless something holds it.
+        ("RecreateGroupOnPodRestart", 0, json!(null), false),
+        ("RecreateGroupOnPodRestart", 0, json!(["example.org/other"]), true),
+    ] {
+        let mut world = with_policy(policy);
+        world.change("Pod", "s-0", |it| {
+            terminating(0, grace)(it);
+            it["metadata"]["finalizers"] = finalizers.clone();
+        });
+        let expected: &[&str] = if ends { &["delete statefulset s-0"] } else { &[] };
+        assert_eq!(world.tasks(), expected, "{policy} {grace} {finalizers}");
+        world.carry_out_all();
+        assert_eq!(world.tasks(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_pod_is_released_when_it_should_have_ended_and_its_node_is_lost() {
+    for (policy, grace, after, health, released) in [
+        ("RecreateGroupOnPodRestart", 30, 90, Some(NodeHealth::NotReady), true),
+        ("RecreateGroupOnPodRestart", 30, 90, Some(NodeHealth::OutOfService), true),
+        ("RecreateGroupAfterStart", 30, 90, Some(NodeHealth::Gone), true),
+        ("RecreateGroupOnPodRestart", 30, 89, Some(NodeHealth::Gone), false),
+        ("RecreateGroupOnPodRestart", 30, 1000, Some(NodeHealth::Ready), false),
+        // Its node has confirmed the end: finalizers keep it.
+        ("RecreateGroupOnPodRestart", 0, 1000, Some(NodeHealth::Gone), false),
+        ("None", 30, 1000, Some(NodeHealth::Gone), false),
+    ] {
+        for pod in ["s-0", "s-0-2"] {
+            let mut world = with_policy(policy);
+            world.change("Pod", pod, |it| {
+                it["spec"]["nodeName"] = json!("n1");
+                terminating(0, grace)(it);
+            });
+            world.carry_out_all();
+            world.pass(after);
+            world.node_healths.extend(health.map(|it| ("n1".to_owned(), it)));
+            let expected = format!("delete pod {pod} for good");
+            let case = format!("{policy}, grace {grace}, after {after}, {health:?}, {pod}");
+            assert_eq!(world.tasks().contains(&expected), released, "{case}");
+        }
+    }
+}
+
+#[test]
+fn the_node_of_a_pod_that_does_not_end_is_read_when_it_matters() {
+    let mut world = one_group();
+    world.change("Pod", "s-0-2", |it| {
+        it["spec"]["nodeName"] = json!("n1");
+        terminating(0, 30)(it);
+    });
+    world.carry_out_all();
+    assert_eq!(world.plan().unknown_node_healths, [""; 0]);
+    assert_eq!(world.plan().recheck.unwrap().as_secs(), 90);
+    world.pass(90);
+    assert_eq!(world.plan().unknown_node_healths, ["n1"]);
+    world.restarts.node_lost_after = None;
+    assert_eq!(world.plan().unknown_node_healths, [""; 0], "switched off");
+}
+
+#[test]
+fn a_worker_of_a_former_leader_is_released_too() {
+    let mut world = one_group();
+    world.change("Pod", "s-0-2", |it| {
+        it["spec"]["nodeName"] = json!("n1");
+        terminating(0, 30)(it);
+    });
+    world.carry_out_all();
+    world.forget("Pod", "s-0-1");
+    world.forget("Pod", "s-0");
+    world.start_leader(0);
+    world.pass(90);
+    world.node_healths.insert("n1".to_owned(), NodeHealth::NotReady);
+    assert_eq!(world.tasks(), ["delete pod s-0-2 for good"]);
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0]);
+    assert_eq!(
+        world.told.last().unwrap(),
+        "Warning NodeLost: Node n1 is not ready and has not ended pod s-0-2 in time: the pod is \
+         deleted for good, its containers may go on where the node does"
+    );
+}

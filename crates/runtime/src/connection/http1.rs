@@ -1,0 +1,108 @@
+//! HTTP/1.1: one request after the other, each going through phases with a time limit of its own.
+
+use std::{convert::Infallible, pin::pin};
+
+use axum::Router;
+use http::{HeaderValue, Request, header::CONNECTION};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::timeout,
+};
+use tokio_util::io::InspectReader;
+use tower::Service as _;
+use tracing::debug;
+
+use super::{LAST_CALL, Lifecycle};
+use crate::http_server::Limits;
+
+/// What a connection is doing; each phase has its own time limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// Between requests.
+    Idle,
+    /// A request has begun to arrive.
+    Head,
+    /// The request is with the application, which also reads its body.
+    Serving,
+}
+
+/// Serves requests until the client leaves, a limit is exceeded or the server closes.
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    app: Router,
+    limits: Limits,
+    lifecycle: Lifecycle,
+) {
+    let (phase, mut phases) = watch::channel(Phase::Idle);
+    let arrived = phase.clone();
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
+        if !bytes.is_empty() {
+            arrived.send_if_modified(|phase| {
+                let begins = *phase == Phase::Idle;
+                if begins {
+                    *phase = Phase::Head;
+                }
+                begins
+            });
+        }
+    });
+    let service = service_fn(|request: Request<Incoming>| {
+        phase.send_replace(Phase::Serving);
+        let response = app.clone().call(request);
+        let (phase, draining) = (&phase, &lifecycle.draining);
+        async move {
+            let mut response = response.await?;
+            if draining.is_cancelled() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            phase.send_replace(Phase::Idle);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            // Its clock also runs between requests; the phases tell the two apart.
+            .header_read_timeout(None)
+            .max_header_size(limits.header_bytes)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let mut limits = limits;
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(%error, "connection ended");
+                }
+                return;
+            }
+            phase = overdue(&mut phases, &limits) => {
+                return debug!(?phase, "connection cut: too slow");
+            }
+            () = lifecycle.closing.cancelled(), if !closing => {
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+                limits.idle = limits.idle.min(LAST_CALL);
+            }
+        }
+    }
+}
+
+/// Completes when one phase has lasted longer than its limit.
+async fn overdue(phases: &mut watch::Receiver<Phase>, limits: &Limits) -> Phase {
+    loop {
+        let phase = *phases.borrow_and_update();
+        let limit = match phase {
+            Phase::Idle => limits.idle,
+            Phase::Head => limits.header_read,
+            Phase::Serving => limits.request,
+        };
+        // The sender lives as long as the connection, so a change is the only other outcome.
+        if timeout(limit, phases.changed()).await.is_err() {
+            return phase;
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What holds for the answer to any request. The tests of the webhook include this file.
+
+use axum::{Router, body::Body};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use lws_webhook::{Metrics, Settings, hook::Hook, router};
+use prometheus::Registry;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tower::ServiceExt as _;
+
+/// Characters of a warning that the API server passes on for sure.
+const WARNING: usize = 256;
+
+/// The webhooks, without a network.
+pub struct Webhooks {
+    router: Router,
+    runtime: Runtime,
+}
+
+impl Webhooks {
+    /// With or without gang scheduling.
+    #[must_use]
+    pub fn new(gang_scheduling: bool) -> Self {
+        let metrics = Metrics::register(&Registry::new()).expect("metrics of a new registry");
+        let router = router(Settings { gang_scheduling }, metrics);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        Self { router, runtime: runtime.expect("a runtime") }
+    }
+
+    /// Sends `body` to `hook` and gives the response of the review.
+    ///
+    /// # Panics
+    ///
+    /// When something does not hold: the answer is a review, it is a decision, and its patch is
+    /// applicable and complete.
+    pub fn verify(&self, hook: Hook, body: &[u8]) -> Value {
+        let answer = self.send(hook, body);
+        let response = &answer["response"];
+        assert_eq!(answer["kind"], "AdmissionReview", "{answer}");
+        let code = response["status"]["code"].as_u64().expect("a code");
+        let allowed = response["allowed"].as_bool().expect("a decision");
+        assert!(matches!((allowed, code), (true, 200) | (false, 400 | 403 | 413)), "{answer}");
+        let message = response["status"]["message"].as_str().unwrap_or_default();
+        assert_eq!(message.is_empty(), allowed, "{answer}");
+        for warning in response["warnings"].as_array().into_iter().flatten() {
+            let length = warning.as_str().expect("a text").chars().count();
+            assert!((1..=WARNING).contains(&length), "{warning}");
+        }
+        // Numbers that no float holds pass by unread; nothing more can be said about their object.
+        if let Ok(review) = serde_json::from_slice::<Value>(body) {
+            self.verify_patch(hook, review, response);
+        }
+        response.clone()
+    }
+
+    /// A patch goes with consent only, can be applied, changes something, and leaves nothing to do.
+    fn verify_patch(&self, hook: Hook, mut review: Value, response: &Value) {
+        if code_of_review(response) {
+            let uid = review["request"]["uid"].as_str().unwrap_or_default();
+            assert_eq!(response["uid"], uid, "{response}");
+        }
+        let Some(patch) = response["patch"].as_str() else {
+            assert!(response["patchType"].is_null(), "{response}");
+            return;
+        };
+        assert_eq!(
+            (&response["allowed"], &response["patchType"]),
+            (&json!(true), &json!("JSONPatch"))
+        );
+        let patch = STANDARD.decode(patch).expect("base64");
+        let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("a JSON patch");
+        let object = &mut review["request"]["object"];
+        let before = object.clone();
+        json_patch::patch(object, &patch).expect("an applicable patch");
+        assert_ne!(*object, before, "{patch}");
+        let again = self.send(hook, review.to_string().as_bytes());
+        assert_eq!(again["response"]["allowed"], true, "{again}");
+        assert!(again["response"]["patch"].is_null(), "a second admission of {review}: {again}");
+    }
+
+    fn send(&self, hook: Hook, body: &[u8]) -> Value {
+        let request = Request::post(hook.path())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_vec()))
+            .expect("a request");
+        let answer = self.runtime.block_on(async {
+            let answer = self.router.clone().oneshot(request).await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::OK);
+            answer.into_body().collect().await.expect("a body").to_bytes()
+        });
+        serde_json::from_slice(&answer).expect("an answer in JSON")
+    }
+}
+
+/// Whether the review was understood, so that its uid is known.
+fn code_of_review(response: &Value) -> bool {
+    response["status"]["code"] != 400
+}

@@ -1,0 +1,121 @@
+//! The seeds of the fuzz targets, each as it is and with every kind of damage, to every webhook.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a failing test panics"
+)]
+
+#[path = "../fuzz/src/verify.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "a module of another crate")]
+mod verify;
+
+use std::path::PathBuf;
+
+use lws_webhook::hook::Hook;
+use serde_json::{Value, json};
+use verify::Webhooks;
+
+/// The files of the corpus, by name.
+fn seeds() -> Vec<(PathBuf, Vec<u8>)> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/review");
+    let paths = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let seeds: Vec<_> = paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    assert!(seeds.len() >= 70, "{} seeds", seeds.len());
+    seeds
+}
+
+/// Which pods and sets the corpus has: a fault in the seeds would make these tests say nothing.
+#[test]
+fn every_seed_is_answered() {
+    let webhooks = [Webhooks::new(false), Webhooks::new(true)];
+    let (mut patched, mut refused, mut warned) = (0, 0, 0);
+    for (_, body) in seeds() {
+        for (webhooks, hook) in webhooks.iter().flat_map(|it| Hook::ALL.map(|hook| (it, hook))) {
+            let response = webhooks.verify(hook, &body);
+            patched += u32::from(response["patch"].is_string());
+            refused += u32::from(response["status"]["code"] == 403);
+            warned += u32::from(response["warnings"].is_array());
+        }
+    }
+    assert!(patched > 60 && refused > 30 && warned >= 2, "{patched} {refused} {warned}");
+}
+
+/// A body that ends too early, and one with a byte that does not belong.
+#[test]
+fn damaged_seeds_are_answered() {
+    let webhooks = Webhooks::new(true);
+    for (_, body) in seeds() {
+        for (number, end) in (0..body.len()).step_by(17).enumerate() {
+            let hook = Hook::ALL[number % Hook::ALL.len()];
+            // Without a body there is no review to answer.
+            if end > 0 {
+                webhooks.verify(hook, &body[..end]);
+            }
+            let mut changed = body.clone();
+            changed[end] = b"\"{}[],:0\\\0\xff"[number % 11];
+            webhooks.verify(hook, &changed);
+        }
+    }
+}
+
+/// The pointers of all values in `value`, which is at `pointer`.
+fn pointers(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    found.push(pointer.to_owned());
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                pointers(value, &format!("{pointer}/{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                pointers(value, &format!("{pointer}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Every value of a review replaced by one of every other type.
+#[test]
+fn values_of_any_type_are_answered() {
+    let webhooks = Webhooks::new(true);
+    let others = [
+        Value::Null,
+        json!(true),
+        json!(-1),
+        json!(1.5),
+        json!(u64::MAX),
+        json!(""),
+        json!("0"),
+        json!([]),
+        json!([null]),
+        json!({}),
+        json!({"a": {"b": 1}}),
+    ];
+    let mut replaced = 0;
+    for (path, body) in seeds() {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let hook = match name {
+            "pod-tpu" | "pod-env" | "pod-subgroups" | "pod-affinity-others" => Hook::MutatePod,
+            "set-minimal" => Hook::MutateSet,
+            "set-warnings" | "set-metadata" | "set-update-claims" => Hook::ValidateSet,
+            _ => continue,
+        };
+        let review: Value = serde_json::from_slice(&body).unwrap();
+        let mut places = Vec::new();
+        pointers(&review, "", &mut places);
+        for place in places {
+            for other in &others {
+                let mut review = review.clone();
+                *review.pointer_mut(&place).unwrap() = other.clone();
+                webhooks.verify(hook, review.to_string().as_bytes());
+                replaced += 1;
+            }
+        }
+    }
+    assert!(replaced > 2000, "{replaced}");
+}

@@ -1,0 +1,12 @@
+//! The webhook's certificate, from an empty Secret on: issued, trusted, served, healed and replaced, while the API
+//! server calls the webhook through its Service.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `installation` | the shipped manifests, and replicas of the webhook behind their Service |
+//! | `care` | a controller as it is installed looks after the certificate |
+//! | `rotation` | authorities and certificates change every few seconds under load |
+
+mod care;
+mod installation;
+mod rotation;

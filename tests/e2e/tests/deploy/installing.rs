@@ -1,0 +1,160 @@
+//! The command that installs and removes, and what runs afterwards.
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Api;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use lws_e2e::DEADLINE;
+use lws_harness::system::NAMESPACE;
+use lws_harness::{Cluster, wait};
+
+use crate::tools::{cluster, install, kubectl, objects};
+
+const DEPLOYMENTS: [&str; 2] = ["lws-controller-manager", "lws-webhook"];
+
+#[tokio::test]
+async fn the_system_is_installed_changed_and_removed() -> Result<()> {
+    let cluster = &cluster().await?;
+    let look = [("DRY_RUN", "1")];
+    let said = install(cluster, "apply", &look).await?;
+    said.expect(&["namespace lws-system does not exist: a new installation"])?;
+    let namespaces: Api<Namespace> = Api::all(cluster.client());
+    ensure!(namespaces.get_opt(NAMESPACE).await?.is_none(), "looking has changed something");
+
+    install(cluster, "apply", &[]).await?.expect(&["install: installed"])?;
+    all_pods_run(cluster).await?;
+    budgets_hold(cluster).await?;
+    install(cluster, "apply", &look).await?.expect(&["install: nothing would be changed"])?;
+
+    let other = [("DRY_RUN", "1"), ("IMAGE", "registry.example/lws:v2")];
+    let said = install(cluster, "apply", &other).await?;
+    said.expect(&["apps.v1.Deployment.lws-system.lws-webhook", "would be changed or created"])?;
+    ensure!(!said.text.contains("Secret"), "{}", said.text);
+
+    what_another_tool_has_set_is_not_taken(cluster).await?;
+    sets_are_not_deleted_unasked(cluster).await
+}
+
+/// Pod security `restricted` admits them, and the simulated kubelets run them.
+async fn all_pods_run(cluster: &Cluster) -> Result<()> {
+    let namespace = Api::<Namespace>::all(cluster.client()).get(NAMESPACE).await?;
+    let level = namespace.labels().get("pod-security.kubernetes.io/enforce").cloned();
+    ensure!(level.as_deref() == Some("restricted"), "{level:?}");
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client(), NAMESPACE);
+    for name in DEPLOYMENTS {
+        let available = async || {
+            let deployment = deployments.get(name).await?;
+            Ok::<_, kube::Error>(deployment.status.and_then(|it| it.available_replicas))
+        };
+        let description = format!("two replicas of {name} are available");
+        wait::until(DEADLINE, &description, available, |it| *it == Some(2)).await?;
+    }
+    let pods: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
+    for pod in pods.list(&ListParams::default()).await? {
+        let spec = pod.spec.clone().unwrap_or_default();
+        let account = spec.service_account_name.unwrap_or_default();
+        ensure!(pod.name_any().starts_with(&account), "{} runs as {account}", pod.name_any());
+        let token = spec.volumes.into_iter().flatten().any(|it| it.projected.is_some());
+        ensure!(token == (account == "lws-controller-manager"), "{account}: token {token}");
+    }
+    Ok(())
+}
+
+/// One of two replicas may go at a time.
+async fn budgets_hold(cluster: &Cluster) -> Result<()> {
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(cluster.client(), NAMESPACE);
+    for name in DEPLOYMENTS {
+        let allowed = async || {
+            let status = budgets.get(name).await?.status.unwrap_or_default();
+            let allowed = status.disruptions_allowed.unwrap_or_default();
+            Ok::<_, kube::Error>((status.expected_pods.unwrap_or_default(), allowed))
+        };
+        let description = format!("one pod of {name} may be evicted");
+        wait::until(DEADLINE, &description, allowed, |it| *it == (2, 1)).await?;
+    }
+    Ok(())
+}
+
+async fn what_another_tool_has_set_is_not_taken(cluster: &Cluster) -> Result<()> {
+    let scale = r#"{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 7}}}}"#;
+    let patch = ["patch", "deployment", "lws-webhook", "-n", NAMESPACE, "--field-manager=other"];
+    kubectl(cluster, &[&patch[..], &["--type=strategic", "-p", scale]].concat()).await?;
+    let look = install(cluster, "apply", &[("DRY_RUN", "1")]).await?;
+    look.expect_failure(&["conflict with \"other\"", "terminationGracePeriodSeconds", "FORCE=1"])?;
+    install(cluster, "apply", &[("FORCE", "1")]).await?.expect(&["install: installed"])
+}
+
+async fn sets_are_not_deleted_unasked(cluster: &Cluster) -> Result<()> {
+    // Nobody serves here, so nobody is to be asked.
+    let configurations = ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"];
+    for kind in configurations {
+        kubectl(cluster, &["delete", kind, "--all"]).await?;
+    }
+    let sample = crate::tools::deploy("samples/lws.yaml");
+    let sample = sample.to_string_lossy();
+    kubectl(cluster, &["apply", "--server-side", "-f", &sample]).await?;
+    install(cluster, "delete", &[("DRY_RUN", "1")]).await?.expect(&["and 1 LeaderWorkerSets"])?;
+    let refusal = install(cluster, "delete", &[]).await?;
+    refusal
+        .expect_failure(&["there are 1 LeaderWorkerSets: delete them first, or give FORCE=1"])?;
+    kubectl(cluster, &["delete", "leaderworkersets", "--all"]).await?;
+    install(cluster, "delete", &[]).await?.expect(&["namespace \"lws-system\" deleted"])?;
+    let manifests = std::fs::read_to_string(crate::tools::deploy("manifests.yaml"))?;
+    ensure!(objects(&manifests)?.len() > 20, "too few manifests");
+    let manifests = crate::tools::deploy("manifests.yaml");
+    let left = ["get", "--ignore-not-found", "-o", "name", "-f", &manifests.to_string_lossy()];
+    let gone = async || kubectl(cluster, &left).await;
+    wait::until(DEADLINE, "nothing is left", gone, String::is_empty).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_webhook_is_ready_before_its_service_leads_to_it() -> Result<()> {
+    let cluster = &cluster().await?;
+    kubectl(cluster, &["create", "namespace", NAMESPACE]).await?;
+    kubectl(cluster, &["create", "configmap", "lws-manager-config", "-n", NAMESPACE]).await?;
+    // As the existing implementation has it.
+    let service = ["create", "service", "clusterip", "lws-webhook-service", "--tcp=443:9443"];
+    kubectl(cluster, &[&service[..], &["-n", NAMESPACE]].concat()).await?;
+    let selector = ["set", "selector", "service", "lws-webhook-service"];
+    let labels = "control-plane=controller-manager,app.kubernetes.io/name=lws";
+    kubectl(cluster, &[&selector[..], &[labels, "-n", NAMESPACE]].concat()).await?;
+    let said = install(cluster, "apply", &[("FORCE", "1")]).await?;
+    said.expect(&["install: the webhook is started before its Service leads to it"])?;
+    let [rolled_out, applied] =
+        ["successfully rolled out", "service/lws-webhook-service"].map(|it| said.text.find(it));
+    ensure!(rolled_out.is_some() && rolled_out < applied, "{}", said.text);
+    let path = "jsonpath={.spec.selector.control-plane}";
+    let leads = ["get", "service", "lws-webhook-service", "-n", NAMESPACE, "-o", path];
+    ensure!(kubectl(cluster, &leads).await? == "webhook", "the Service leads elsewhere");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_before_anything_is_done() -> Result<()> {
+    let cluster = &cluster().await?;
+    let nobody = [("KUBECTL", "/nowhere/kubectl")];
+    install(cluster, "apply", &nobody).await?.expect_failure(&["there is no /nowhere/kubectl"])?;
+    install(cluster, "remove", &[]).await?.expect_failure(&["usage: install apply|delete"])?;
+    let offline = cluster.dir().join("offline");
+    let nowhere = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "a", "user": {"token": "t"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    });
+    std::fs::write(&offline, nowhere.to_string())?;
+    let offline = offline.to_string_lossy().into_owned();
+    let said = install(cluster, "apply", &[("KUBECONFIG", &offline)]).await?;
+    said.expect_failure(&["the API server does not answer: ", "refused"])?;
+    let weak = cluster.service_account_kubeconfig("default", "weak").await?;
+    let weak = weak.to_string_lossy().into_owned();
+    let said = install(cluster, "apply", &[("KUBECONFIG", &weak)]).await?;
+    said.expect_failure(&["you may not: ", "create Deployment.apps", "patch Service"])?;
+    Ok(())
+}

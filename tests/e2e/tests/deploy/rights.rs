@@ -1,0 +1,71 @@
+//! Who may do what, as the API server judges it.
+
+use anyhow::{Result, ensure};
+use lws_harness::{Cluster, ClusterOptions};
+
+use crate::tools::{Said, deploy, kubectl};
+
+const CONTROLLER: &str = "--as=system:serviceaccount:lws-system:lws-controller-manager";
+const WEBHOOK: &str = "--as=system:serviceaccount:lws-system:lws-webhook";
+const NAMESPACE: &str = "--namespace=lws-system";
+
+async fn installed() -> Result<Cluster> {
+    let options = ClusterOptions { controllers: false, nodes: 0, ..ClusterOptions::default() };
+    let cluster = Cluster::start(options).await?;
+    let manifests = deploy("manifests.yaml");
+    kubectl(&cluster, &["apply", "--server-side", "-f", &manifests.to_string_lossy()]).await?;
+    let definition = "crd/leaderworkersets.leaderworkerset.x-k8s.io";
+    kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=60s", definition])
+        .await?;
+    Ok(cluster)
+}
+
+#[tokio::test]
+async fn each_process_may_do_what_it_needs_and_no_more() -> Result<()> {
+    let cluster = &installed().await?;
+    for (who, verb, what, expected) in [
+        (CONTROLLER, "watch", "leaderworkersets.leaderworkerset.x-k8s.io", true),
+        (CONTROLLER, "update", "secrets/lws-webhook-server-cert", true),
+        (CONTROLLER, "update", "secrets/another", false),
+        (CONTROLLER, "list", "secrets", false),
+        (CONTROLLER, "get", "secrets", false),
+        (CONTROLLER, "create", "secrets", false),
+        (CONTROLLER, "get", "nodes", true),
+        (CONTROLLER, "update", "nodes", false),
+        (CONTROLLER, "patch", "nodes", false),
+        (CONTROLLER, "create", "pods", false),
+        (CONTROLLER, "delete", "services", false),
+        (CONTROLLER, "create", "clusterrolebindings", false),
+        (
+            CONTROLLER,
+            "update",
+            "mutatingwebhookconfigurations/lws-mutating-webhook-configuration",
+            true,
+        ),
+        (CONTROLLER, "update", "mutatingwebhookconfigurations/another", false),
+        (CONTROLLER, "create", "mutatingwebhookconfigurations", false),
+        (WEBHOOK, "get", "secrets/lws-webhook-server-cert", false),
+        (WEBHOOK, "get", "pods", false),
+        (WEBHOOK, "list", "leaderworkersets", false),
+    ] {
+        let said: Said =
+            cluster.kubectl(&["auth", "can-i", verb, what, NAMESPACE, who]).await?.into();
+        let answer = said.text.lines().any(|it| it == "yes");
+        ensure!(answer == expected, "{who} {verb} {what}: {}", said.text);
+    }
+    Ok(())
+}
+
+/// What every authenticated user may do is all that the webhook may.
+#[tokio::test]
+async fn the_webhook_may_do_nothing() -> Result<()> {
+    let cluster = &installed().await?;
+    let list = ["auth", "can-i", "--list", NAMESPACE];
+    let webhook = kubectl(cluster, &[&list[..], &[WEBHOOK]].concat()).await?;
+    let anyone = "--as=system:serviceaccount:lws-system:anyone";
+    let anyone = kubectl(cluster, &[&list[..], &[anyone]].concat()).await?;
+    ensure!(webhook == anyone, "{webhook}\n{anyone}");
+    let controller = kubectl(cluster, &[&list[..], &[CONTROLLER]].concat()).await?;
+    ensure!(controller != anyone, "the permissions are not applied");
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Components, and overlays as users write them.
+
+use std::os::unix::fs::symlink;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::tools::{deploy, kustomize, object};
+
+/// Renders the shipped manifests in another namespace, with components on top.
+fn overlay(components: &[&str]) -> Result<Vec<Value>> {
+    let directory = tempfile::tempdir()?;
+    symlink(deploy("").canonicalize()?, directory.path().join("deploy"))?;
+    let write = |name: &str, content: Value| -> Result<()> {
+        let path = directory.path().join(name);
+        std::fs::create_dir(&path)?;
+        Ok(std::fs::write(path.join("kustomization.yaml"), content.to_string())?)
+    };
+    write("elsewhere", json!({"namespace": "elsewhere", "resources": ["../deploy/default"]}))?;
+    let components: Vec<String> =
+        components.iter().map(|it| format!("../deploy/components/{it}")).collect();
+    write("top", json!({"resources": ["../elsewhere"], "components": components}))?;
+    kustomize(&directory.path().join("top"))
+}
+
+/// The texts that name the namespace of the shipped manifests.
+fn left_behind(object: &Value, path: &str, found: &mut Vec<String>) {
+    match object {
+        Value::String(text) if text.contains("lws-system") => found.push(path.to_owned()),
+        Value::Array(items) => items.iter().for_each(|it| left_behind(it, path, found)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                left_behind(value, &format!("{path}/{key}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn everything_moves_to_another_namespace() -> Result<()> {
+    let objects = overlay(&["cert-manager", "network-policy", "volcano"])?;
+    let mut found = Vec::new();
+    for it in &objects {
+        left_behind(it, &format!("{} {}", it["kind"], it["metadata"]["name"]), &mut found);
+    }
+    ensure!(found.is_empty(), "{found:?}");
+    let names = &object(&objects, "Certificate", "lws-serving-cert")?["spec"]["dnsNames"];
+    let expected =
+        ["lws-webhook-service.elsewhere.svc", "lws-webhook-service.elsewhere.svc.cluster.local"];
+    ensure!(*names == json!(expected), "{names}");
+    Ok(())
+}
+
+#[test]
+fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
+    let objects = overlay(&["cert-manager"])?;
+    for (kind, name) in [
+        ("Secret", "lws-webhook-server-cert"),
+        ("Role", "lws-certificate-role"),
+        ("RoleBinding", "lws-certificate-rolebinding"),
+        ("ClusterRole", "lws-certificate-role"),
+        ("ClusterRoleBinding", "lws-certificate-rolebinding"),
+    ] {
+        ensure!(object(&objects, kind, name).is_err(), "{kind} {name} is still there");
+    }
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        let configuration = objects.iter().find(|it| it["kind"] == kind).context(kind)?;
+        let from = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
+        ensure!(*from == "elsewhere/lws-serving-cert", "{kind}: {from}");
+    }
+    let certificate = object(&objects, "Certificate", "lws-serving-cert")?;
+    let webhook = object(&objects, "Deployment", "lws-webhook")?;
+    let mounted = &webhook["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"];
+    ensure!(*mounted == certificate["spec"]["secretName"], "{mounted} is mounted");
+    let configuration = object(&objects, "ConfigMap", "lws-manager-config")?;
+    let configuration = configuration["data"]["controller_manager_config.yaml"].as_str();
+    let configuration: Value = serde_saphyr::from_str(configuration.context("no configuration")?)?;
+    ensure!(configuration["internalCertManagement"]["enable"] == false, "{configuration}");
+    Ok(())
+}
+
+#[test]
+fn volcano_adds_one_rule() -> Result<()> {
+    let rules = |objects: &[Value]| -> Result<Vec<Value>> {
+        let role = object(objects, "ClusterRole", "lws-manager-role")?;
+        Ok(role["rules"].as_array().context("no rules")?.clone())
+    };
+    let [plain, volcano] = [rules(&overlay(&[])?)?, rules(&overlay(&["volcano"])?)?];
+    let (last, others) = volcano.split_last().context("no rules")?;
+    ensure!(others == plain, "{others:?}");
+    ensure!(last["apiGroups"] == json!(["scheduling.volcano.sh"]), "{last}");
+    Ok(())
+}
+
+/// The one file is what the kustomization gives.
+#[test]
+fn the_manifests_are_up_to_date() -> Result<()> {
+    let text = std::fs::read_to_string(deploy("manifests.yaml"))?;
+    let written = crate::tools::objects(&text)?;
+    ensure!(written == kustomize(&deploy("default"))?, "run `make generate`");
+    Ok(())
+}
