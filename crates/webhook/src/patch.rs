@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::display::Base64Display;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// A JSON Patch. Serialised as base64, the form in which an admission response carries it.
 #[derive(Clone, Default)]
@@ -81,7 +83,13 @@ impl Patch {
 
 impl Serialize for Patch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(&self.to_json(), &STANDARD))
+        let json = self.to_json();
+        let mut text = String::with_capacity(json.len().div_ceil(3) * 4 + 2);
+        text.push('"');
+        STANDARD.encode_string(json, &mut text);
+        text.push('"');
+        // Base64 has nothing to escape, and looking for it took a fifth of the time of a long patch.
+        RawValue::from_string(text).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
