@@ -252,4 +252,6 @@ pub(super) fn carry_out(
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

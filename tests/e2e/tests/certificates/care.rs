@@ -10,20 +10,21 @@ use lws_certs::issue::Authority;
 use lws_certs::{Pair, verify};
 use lws_e2e::{CONTROLLER, DEADLINE, QUIET};
 use lws_harness::audit::Mark;
-use lws_harness::system::{NAMESPACE, SystemOptions};
+use lws_harness::system::{Certificates, NAMESPACE, SystemOptions};
 use lws_harness::wait;
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 
 use crate::installation::{Installation, MUTATING, SECRET, VALIDATING};
 
-fn options(internal_certificates: bool) -> SystemOptions {
-    SystemOptions { webhook: false, internal_certificates, ..SystemOptions::default() }
+fn options(certificates: Certificates) -> SystemOptions {
+    SystemOptions { webhook: false, certificates, ..SystemOptions::default() }
 }
 
 #[tokio::test]
 async fn the_certificate_is_issued_trusted_and_looked_after() -> Result<()> {
-    let mut installation = Installation::new(&options(true), &[Duration::ZERO]).await?;
+    let mut installation =
+        Installation::new(&options(Certificates::OfController), &[Duration::ZERO]).await?;
     installation.trusted().await?;
     installation.ready().await?;
     installation.admits().await?;
@@ -167,7 +168,7 @@ async fn the_configuration_of_another_is_left_alone(installation: &Installation)
 
 #[tokio::test]
 async fn certificates_of_others_are_not_touched() -> Result<()> {
-    let installation = Installation::new(&options(false), &[]).await?;
+    let installation = Installation::new(&options(Certificates::OfOthers), &[]).await?;
     tokio::time::sleep(QUIET).await;
     let secret = installation.secrets().get(SECRET).await?;
     ensure!(secret.data.is_none(), "the Secret was filled");

@@ -100,9 +100,9 @@ impl Installation {
     pub(crate) async fn metrics(&mut self) -> Result<String> {
         let controller = self.system.controllers().first().context("no controller runs")?;
         let url = controller.metrics_url();
-        let request = http::Request::get(url.clone()).body(Vec::new())?;
-        let config = kube::Config::new(url.parse()?);
-        Ok(Client::try_from(config)?.request_text(request).await?)
+        let server = url.strip_suffix("/metrics").context("another path")?.parse()?;
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        Ok(Client::try_from(kube::Config::new(server))?.request_text(request).await?)
     }
 
     pub(crate) fn secrets(&self) -> Api<Secret> {

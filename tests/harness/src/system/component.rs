@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{NAMESPACE, SystemOptions, Volcano};
+use super::{Certificates, NAMESPACE, SystemOptions, Volcano};
 use crate::processes::{Process, ProcessSpec};
 use crate::proxy::Proxy;
 use crate::startup::free_ports;
@@ -162,7 +162,7 @@ impl Role {
             "health": {"healthProbeBindAddress": format!("127.0.0.1:{health}")},
             "metrics": {"bindAddress": format!("127.0.0.1:{metrics}")},
             "leaderElection": {"leaderElect": true, "resourceNamespace": NAMESPACE},
-            "internalCertManagement": {"enable": options.internal_certificates},
+            "internalCertManagement": {"enable": options.certificates == Certificates::OfController},
             "groupRestart": options.group_restart,
             "gangSchedulingManagement": gang_scheduling,
         })

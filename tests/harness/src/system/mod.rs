@@ -29,9 +29,8 @@ pub struct SystemOptions {
     pub proxied_controllers: bool,
     /// Whether the API server calls the webhook for labelled pods only, as `deploy/` has it, or for all pods.
     pub select_pods: bool,
-    /// Whether the controllers keep the certificate in the Secret, and the trust in it. The webhook that runs has one of
-    /// its own.
-    pub internal_certificates: bool,
+    /// Who looks after the certificate in the Secret. The webhook that is started has one of its own.
+    pub certificates: Certificates,
     /// More arguments for the webhook.
     pub webhook_args: Vec<String>,
     /// More arguments for the controllers.
@@ -42,6 +41,15 @@ pub struct SystemOptions {
     pub env: Vec<(String, String)>,
     /// How far gang scheduling is set up.
     pub volcano: Volcano,
+}
+
+/// Who looks after the certificate in the Secret, and the trust in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificates {
+    /// The controller that leads.
+    OfController,
+    /// Somebody else.
+    OfOthers,
 }
 
 /// How far gang scheduling with Volcano is set up. Volcano itself never runs.
@@ -64,7 +72,7 @@ impl Default for SystemOptions {
             controllers: 1,
             proxied_controllers: false,
             select_pods: true,
-            internal_certificates: false,
+            certificates: Certificates::OfOthers,
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
             group_restart: serde_json::Value::Null,
