@@ -19,7 +19,7 @@ pub const NAMESPACE: &str = "lws-system";
 /// What to install and to run.
 #[derive(Debug, Clone)]
 pub struct SystemOptions {
-    /// With which rights the processes run.
+    /// What the processes may do.
     pub rights: Rights,
     /// Whether the webhook runs and is registered.
     pub webhook: bool,
@@ -43,12 +43,12 @@ pub struct SystemOptions {
     pub volcano: Volcano,
 }
 
-/// With which rights the processes run.
+/// What the processes may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
-    /// Those of `deploy/`, which are applied.
+    /// What `deploy/` grants, which is applied.
     Shipped,
-    /// Those that are there already.
+    /// What is granted already.
     Present,
 }
 
