@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::SystemOptions;
+use super::{Rights, SystemOptions};
 use crate::{Cluster, Error, Result, wait};
 
 /// How long the API server may take to serve a new definition.
@@ -18,7 +18,7 @@ pub(super) fn path(relative: &str) -> PathBuf {
 pub(super) async fn install(cluster: &Cluster, options: &SystemOptions) -> Result<()> {
     apply(cluster, "-k", &path("namespace")).await?;
     apply(cluster, "-k", &path("crd")).await?;
-    if options.rights {
+    if options.rights == Rights::Shipped {
         apply(cluster, "-k", &path("rbac")).await?;
     }
     established(cluster, "leaderworkersets.leaderworkerset.x-k8s.io").await

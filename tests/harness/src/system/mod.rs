@@ -19,8 +19,8 @@ pub const NAMESPACE: &str = "lws-system";
 /// What to install and to run.
 #[derive(Debug, Clone)]
 pub struct SystemOptions {
-    /// Whether the rights of `deploy/` are applied; otherwise those are used that are there.
-    pub rights: bool,
+    /// What the processes may do.
+    pub rights: Rights,
     /// Whether the webhook runs and is registered.
     pub webhook: bool,
     /// How many replicas of the controller run.
@@ -41,6 +41,15 @@ pub struct SystemOptions {
     pub env: Vec<(String, String)>,
     /// How far gang scheduling is set up.
     pub volcano: Volcano,
+}
+
+/// What the processes may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// What `deploy/` lets them.
+    Shipped,
+    /// What the cluster lets them already.
+    Present,
 }
 
 /// Who looks after the certificate in the Secret, and the trust in it.
@@ -67,7 +76,7 @@ pub enum Volcano {
 impl Default for SystemOptions {
     fn default() -> Self {
         Self {
-            rights: true,
+            rights: Rights::Shipped,
             webhook: true,
             controllers: 1,
             proxied_controllers: false,
