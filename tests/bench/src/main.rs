@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let outcome = match command {
         Command::Admission(arguments) => admission::run(&arguments).await,
-        Command::Controller(arguments) => controller::run(&arguments).await,
+        Command::Controller(arguments) => Box::pin(controller::run(&arguments)).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

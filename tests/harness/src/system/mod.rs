@@ -19,7 +19,7 @@ pub const NAMESPACE: &str = "lws-system";
 /// What to install and to run.
 #[derive(Debug, Clone)]
 pub struct SystemOptions {
-    /// What the processes may do.
+    /// With which rights the processes run.
     pub rights: Rights,
     /// Whether the webhook runs and is registered.
     pub webhook: bool,
@@ -43,12 +43,12 @@ pub struct SystemOptions {
     pub volcano: Volcano,
 }
 
-/// What the processes may do.
+/// With which rights the processes run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
-    /// What `deploy/` lets them.
+    /// Those of `deploy/`, which are applied.
     Shipped,
-    /// What the cluster lets them already.
+    /// Those that are there already.
     Present,
 }
 
