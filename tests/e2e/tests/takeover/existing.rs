@@ -133,7 +133,7 @@ fn settled_sets_are_left_alone(
             // The observed generation, which this release did not know.
             expected.push(format!("update leaderworkersets/status {set}"));
         }
-        let seen = but_notes_of_members(writes.remove(set), after, set);
+        let seen = but_notes_of_members(writes.remove(set), [before, after], set);
         ensure!(seen == expected, "{set}: expected {expected:?}, seen {seen:?}");
         let live = after.get("set", set)?;
         let (observed, generation) =
@@ -148,10 +148,19 @@ fn settled_sets_are_left_alone(
     Ok(())
 }
 
-/// The writes for a set without the one by which each group may note at its worker `StatefulSet` who belongs to it.
-fn but_notes_of_members(writes: Option<Vec<String>>, after: &Snapshot, set: &str) -> Vec<String> {
+/// The writes for a set without the one by which each group, also one that comes in the place of another, may note at its
+/// worker `StatefulSet` who belongs to it.
+fn but_notes_of_members(
+    writes: Option<Vec<String>>,
+    [before, after]: [&Snapshot; 2],
+    set: &str,
+) -> Vec<String> {
     let mut writes = writes.unwrap_or_default();
-    for (worker_set, _) in after.of_set("statefulset", set).filter(|(name, _)| *name != set) {
+    let all = before.of_set("statefulset", set).chain(after.of_set("statefulset", set));
+    let worker_sets = all.filter(|(name, _)| *name != set);
+    let distinct: BTreeSet<_> =
+        worker_sets.map(|(name, it)| (name, it["metadata"]["uid"].to_string())).collect();
+    for (worker_set, _) in distinct {
         let note = format!("patch statefulsets {worker_set}");
         if let Some(index) = writes.iter().position(|it| *it == note) {
             writes.remove(index);
@@ -241,7 +250,7 @@ fn the_rollout_has_gone_on_within_its_budget(
     strategy["rollingUpdate"]["maxUnavailable"] = json!(2);
     ensure!(new["spec"]["updateStrategy"] == strategy, "{}", new["spec"]["updateStrategy"]);
 
-    let seen = but_notes_of_members(writes.remove(HALF_WAY), after, HALF_WAY);
+    let seen = but_notes_of_members(writes.remove(HALF_WAY), [before, after], HALF_WAY);
     let is_event = |it: &&String| it.starts_with("create events ");
     // Where the StatefulSet controller deletes the leader, its workers end with it, unless they are gone already.
     let is_deletion = |it: &&str| *it == "delete statefulsets half-way-3";

@@ -63,26 +63,36 @@ fn current_revision(snapshot: &Snapshot, set: &Value, name: &str, key: &str) -> 
     Ok(())
 }
 
-/// What is applied is what it applies, by the same field manager, and nobody else has a part in it.
+/// What is applied is what it applies, by the same field manager. Whoever else has a part in it has annotations only, which
+/// it leaves alone.
 fn applied_fields(leader_set: &Value) -> Result<()> {
     let managers = leader_set["metadata"]["managedFields"].as_array();
+    let mut is_applied = false;
     for entry in managers.context("the fields have no managers")? {
         if entry["subresource"] == "status" {
             continue;
         }
-        let manager = (entry["manager"].as_str(), entry["operation"].as_str());
-        ensure!(manager == (Some(FIELD_MANAGER), Some("Apply")), "{manager:?} has fields");
         let fields = &entry["fieldsV1"];
-        let names = |it: &Value| -> BTreeSet<String> {
-            let keys = it.as_object().into_iter().flat_map(|it| it.keys());
-            keys.filter(|it| *it != ".").map(|it| it.trim_start_matches("f:").to_owned()).collect()
-        };
-        let known = |known: &[&str]| known.iter().map(|it| (*it).to_owned()).collect();
-        for (part, known) in [("f:metadata", known(&METADATA)), ("f:spec", known(&SPEC))] {
-            let seen: BTreeSet<String> = names(&fields[part]);
-            let known: BTreeSet<String> = known;
-            ensure!(seen.is_subset(&known), "{part} has {seen:?}");
+        if entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply" {
+            is_applied = true;
+            within(&fields["f:metadata"], &METADATA)?;
+            within(&fields["f:spec"], &SPEC)?;
+        } else {
+            within(fields, &["metadata"])?;
+            within(&fields["f:metadata"], &["annotations"])?;
+            let annotations = &fields["f:metadata"]["f:annotations"];
+            ensure!(annotations[format!("f:{}", annotations::REPLICAS)].is_null(), "{entry}");
         }
+    }
+    ensure!(is_applied, "{FIELD_MANAGER} applies nothing");
+    Ok(())
+}
+
+/// Fails unless only these fields are named.
+fn within(fields: &Value, known: &[&str]) -> Result<()> {
+    for field in fields.as_object().into_iter().flat_map(|it| it.keys()).filter(|it| *it != ".") {
+        let name = field.trim_start_matches("f:");
+        ensure!(known.contains(&name), "field {name} of the leader StatefulSet has a manager");
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use lws_api_types::set::SubdomainPolicy;
 use lws_e2e::fixture::IMAGE;
 use lws_e2e::{CONTROLLER, DEADLINE, Fixture};
 use lws_harness::audit::{AuditEvent, Mark};
-use lws_harness::system::{NAMESPACE, Rights, System, SystemOptions};
+use lws_harness::system::{Certificates, NAMESPACE, Rights, System, SystemOptions};
 use lws_harness::wait;
 
 use crate::world::World;
@@ -33,7 +33,11 @@ async fn suffice(release: &str) -> Result<()> {
     // Its holder is gone, so nobody has to wait until it has expired.
     let leases: Api<Lease> = Api::namespaced(world.cluster.client(), NAMESPACE);
     leases.delete("b8b2488c.x-k8s.io", &DeleteParams::default()).await?;
-    let options = SystemOptions { rights: Rights::Present, ..SystemOptions::default() };
+    let options = SystemOptions {
+        rights: Rights::Present,
+        certificates: Certificates::OfController,
+        ..SystemOptions::default()
+    };
     let _system = System::install(&world.cluster, &options).await?;
 
     world.looked_at("", "fresh").await?;
@@ -79,6 +83,9 @@ async fn suffice(release: &str) -> Result<()> {
         ("delete", "pods"),
         ("get", "nodes"),
         ("create", "events"),
+        ("update", "secrets"),
+        ("watch", "mutatingwebhookconfigurations"),
+        ("watch", "validatingwebhookconfigurations"),
     ] {
         ensure!(asked.contains(&expected), "{expected:?} was not asked for: {asked:?}");
     }
