@@ -33,12 +33,14 @@ use serde_json::Value;
 
 pub use field_error::{FieldError, aggregate};
 pub use rule::{Rule, Violation};
+use rule::Violations;
 use view::View;
 
 /// What validation says about an object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
-    /// Why the object is rejected, in the order of the rules; empty when it is allowed.
+    /// Why the object is rejected, in the order of the rules, at most 100 reasons; empty when it is
+    /// allowed.
     pub errors: Vec<Violation>,
     /// What its author should know about an allowed object. At most 256 characters each, the
     /// length that the API server guarantees to pass on.
@@ -57,7 +59,7 @@ pub fn validate_create(object: &Value) -> Verdict {
         name_room::check(view, &mut errors);
     }
     let warnings = if errors.is_empty() { warnings::of(view) } else { Vec::new() };
-    Verdict { errors, warnings }
+    Verdict { errors: errors.into_vec(), warnings }
 }
 
 /// Judges the change of the stored object `old` to `object`, as it is after defaulting.
@@ -72,7 +74,7 @@ pub fn validate_update(object: &Value, old: &Value) -> Verdict {
     if view.is_being_deleted() {
         return Verdict::default();
     }
-    let mut errors = Vec::new();
+    let mut errors = Violations::default();
     if update::changes_spec(view, old_view) {
         errors = shape::check(object);
         if errors.is_empty() {
@@ -91,5 +93,5 @@ pub fn validate_update(object: &Value, old: &Value) -> Verdict {
             warnings.retain(|warning| !known.contains(warning));
         }
     }
-    Verdict { errors, warnings }
+    Verdict { errors: errors.into_vec(), warnings }
 }

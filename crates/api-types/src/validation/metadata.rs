@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::formats;
-use super::rule::{Rule, Violation};
+use super::rule::{Rule, Violation, Violations};
 use super::view::View;
 
 const ANNOTATIONS_BYTES: usize = 256 * 1024;
@@ -13,7 +13,7 @@ const FIELD_MANAGER_BYTES: usize = 128;
 const SUBRESOURCE_BYTES: usize = 256;
 
 /// Appends what is wrong with the metadata.
-pub(super) fn check(view: View<'_>, errors: &mut Vec<Violation>) {
+pub(super) fn check(view: View<'_>, errors: &mut Violations) {
     check_names(view, errors);
     if let Some(generation) = view.get("/metadata/generation").and_then(Value::as_i64)
         && generation < 0
@@ -28,7 +28,7 @@ pub(super) fn check(view: View<'_>, errors: &mut Vec<Violation>) {
     check_managed_fields(view, errors);
 }
 
-fn check_names(view: View<'_>, errors: &mut Vec<Violation>) {
+fn check_names(view: View<'_>, errors: &mut Violations) {
     let generate_name = view.text("/metadata/generateName");
     if !generate_name.is_empty() {
         let problems = formats::dns_1035_prefix(generate_name);
@@ -52,7 +52,7 @@ fn check_names(view: View<'_>, errors: &mut Vec<Violation>) {
     }
 }
 
-fn check_labels(view: View<'_>, errors: &mut Vec<Violation>) {
+fn check_labels(view: View<'_>, errors: &mut Violations) {
     const PATH: &str = "metadata.labels";
     for (key, value) in view.texts("/metadata/labels") {
         push_all(errors, Rule::Metadata, PATH, key, formats::label_key(key));
@@ -60,7 +60,7 @@ fn check_labels(view: View<'_>, errors: &mut Vec<Violation>) {
     }
 }
 
-fn check_annotations(view: View<'_>, errors: &mut Vec<Violation>) {
+fn check_annotations(view: View<'_>, errors: &mut Violations) {
     const PATH: &str = "metadata.annotations";
     let mut bytes = 0;
     for (key, value) in view.texts("/metadata/annotations") {
@@ -73,10 +73,9 @@ fn check_annotations(view: View<'_>, errors: &mut Vec<Violation>) {
     }
 }
 
-fn check_owners(view: View<'_>, errors: &mut Vec<Violation>) {
+fn check_owners(view: View<'_>, errors: &mut Violations) {
     const PATH: &str = "metadata.ownerReferences";
     let owners = view.list("/metadata/ownerReferences");
-    let mut controller: Option<String> = None;
     for owner in owners {
         let owner_view = View(owner);
         let [api_version, kind, name, uid] =
@@ -98,18 +97,17 @@ fn check_owners(view: View<'_>, errors: &mut Vec<Violation>) {
             let detail = "/v1, Kind=Event is disallowed from being an owner";
             errors.push(wrong(FieldError::invalid(PATH, owner.clone(), detail)));
         }
-        if owner_view.get("/controller") == Some(&Value::Bool(true)) {
-            let this = format!("{kind}/{name}");
-            if let Some(first) = &controller {
-                let detail = format!(
-                    "Only one reference can have Controller set to true. Found \"true\" in \
-                     references for {first} and {this}"
-                );
-                errors.push(wrong(FieldError::invalid(PATH, owners.to_vec(), detail)));
-            } else {
-                controller = Some(this);
-            }
-        }
+    }
+    // Told once: the list is in each such error.
+    let mut controllers = owners.iter().map(View).filter(|it| it.get("/controller") == Some(&Value::Bool(true)));
+    if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
+        let [first, second] =
+            [first, second].map(|it| format!("{}/{}", it.text("/kind"), it.text("/name")));
+        let detail = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for \
+             {first} and {second}"
+        );
+        errors.push(wrong(FieldError::invalid(PATH, owners.to_vec(), detail)));
     }
 }
 
@@ -119,7 +117,7 @@ fn has_version(api_version: &str) -> bool {
     !version.is_empty() && !version.contains('/')
 }
 
-fn check_finalizers(view: View<'_>, errors: &mut Vec<Violation>) {
+fn check_finalizers(view: View<'_>, errors: &mut Violations) {
     const PATH: &str = "metadata.finalizers";
     let finalizers = view.list("/metadata/finalizers");
     for finalizer in finalizers.iter().map(|it| it.as_str().unwrap_or_default()) {
@@ -131,7 +129,7 @@ fn check_finalizers(view: View<'_>, errors: &mut Vec<Violation>) {
     }
 }
 
-fn check_managed_fields(view: View<'_>, errors: &mut Vec<Violation>) {
+fn check_managed_fields(view: View<'_>, errors: &mut Violations) {
     for (index, entry) in view.list("/metadata/managedFields").iter().enumerate() {
         let path = |field: &str| format!("metadata.managedFields[{index}].{field}");
         let [operation, fields_type, manager, subresource] =
@@ -148,7 +146,7 @@ fn check_managed_fields(view: View<'_>, errors: &mut Vec<Violation>) {
         if manager.len() > FIELD_MANAGER_BYTES {
             errors.push(wrong(FieldError::too_long(path("manager"), FIELD_MANAGER_BYTES)));
         }
-        for (position, character) in manager.char_indices().filter(|(_, it)| it.is_control()) {
+        if let Some((position, character)) = manager.char_indices().find(|(_, it)| it.is_control()) {
             let code = u32::from(character);
             let detail = format!("invalid character U+{code:04X} (at position {position})");
             errors.push(wrong(FieldError::invalid(path("manager"), manager, detail)));
@@ -164,12 +162,13 @@ fn wrong(error: FieldError) -> Violation {
 }
 
 fn push_all(
-    errors: &mut Vec<Violation>,
+    errors: &mut Violations,
     rule: Rule,
     path: &'static str,
     value: &str,
     problems: Vec<String>,
 ) {
-    let error = |problem| rule.broken(FieldError::invalid(path, value, problem));
-    errors.extend(problems.into_iter().map(error));
+    for problem in problems {
+        errors.push(rule.broken(FieldError::invalid(path, value, problem)));
+    }
 }

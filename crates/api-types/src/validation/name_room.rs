@@ -8,7 +8,7 @@
 
 use super::field_error::FieldError;
 use super::formats;
-use super::rule::{Rule, Violation};
+use super::rule::{Rule, Violations};
 use super::view::View;
 use crate::int_or_percent::{Rounding, scaled};
 
@@ -16,7 +16,7 @@ use crate::int_or_percent::{Rounding, scaled};
 const STATEFUL_SET_NAME: usize = 52;
 
 /// Rejects a valid name that leaves no room even for group 0: no pod of it could be created.
-pub(super) fn check(view: View<'_>, errors: &mut Vec<Violation>) {
+pub(super) fn check(view: View<'_>, errors: &mut Violations) {
     let name = view.name();
     if formats::dns_1035_label(name).is_empty() && first_without_room(view) == Some(0) {
         let limit = limit(view);

@@ -13,6 +13,32 @@ pub struct Violation {
     pub error: FieldError,
 }
 
+/// The most violations that are told of one object. More help nobody, and those of a large object
+/// would take far more memory than the object.
+const MOST: usize = 100;
+
+/// What an object breaks, in the order of the rules.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// Adds one, unless there are [`MOST`].
+    pub(super) fn push(&mut self, violation: Violation) {
+        if self.0.len() < MOST {
+            self.0.push(violation);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them.
+    pub(super) fn into_vec(self) -> Vec<Violation> {
+        self.0
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)

@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::field_error::FieldError;
-use super::rule::{Rule, Violation};
+use super::rule::{Rule, Violation, Violations};
 
 /// What a value must be. Null counts as absent everywhere.
 enum Shape {
@@ -122,14 +122,14 @@ const LEADER_WORKER_TEMPLATE: &[Field] = &[
 ];
 
 /// The fields of `object` that are missing, of the wrong type, or not one of the known values.
-pub(super) fn check(object: &Value) -> Vec<Violation> {
-    let mut errors = Vec::new();
+pub(super) fn check(object: &Value) -> Violations {
+    let mut errors = Violations::default();
     ROOT.check(object, &Path::Root, &mut errors);
     errors
 }
 
 impl Shape {
-    fn check(&self, value: &Value, path: &Path<'_>, errors: &mut Vec<Violation>) {
+    fn check(&self, value: &Value, path: &Path<'_>, errors: &mut Violations) {
         let problem = match (self, value) {
             (_, Value::Null)
             | (Self::Boolean, Value::Bool(_))
@@ -177,7 +177,7 @@ fn check_fields(
     fields: &[Field],
     object: &Map<String, Value>,
     path: &Path<'_>,
-    errors: &mut Vec<Violation>,
+    errors: &mut Violations,
 ) {
     for Field { name, shape, required } in fields {
         let path = Path::Field(path, name);

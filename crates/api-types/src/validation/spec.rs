@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 use super::field_error::FieldError;
-use super::rule::{Rule, Violation};
+use super::rule::{Rule, Violations};
 use super::view::{SubGroup, View};
 use crate::int_or_percent::{Rounding, percent, scaled};
 use crate::keys::annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY;
@@ -39,7 +39,7 @@ struct GroupCount {
 }
 
 /// Appends what is wrong with the spec.
-pub(super) fn check(view: View<'_>, errors: &mut Vec<Violation>) {
+pub(super) fn check(view: View<'_>, errors: &mut Violations) {
     check_groups(view, errors);
     check_rolling_update(view, errors);
     if let Some(sub_group) = view.sub_group() {
@@ -49,7 +49,7 @@ pub(super) fn check(view: View<'_>, errors: &mut Vec<Violation>) {
 }
 
 /// The rule that reads an annotation.
-pub(super) fn check_subgroup_topology(view: View<'_>, errors: &mut Vec<Violation>) {
+pub(super) fn check_subgroup_topology(view: View<'_>, errors: &mut Violations) {
     if let Some(topology) = view.annotation(SUBGROUP_EXCLUSIVE_TOPOLOGY)
         && view.sub_group().is_none()
     {
@@ -59,7 +59,7 @@ pub(super) fn check_subgroup_topology(view: View<'_>, errors: &mut Vec<Violation
     }
 }
 
-fn check_groups(view: View<'_>, errors: &mut Vec<Violation>) {
+fn check_groups(view: View<'_>, errors: &mut Violations) {
     let (replicas, size) = (view.replicas(), view.size());
     let mut reject = |rule: Rule, path, value: i64, detail| {
         errors.push(rule.broken(FieldError::invalid(path, value, detail)));
@@ -83,7 +83,7 @@ fn check_groups(view: View<'_>, errors: &mut Vec<Violation>) {
     }
 }
 
-fn check_rolling_update(view: View<'_>, errors: &mut Vec<Violation>) {
+fn check_rolling_update(view: View<'_>, errors: &mut Violations) {
     let replicas = view.replicas();
     let (max_unavailable, max_surge) = (view.max_unavailable(), view.max_surge());
     MAX_UNAVAILABLE.check(&max_unavailable, errors);
@@ -111,7 +111,7 @@ fn check_rolling_update(view: View<'_>, errors: &mut Vec<Violation>) {
 }
 
 impl GroupCount {
-    fn check(&self, value: &IntOrString, errors: &mut Vec<Violation>) {
+    fn check(&self, value: &IntOrString, errors: &mut Violations) {
         let (rule, detail) = match value {
             IntOrString::Int(number) if *number < 0 => (self.minimum, NOT_NEGATIVE),
             IntOrString::String(text) if !is_percentage(text) => (
@@ -142,7 +142,7 @@ fn json(value: &IntOrString) -> Value {
     }
 }
 
-fn check_sub_group(sub_group: SubGroup, size: i64, errors: &mut Vec<Violation>) {
+fn check_sub_group(sub_group: SubGroup, size: i64, errors: &mut Violations) {
     let Some(sub_group_size) = sub_group.size else {
         let error = FieldError::required(SUB_GROUP_SIZE, "");
         errors.push(Rule::SubgroupSizeRequired.broken(error));

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::claims;
 use super::field_error::FieldError;
-use super::rule::{Rule, Violation};
+use super::rule::{Rule, Violations};
 use super::spec::SUB_GROUP_SIZE;
 use super::view::View;
 use crate::defaults;
@@ -33,7 +33,7 @@ pub(super) fn changes_spec(view: View<'_>, old: View<'_>) -> bool {
 }
 
 /// Appends what is wrong with the change.
-pub(super) fn check(view: View<'_>, old: View<'_>, errors: &mut Vec<Violation>) {
+pub(super) fn check(view: View<'_>, old: View<'_>, errors: &mut Violations) {
     check_sub_group(view, old, errors);
     let network_config = view.get("/spec/networkConfig");
     if network_config.is_some() && view.get("/spec/networkConfig/subdomainPolicy").is_none() {
@@ -55,7 +55,7 @@ pub(super) fn check(view: View<'_>, old: View<'_>, errors: &mut Vec<Violation>) 
 }
 
 /// A missing new size has been reported as such.
-fn check_sub_group(view: View<'_>, old: View<'_>, errors: &mut Vec<Violation>) {
+fn check_sub_group(view: View<'_>, old: View<'_>, errors: &mut Violations) {
     let (rule, value, detail) = match (view.sub_group(), old.sub_group()) {
         (Some(new), Some(old)) if new.size.is_some() && new.size != old.size => {
             (Rule::SubgroupSizeImmutable, new.size, "field is immutable")
