@@ -18,6 +18,8 @@ pub const FIELD_MANAGER: &str = "lws";
 pub const PREFIX: &str = "leaderworkerset.sigs.k8s.io/";
 /// The extended resource that makes a container a TPU container.
 pub const TPU_RESOURCE: &str = "google.com/tpu";
+/// Port of the first TPU container of a pod that does not choose its own; the next has the next.
+pub const TPU_FIRST_PORT: usize = 8476;
 
 /// Label keys.
 pub mod labels {

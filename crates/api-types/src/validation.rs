@@ -32,8 +32,8 @@ mod warnings;
 use serde_json::Value;
 
 pub use field_error::{FieldError, aggregate};
-pub use rule::{Rule, Violation};
 use rule::Violations;
+pub use rule::{Rule, Violation};
 use view::View;
 
 /// What validation says about an object.

@@ -35,6 +35,9 @@ impl Hook {
 
     /// Judges `request`.
     pub(crate) fn decide(self, request: &Request<'_>, settings: Settings) -> Answer {
+        if let Operation::Unknown(operation) = request.operation() {
+            return Err(Refusal::bad_request(format!("unknown operation {operation:?}")));
+        }
         match self {
             Self::MutateSet => set::mutate(request),
             Self::ValidateSet => set::validate(request),

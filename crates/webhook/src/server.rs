@@ -23,6 +23,9 @@ const JSON: &str = "application/json";
 /// longest it can be told to.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// Bytes of a refusal that are logged.
+const LOGGED: usize = 256;
+
 struct Webhook {
     settings: Settings,
     metrics: Metrics,
@@ -106,7 +109,17 @@ impl Webhook {
             Err(Refusal { code, message, rules }) => {
                 self.metrics.reviewed(hook, operation, &code.to_string());
                 self.metrics.rejected(hook, rules);
-                tracing::info!(path = hook.path(), operation, code, message, "request refused");
+                // A message may be as long as the request, and who sent that reads it whole.
+                let end = message.floor_char_boundary(LOGGED);
+                let message = message.get(..end).unwrap_or_default();
+                tracing::info!(
+                    path = hook.path(),
+                    operation,
+                    code,
+                    ?rules,
+                    message,
+                    "request refused"
+                );
             }
         }
     }

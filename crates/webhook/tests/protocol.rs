@@ -174,7 +174,7 @@ async fn bodies_that_are_no_review_are_refused() {
 #[tokio::test]
 async fn a_body_of_the_limit_is_read() {
     let webhook = Webhook::new();
-    let mut body = br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u"}}"#.to_vec();
+    let mut body = br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u", "operation": "CREATE"}}"#.to_vec();
     body.resize(LIMIT, b' ');
     let answer = webhook.answer(Hook::ValidatePod, body).await;
     assert_eq!(answer["response"]["allowed"], true);

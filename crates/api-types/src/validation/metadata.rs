@@ -99,7 +99,8 @@ fn check_owners(view: View<'_>, errors: &mut Violations) {
         }
     }
     // Told once: the list is in each such error.
-    let mut controllers = owners.iter().map(View).filter(|it| it.get("/controller") == Some(&Value::Bool(true)));
+    let mut controllers =
+        owners.iter().map(View).filter(|it| it.get("/controller") == Some(&Value::Bool(true)));
     if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
         let [first, second] =
             [first, second].map(|it| format!("{}/{}", it.text("/kind"), it.text("/name")));
@@ -146,7 +147,8 @@ fn check_managed_fields(view: View<'_>, errors: &mut Violations) {
         if manager.len() > FIELD_MANAGER_BYTES {
             errors.push(wrong(FieldError::too_long(path("manager"), FIELD_MANAGER_BYTES)));
         }
-        if let Some((position, character)) = manager.char_indices().find(|(_, it)| it.is_control()) {
+        if let Some((position, character)) = manager.char_indices().find(|(_, it)| it.is_control())
+        {
             let code = u32::from(character);
             let detail = format!("invalid character U+{code:04X} (at position {position})");
             errors.push(wrong(FieldError::invalid(path("manager"), manager, detail)));

@@ -212,3 +212,22 @@ fn managed_fields_are_well_formed() {
     ];
     check("managedFields", &entries, &expected.map(str::to_owned));
 }
+
+/// What is told of an object grows no faster than the object, however much is wrong with it.
+#[test]
+fn wide_metadata_is_told_in_few_words() {
+    let wide = [
+        ("finalizers", json!(vec!["!"; 100_000])),
+        ("finalizers", json!((0..100_000).map(|it| format!("!{it}")).collect::<Vec<_>>())),
+        ("ownerReferences", json!(vec![json!({"controller": true}); 20_000])),
+        ("managedFields", json!([{"operation": "Apply", "manager": "\u{1}".repeat(100_000)}])),
+        ("managedFields", json!(vec![json!({"manager": "\u{1}"}); 20_000])),
+    ];
+    for (field, value) in wide {
+        let object = set_with(&[(&format!("/metadata/{field}"), value)]);
+        let errors = validate_create(&object).errors;
+        assert!((1..=100).contains(&errors.len()), "{field}: {}", errors.len());
+        let (told, sent) = (aggregate(&errors).len(), object.to_string().len());
+        assert!(told <= 100_000 + 2 * sent, "{field}: {told} bytes of {sent}");
+    }
+}

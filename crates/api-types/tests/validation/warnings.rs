@@ -360,6 +360,7 @@ fn tpu_containers_of_leader_and_workers_are_alike() {
         (vec![plain(), plain()], vec![plain()], Value::Null, true),
         (vec![plain(), plain()], vec![plain()], excluded, false),
         (vec![with("TPU_PROCESS_PORT", "1")], vec![plain()], Value::Null, true),
+        (vec![with("TPU_PROCESS_PORT", "8476")], vec![plain()], Value::Null, false),
         (
             vec![with("TPU_PROCESS_PORT", "1")],
             vec![with("TPU_PROCESS_PORT", "1")],

@@ -28,6 +28,8 @@ pub(crate) struct Identity<'p> {
     pub(crate) group_key: Option<Cow<'p, str>>,
     /// `None` when there is nothing to set.
     pub(crate) subgroup: Option<Subgroup>,
+    /// The policy leaves the pod out: labels of a subgroup come from the template and go.
+    is_in_no_subgroup: bool,
     /// How the group is divided, if it is.
     pub(crate) division: Option<Division>,
     pub(crate) subdomain: &'p str,
@@ -65,6 +67,8 @@ impl<'p> Identity<'p> {
                 worker_index: "0".into(),
                 group_key: Some(placed.group_key(namespace)),
                 subgroup: division.and_then(|division| placed.subgroup(name, division, 0)),
+                is_in_no_subgroup: derived
+                    && division.is_some_and(|division| division.index(0).is_none()),
                 division,
                 subdomain,
             })
@@ -82,6 +86,7 @@ impl<'p> Identity<'p> {
                 worker_index: ordinal.to_string().into(),
                 group_key: None,
                 subgroup: division.and_then(|division| placed.subgroup(leader, division, ordinal)),
+                is_in_no_subgroup: false,
                 division,
                 subdomain: pod.subdomain(),
             })
@@ -101,6 +106,16 @@ impl<'p> Identity<'p> {
         ] {
             if let Some(wanted) = wanted.filter(|wanted| present.as_deref() != Some(wanted)) {
                 patch.add(&format!("/metadata/labels/{}", escape(key)), wanted)?;
+            }
+        }
+        if self.is_in_no_subgroup {
+            for (key, present) in [
+                (labels::SUBGROUP_INDEX, &present.subgroup_index),
+                (labels::SUBGROUP_KEY, &present.subgroup_key),
+            ] {
+                if present.is_some() {
+                    patch.remove(&format!("/metadata/labels/{}", escape(key)))?;
+                }
             }
         }
         if self.subdomain != pod.subdomain() {

@@ -9,16 +9,13 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use lws_api_types::keys::env;
+use lws_api_types::keys::{TPU_FIRST_PORT as FIRST_PORT, env};
 use lws_api_types::names;
 
 use super::Rejection;
 use super::identity::Identity;
 use super::variables::Variable;
 use super::view::{Container, Pod};
-
-/// Port of the first TPU container of a pod that does not choose its own; the next has the next.
-const FIRST_PORT: usize = 8476;
 
 /// Bytes that the host lists of a pod may take: what etcd accepts as one object by default.
 const LISTS_LIMIT: usize = 1_572_864;

@@ -23,7 +23,19 @@ static ENVIRONMENT: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| {
             ready_delay: Duration::from_millis(200),
             ..ClusterOptions::default()
         },
-        SystemOptions { proxied_controllers: true, ..SystemOptions::default() },
+        SystemOptions {
+            proxied_controllers: true,
+            // A controller that cannot renew its lease in time ends, and here nobody starts it again: its lease
+            // outlasts every fault, on a slow machine too.
+            controller_args: [
+                ("lease-duration", 120),
+                ("renew-deadline", 100),
+                ("retry-period", 2),
+            ]
+            .map(|(name, seconds)| format!("--leader-elect-{name}={seconds}s"))
+            .into(),
+            ..SystemOptions::default()
+        },
     )
 });
 

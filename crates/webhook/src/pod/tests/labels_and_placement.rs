@@ -106,6 +106,20 @@ fn identity_of_the_template_never_joins_groups() {
 }
 
 #[test]
+fn a_leader_without_subgroup_sheds_the_labels_of_one() {
+    let mut it = pod("test-1", 5);
+    annotate(&mut it, annotations::SUBGROUP_SIZE, "2");
+    annotate(&mut it, annotations::SUBGROUP_POLICY_TYPE, "LeaderExcluded");
+    for key in [labels::SUBGROUP_INDEX, labels::SUBGROUP_KEY] {
+        it["metadata"]["labels"][key] = "7".into();
+    }
+    let admitted = admit(&it);
+    for key in [labels::SUBGROUP_INDEX, labels::SUBGROUP_KEY] {
+        assert_eq!(label(&admitted, key), None, "{key}");
+    }
+}
+
+#[test]
 fn subgroup_labels_follow_the_policy() {
     for (name, size, subgroup, policy, index) in [
         ("test-1", 5, "4", None, Some("0")),
