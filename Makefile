@@ -49,7 +49,7 @@ bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: som
 	@$(BENCH) admission $(SCENARIO)
 
 .PHONY: bench
-bench: bench-programs control-plane ## Measure the controller at work; SCENARIO: some of those that docs/performance.md names.
+bench: bench-programs control-plane ## Measure the controller at work; SCENARIO: some of them, see docs/performance.md.
 	@$(BENCH) controller $(SCENARIO)
 
 .PHONY: bench-programs
