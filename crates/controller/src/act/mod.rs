@@ -9,6 +9,7 @@ mod request;
 
 pub use limiter::Limiter;
 pub use recorder::Recorder;
+pub(crate) use request::server_message;
 pub use request::{Error, Requests};
 
 use std::collections::BTreeMap;

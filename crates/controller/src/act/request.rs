@@ -66,7 +66,7 @@ pub enum Cause {
 }
 
 /// The server's own words; `kube::Error` repeats them in debug form.
-fn server_message(error: &kube::Error) -> String {
+pub(crate) fn server_message(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),

@@ -25,7 +25,7 @@ use super::seen::Seen;
 use super::stored::Stored;
 use super::watched::Watched;
 use super::{Metrics, Settings, configuration};
-use crate::act::Limiter;
+use crate::act::{Limiter, server_message};
 use crate::backoff::Backoff;
 use crate::lease::Leadership;
 
@@ -70,14 +70,6 @@ enum Error {
     Task(#[from] tokio::task::JoinError),
     #[error("this process does not lead any more")]
     NotLeading,
-}
-
-/// The server's own words; `kube::Error` repeats them in debug form.
-fn server_message(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
 }
 
 impl Error {

@@ -153,7 +153,7 @@ pub(super) fn ensure<'a>(
     match decide(set, leader_set, revisions, pods) {
         Decision::Current(current) => return Some(current),
         Decision::Raise { revision, number } => {
-            let target = target(revision);
+            let target = Target::of(revision);
             let failed = format!("Failed to update revision {}", target.name);
             let task = Task::new(Action::RaiseRevision { target, number });
             plan.tasks.push(task.or_warned(EventDraft::warning("FailedUpdate", "Update", failed)));
@@ -191,7 +191,7 @@ pub(super) fn truncate(
         let is_ours = it.identity.is_controlled_by(set.uid()) && !it.identity.is_terminating();
         is_ours && (is_unused || is_duplicate && update_complete)
     });
-    plan.tasks.extend(superseded.map(|it| deletion(target(it))));
+    plan.tasks.extend(superseded.map(|it| deletion(Target::of(*it))));
 }
 
 fn deletion(revision: Target) -> Task {
@@ -213,7 +213,7 @@ pub(super) fn adoptions<'a>(
 
 /// A reference to a revision, for events.
 pub(super) fn reference(revision: &RevisionView) -> Related {
-    let Target { name, uid } = target(revision);
+    let Target { name, uid } = Target::of(revision);
     Related::Object(ObjectRef { api_version: "apps/v1", kind: "ControllerRevision", name, uid })
 }
 
@@ -231,10 +231,6 @@ fn creation(object: Value, key: &str, cause: Cause) -> Task {
     Task::new(Action::CreateRevision(object))
         .told(EventDraft::normal("CreatingRevision", "Create", created).about(Related::Answer))
         .or_warned(EventDraft::warning("FailedCreate", "Create", failed))
-}
-
-fn target(revision: &RevisionView) -> Target {
-    Target { name: revision.identity.name().to_owned(), uid: revision.identity.uid().to_owned() }
 }
 
 /// Whether a revision belongs to the set: it is controlled by it, or by nobody (an orphaning
