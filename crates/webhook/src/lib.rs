@@ -4,7 +4,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`server`] | HTTP: routes, limits, panics |
+//! | [`server`] | HTTP: routes, answers, panics |
+//! | `body` | the bodies of requests, within limits |
 //! | [`hook`] | which path decides what |
 //! | `review` | the admission protocol |
 //! | `pod` | what pods of a group must carry |
@@ -13,6 +14,7 @@
 //! | `json` | decoding of the fields that are read |
 //! | [`metrics`] | what is measured |
 
+mod body;
 pub mod hook;
 mod json;
 pub mod metrics;

@@ -8,11 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::body::BODY_LIMIT;
 use crate::json::{DecodeError, Text, decode, object};
 use crate::patch::Patch;
-
-/// Largest request body in bytes.
-pub(crate) const BODY_LIMIT: usize = 7 * 1024 * 1024;
 
 const KIND: &str = "AdmissionReview";
 

@@ -2,26 +2,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use bytes::Bytes;
-use http::{Request as HttpRequest, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{Request as HttpRequest, StatusCode, header};
 
+use crate::body::{self, JSON};
 use crate::hook::Hook;
 use crate::metrics::Metrics;
 use crate::pod::Settings;
-use crate::review::{Answer, BODY_LIMIT, Refusal, Version, parse, render};
-
-const JSON: &str = "application/json";
-
-/// How long a body may take to arrive when the API server does not say how long it waits: the
-/// longest it can be told to.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+use crate::review::{Answer, Refusal, Version, parse, render};
 
 /// Bytes of a refusal that are logged.
 const LOGGED: usize = 256;
@@ -50,7 +43,8 @@ impl Webhook {
     async fn handle(&self, hook: Hook, request: HttpRequest<Body>) -> Response {
         let begin = Instant::now();
         let _in_flight = self.metrics.begin(hook);
-        let answer = match read(request).await {
+        let (parts, body) = request.into_parts();
+        let answer = match body::read(&parts, body).await {
             Ok(body) => self.answer(hook, &body),
             Err(refusal) => self.refuse_unread(hook, refusal),
         };
@@ -125,48 +119,8 @@ impl Webhook {
     }
 }
 
-/// The body of a request that may be an admission review.
-async fn read(request: HttpRequest<Body>) -> Result<Bytes, Refusal> {
-    let (parts, body) = request.into_parts();
-    let wait = timeout(&parts.uri).unwrap_or(LONGEST_WAIT);
-    let body = tokio::time::timeout(wait, Limited::new(body, BODY_LIMIT).collect())
-        .await
-        .map_err(|_| Refusal::too_late(wait))?
-        .map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Refusal::too_large()
-            } else {
-                Refusal::bad_request(format!("reading the request body: {error}"))
-            }
-        })?
-        .to_bytes();
-    if body.is_empty() {
-        return Err(Refusal::bad_request("request body is empty"));
-    }
-    let content_type = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |it| it.as_bytes());
-    if content_type != JSON.as_bytes() {
-        let content_type = String::from_utf8_lossy(content_type);
-        return Err(Refusal::bad_request(format!("contentType={content_type}, expected {JSON}")));
-    }
-    Ok(body)
-}
-
-/// How long the API server waits for the answer: query parameter `timeout`, whole seconds.
-fn timeout(uri: &Uri) -> Option<Duration> {
-    let seconds = uri
-        .query()?
-        .split('&')
-        .find_map(|parameter| parameter.strip_prefix("timeout=")?.strip_suffix('s'))?
-        .parse()
-        .ok()?;
-    let wait = Duration::from_secs(seconds);
-    (!wait.is_zero() && wait <= LONGEST_WAIT).then_some(wait)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use prometheus::Registry;
 
     use super::*;
@@ -185,33 +139,5 @@ mod tests {
             assert_eq!(webhook.guard(decide).unwrap_err(), Refusal::internal(expected));
         }
         assert!(webhook.guard(|| Ok(Consent::default())).is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_arrive_is_not_waited_for() {
-        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>());
-        let request = HttpRequest::post("/x?timeout=3s").body(body).unwrap();
-        let refusal = read(request).await.unwrap_err();
-        assert_eq!(
-            (refusal.code, refusal.message.as_str()),
-            (504, "the request body did not arrive within 3 s")
-        );
-    }
-
-    #[test]
-    fn timeouts_of_the_api_server_are_read() {
-        for (uri, seconds) in [
-            ("/x?timeout=10s", Some(10)),
-            ("/x?a=b&timeout=1s", Some(1)),
-            ("/x?timeout=30s", Some(30)),
-            ("/x?timeout=31s", None),
-            ("/x?timeout=0s", None),
-            ("/x?timeout=1m", None),
-            ("/x?timeout=", None),
-            ("/x", None),
-        ] {
-            let uri = Uri::from_static(uri);
-            assert_eq!(timeout(&uri), seconds.map(Duration::from_secs), "{uri}");
-        }
     }
 }
