@@ -1,4 +1,4 @@
-//! The body of a request, read within limits of size and time.
+//! The body of a request, read within limits of size, time and memory.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 
+use crate::memory::{Memory, Room};
 use crate::review::Refusal;
 
 /// The only content type of reviews.
@@ -25,11 +26,16 @@ const DISCARDED: usize = 64 * 1024 * 1024;
 /// longest it can be told to.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// The body of a request that may be an admission review.
-pub(crate) async fn read(parts: &Parts, body: Body) -> Result<Bytes, Refusal> {
+/// The body of a request that may be an admission review, and the memory that it takes.
+pub(crate) async fn read(
+    parts: &Parts,
+    body: Body,
+    memory: &Memory,
+) -> Result<(Bytes, Room), Refusal> {
     let wait = timeout(&parts.uri).unwrap_or(LONGEST_WAIT);
-    let body =
-        tokio::time::timeout(wait, collect(body)).await.map_err(|_| Refusal::too_late(wait))??;
+    let (body, room) = tokio::time::timeout(wait, collect(body, memory))
+        .await
+        .map_err(|_| Refusal::too_late(wait))??;
     if body.is_empty() {
         return Err(Refusal::bad_request("request body is empty"));
     }
@@ -38,18 +44,28 @@ pub(crate) async fn read(parts: &Parts, body: Body) -> Result<Bytes, Refusal> {
         let content_type = String::from_utf8_lossy(content_type);
         return Err(Refusal::bad_request(format!("contentType={content_type}, expected {JSON}")));
     }
-    Ok(body)
+    Ok((body, room))
 }
 
 /// The whole of `body`, which is not copied when it arrives in one piece, as nearly all do.
-async fn collect(mut body: Body) -> Result<Bytes, Refusal> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+async fn collect(mut body: Body, memory: &Memory) -> Result<(Bytes, Room), Refusal> {
+    let hint = body.size_hint();
+    let announced = usize::try_from(hint.lower()).unwrap_or(usize::MAX);
     if announced > BODY_LIMIT {
         if announced <= DISCARDED {
             discard(body).await;
         }
         return Err(Refusal::too_large());
     }
+    // The API server tells the length; who does not may send anything.
+    let needed = if hint.exact().is_some() { announced } else { BODY_LIMIT };
+    let room = match memory.wait_for(needed).await {
+        Ok(room) => room,
+        Err(refusal) => {
+            discard(body).await;
+            return Err(refusal);
+        }
+    };
     let (mut only, mut whole) = (Bytes::new(), BytesMut::new());
     while let Some(data) = next(&mut body).await? {
         if only.len() + whole.len() + data.len() > BODY_LIMIT {
@@ -67,7 +83,7 @@ async fn collect(mut body: Body) -> Result<Bytes, Refusal> {
         }
         whole.extend_from_slice(&data);
     }
-    Ok(if whole.is_empty() { only } else { whole.freeze() })
+    Ok((if whole.is_empty() { only } else { whole.freeze() }, room))
 }
 
 /// The next bytes of `body`; `None` at its end.
@@ -121,7 +137,7 @@ mod tests {
     async fn read(uri: &str, body: Body) -> Result<Bytes, Refusal> {
         let request = Request::post(uri).header(CONTENT_TYPE, JSON).body(body).unwrap();
         let (parts, body) = request.into_parts();
-        super::read(&parts, body).await
+        super::read(&parts, body, &Memory::default()).await.map(|(body, _)| body)
     }
 
     /// A body of unknown length in pieces of these sizes, and how many of them were read.

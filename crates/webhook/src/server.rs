@@ -8,27 +8,46 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use bytes::Bytes;
 use http::{Request as HttpRequest, StatusCode, header};
 
 use crate::body::{self, JSON};
 use crate::hook::Hook;
+use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
 use crate::pod::Settings;
-use crate::review::{Answer, Refusal, Version, parse, render};
+use crate::review::{Answer, Refusal, Version, check_weight, parse, render};
 
 /// Bytes of a refusal that are logged.
 const LOGGED: usize = 256;
 
+/// The API server repeats a request after so many seconds, as long as it waits for an answer.
+const RETRY: [(header::HeaderName, &str); 1] = [(header::RETRY_AFTER, "1")];
+
 struct Webhook {
     settings: Settings,
     metrics: Metrics,
+    memory: Memory,
+}
+
+/// An answer, with its room until the last byte has been sent.
+struct Kept {
+    json: Vec<u8>,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
 }
 
 /// Serves the paths of [`Hook::ALL`]; any other path is answered with status 404.
 ///
-/// A decision is an `AdmissionReview` under status 200, also when it is a refusal.
+/// A decision is an `AdmissionReview` under status 200, also when it is a refusal. A request for
+/// which there is no memory at the time gets none, but status 503 with `Retry-After`.
 pub fn router(settings: Settings, metrics: Metrics) -> Router {
-    let webhook = Arc::new(Webhook { settings, metrics });
+    let webhook = Arc::new(Webhook { settings, metrics, memory: Memory::default() });
     Hook::ALL.into_iter().fold(Router::new(), |router, hook| {
         let webhook = Arc::clone(&webhook);
         let handler = move |request| {
@@ -43,20 +62,44 @@ impl Webhook {
     async fn handle(&self, hook: Hook, request: HttpRequest<Body>) -> Response {
         let begin = Instant::now();
         let _in_flight = self.metrics.begin(hook);
-        let (parts, body) = request.into_parts();
-        let answer = match body::read(&parts, body).await {
-            Ok(body) => self.answer(hook, &body),
-            Err(refusal) => self.refuse_unread(hook, refusal),
-        };
-        let response = match answer {
-            Ok(json) => ([(header::CONTENT_TYPE, JSON)], json).into_response(),
-            Err(error) => {
+        let response = match self.review(hook, request).await {
+            Ok(Ok(json)) => ([(header::CONTENT_TYPE, JSON)], Body::from(json)).into_response(),
+            Ok(Err(error)) => {
                 tracing::error!(path = hook.path(), %error, "writing an admission review");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+            Err(shortage) => {
+                let message = shortage.message.clone();
+                self.record(hook, "unknown", &Err(shortage));
+                (StatusCode::SERVICE_UNAVAILABLE, RETRY, message).into_response()
             }
         };
         self.metrics.answered(hook, response.status(), begin.elapsed());
         response
+    }
+
+    /// The review that answers `request`. Fails when there is no memory for it.
+    async fn review(
+        &self,
+        hook: Hook,
+        request: HttpRequest<Body>,
+    ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
+        let (parts, body) = request.into_parts();
+        let (answer, room) = match body::read(&parts, body, &self.memory).await {
+            Ok((body, room)) => {
+                let _turn = self.memory.turn(body.len()).await?;
+                (self.answer(hook, &body), room)
+            }
+            Err(refusal) if refusal.is_shortage() => return Err(refusal),
+            Err(refusal) => return Ok(self.refuse_unread(hook, refusal).map(Bytes::from)),
+        };
+        match answer {
+            Ok(json) => {
+                let room = self.memory.resize(room, json.len())?;
+                Ok(Ok(Bytes::from_owner(Kept { json, _room: room })))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// The review that answers the one in `body`.
@@ -65,7 +108,8 @@ impl Webhook {
             Ok(review) => review,
             Err(refusal) => return self.refuse_unread(hook, refusal),
         };
-        let answer = self.guard(|| hook.decide(&request, self.settings));
+        let answer =
+            check_weight(body).and_then(|()| self.guard(|| hook.decide(&request, self.settings)));
         self.record(hook, request.operation().label(), &answer);
         render(version, &request.uid, &answer)
     }
@@ -129,7 +173,7 @@ mod tests {
     #[test]
     fn a_panic_is_a_refusal() {
         let metrics = Metrics::register(&Registry::new()).unwrap();
-        let webhook = Webhook { settings: Settings::default(), metrics };
+        let webhook = Webhook { settings: Settings::default(), metrics, memory: Memory::default() };
         let worse = "worse";
         let decisions: [(&dyn Fn() -> Answer, &str); 2] = [
             (&|| -> Answer { panic!("bad") }, "panic: bad [recovered]"),

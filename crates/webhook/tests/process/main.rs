@@ -8,6 +8,8 @@
     reason = "a failing test panics"
 )]
 
+mod memory;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
