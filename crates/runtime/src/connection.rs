@@ -1,10 +1,11 @@
 //! One connection: its handshake, the protocol that it speaks then, how long each step may take,
 //! and its end.
 
+pub(crate) mod crowd;
 mod http1;
 mod http2;
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
@@ -15,6 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use self::crowd::Member;
 use crate::http_server::Limits;
 
 /// Once the server closes, a connection that has not yet carried a request is given this long: one
@@ -44,27 +46,34 @@ pub(crate) struct Lifecycle {
     pub(crate) closing: CancellationToken,
 }
 
-/// Serves one connection until the client leaves, a limit is exceeded or the server closes.
+/// Serves one connection until the client leaves, a limit is exceeded, another connection needs its
+/// place or the server closes.
 pub(crate) async fn serve<T: Transport>(
     tcp: TcpStream,
     transport: T,
     app: Router,
     limits: Limits,
     lifecycle: Lifecycle,
+    member: Arc<Member>,
 ) {
     // Answers are small and complete: waiting for more to send only delays them.
     if let Err(error) = tcp.set_nodelay(true) {
         debug!(%error, "connection lost before the handshake");
         return;
     }
-    let stream = match timeout(limits.handshake, transport.handshake(tcp)).await {
+    let handshake = timeout(limits.handshake, transport.handshake(tcp));
+    let stream = tokio::select! {
+        stream = handshake => stream,
+        () = member.left() => return debug!("connection cut before its first request: too many"),
+    };
+    let stream = match stream {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return debug!(%error, "handshake failed"),
         Err(_) => return debug!(limit = ?limits.handshake, "handshake took too long"),
     };
     if T::speaks_http2(&stream) {
-        http2::serve(stream, app, limits, lifecycle).await;
+        http2::serve(stream, app, limits, lifecycle, member).await;
     } else {
-        http1::serve(stream, app, limits, lifecycle).await;
+        http1::serve(stream, app, limits, lifecycle, member).await;
     }
 }

@@ -11,18 +11,25 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::connection::{self, Lifecycle, Transport};
+use crate::connection::{self, Lifecycle, Transport, crowd::Crowd};
 
 /// Pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether one of too many connections can leave.
+const CROWD_PAUSE: Duration = Duration::from_millis(50);
+
 /// What a server lets its clients use, and how long it takes to stop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Connections served at once; further ones wait in the backlog of the listener.
+    /// Connections served at once. For a further one, that which has been longest without a request
+    /// leaves; as long as all have one, it waits.
     pub connections: NonZeroUsize,
     /// From the accepted connection to the end of the TLS handshake.
     pub handshake: Duration,
+    /// From the end of the handshake to the first byte of a request. Who has nothing to say is not
+    /// waited for.
+    pub first: Duration,
     /// From the first byte of a request to the end of its header.
     pub header_read: Duration,
     /// Size of a request's header, in bytes.
@@ -51,8 +58,10 @@ impl Default for Limits {
         Self {
             connections: NonZeroUsize::MIN.saturating_add(1023),
             handshake: Duration::from_secs(10),
+            first: Duration::from_secs(10),
             header_read: Duration::from_secs(10),
-            header_bytes: 64 * 1024,
+            // Those of the API server and of scrapers take 1 KiB, with a token 2.
+            header_bytes: 16 * 1024,
             request: Duration::from_secs(35),
             // The least that RFC 9113 recommends.
             streams: 100,
@@ -115,6 +124,8 @@ pub(crate) async fn serve_over<T: Transport>(
 ) -> Result<(), ServeError> {
     let lifecycle = Lifecycle { draining: shutdown, closing: CancellationToken::new() };
     let mut connections = JoinSet::new();
+    let mut crowd = Crowd::default();
+    let mut waiting = None;
     {
         let stop = async {
             lifecycle.draining.cancelled().await;
@@ -122,18 +133,26 @@ pub(crate) async fn serve_over<T: Transport>(
         };
         tokio::pin!(stop);
         loop {
+            if connections.len() < limits.connections.get()
+                && let Some(tcp) = waiting.take()
+            {
+                connections.spawn(connection::serve(
+                    tcp,
+                    transport.clone(),
+                    app.clone(),
+                    limits,
+                    lifecycle.clone(),
+                    crowd.join(),
+                ));
+            }
+            if waiting.is_some() {
+                crowd.make_room();
+            }
             tokio::select! {
                 () = &mut stop => break,
                 Some(ended) = connections.join_next() => report(ended),
-                tcp = accept(&listener), if connections.len() < limits.connections.get() => {
-                    connections.spawn(connection::serve(
-                        tcp,
-                        transport.clone(),
-                        app.clone(),
-                        limits,
-                        lifecycle.clone(),
-                    ));
-                }
+                tcp = accept(&listener), if waiting.is_none() => waiting = Some(tcp),
+                () = sleep(CROWD_PAUSE), if waiting.is_some() => {}
             }
         }
     }

@@ -1,9 +1,13 @@
 //! Decoding of just the fields that are read, borrowed from the request body.
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::ops::Deref;
 
 use serde::Deserialize;
+
+/// Bytes of an error's text.
+const TEXT_LIMIT: usize = 1024;
 
 /// A JSON string, borrowed unless it contains escapes.
 ///
@@ -29,10 +33,35 @@ pub(crate) struct DecodeError(String);
 /// Decodes `json`. The path of a wrong field is looked for only after decoding has failed.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, DecodeError> {
     serde_json::from_slice(json).map_err(|error| {
+        let error = shortened(&error);
         let mut again = serde_json::Deserializer::from_slice(json);
         let located = serde_path_to_error::deserialize::<_, T>(&mut again).err();
-        DecodeError(located.map_or_else(|| error.to_string(), |located| located.to_string()))
+        DecodeError(located.map_or(error, |located| shortened(&located)))
     })
+}
+
+/// The text of an error, which may quote what was sent: a string of any length, and several times
+/// that when its characters are escaped.
+fn shortened(error: &dyn fmt::Display) -> String {
+    let mut text = Shortened(String::new());
+    // Ends early with an error: the text is complete then.
+    let _ = write!(text, "{error}");
+    text.0
+}
+
+struct Shortened(String);
+
+impl fmt::Write for Shortened {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        let room = TEXT_LIMIT.saturating_sub(self.0.len());
+        if piece.len() <= room {
+            self.0.push_str(piece);
+            return Ok(());
+        }
+        self.0.push_str(piece.get(..piece.floor_char_boundary(room)).unwrap_or_default());
+        self.0.push('…');
+        Err(fmt::Error)
+    }
 }
 
 /// Declares a struct of some fields of a JSON object, each with its key, which may be a constant.
@@ -108,6 +137,14 @@ mod tests {
         assert!(matches!(list[0].0, Cow::Borrowed("plain")));
         assert!(matches!(&list[1].0, Cow::Owned(text) if text == "a\nb"));
         assert_eq!(document.number, 0);
+    }
+
+    #[test]
+    fn errors_are_short() {
+        let json = format!(r#"{{"list": "{}"}}"#, "\u{7f}".repeat(100_000));
+        let error = decode::<Document<'_>>(json.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(r#"list: invalid type: string "\u{7f}\u{7f}"#), "{error}");
+        assert!(error.len() <= TEXT_LIMIT + "…".len(), "{}", error.len());
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`server`] | HTTP: routes, limits, panics |
+//! | [`server`] | HTTP: routes, answers, panics |
+//! | `body` | the bodies of requests, within limits |
+//! | `memory` | how much of them there is at once |
+//! | `weight` | how much memory their values take |
 //! | [`hook`] | which path decides what |
 //! | `review` | the admission protocol |
 //! | `pod` | what pods of a group must carry |
@@ -13,14 +16,17 @@
 //! | `json` | decoding of the fields that are read |
 //! | [`metrics`] | what is measured |
 
+mod body;
 pub mod hook;
 mod json;
+mod memory;
 pub mod metrics;
 pub mod patch;
 mod pod;
 mod review;
 pub mod server;
 mod set;
+mod weight;
 
 pub use metrics::Metrics;
 pub use pod::Settings;

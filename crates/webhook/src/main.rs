@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +17,7 @@ use lws_runtime::listen::{DefaultHost, listen};
 use lws_runtime::tls_server::{self, Limits};
 use lws_runtime::{endpoints, logging, metrics, shutdown};
 use lws_webhook::{Metrics, router};
+use tokio::runtime;
 
 /// How often the certificate files are looked at. A new certificate is served this much later, and
 /// a replica that starts before its certificate exists is ready this much after it.
@@ -43,10 +45,20 @@ struct Arguments {
     enable_http2: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Threads that decide. Each may be at a decision, which takes memory, and a handful answers more
+/// than an API server can ask; a node may have hundreds of processors.
+const THREADS: usize = 8;
+
+fn main() -> ExitCode {
     let arguments: Arguments = flags::parse();
-    match run(arguments).await {
+    let processors = thread::available_parallelism().map_or(THREADS, usize::from);
+    let ended = runtime::Builder::new_multi_thread()
+        .worker_threads(processors.min(THREADS))
+        .enable_all()
+        .build()
+        .context("unable to start threads")
+        .and_then(|runtime| runtime.block_on(run(arguments)));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "stopping");

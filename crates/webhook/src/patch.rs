@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,11 +10,14 @@ use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+/// What a patch may take as JSON, in bytes: no API server takes a larger object from its clients.
+pub(crate) const PATCH_LIMIT: usize = 3 * 1024 * 1024;
+
 /// A JSON Patch. Serialised as base64, the form in which an admission response carries it.
 #[derive(Clone, Default)]
 pub struct Patch {
-    /// The operations, each followed by a comma; without the brackets around them.
-    operations: Vec<u8>,
+    /// The whole document, or nothing as long as there is no operation.
+    json: Vec<u8>,
     count: u32,
 }
 
@@ -29,11 +33,14 @@ impl Patch {
     /// A patch with room for `bytes` of JSON.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { operations: Vec::with_capacity(bytes), count: 0 }
+        Self { json: Vec::with_capacity(bytes), count: 0 }
     }
 
     /// Gives the field at JSON pointer `path` this value, whether it had one or not; inserts into
-    /// a list. The parent must exist. Fails when `value` cannot be written as JSON.
+    /// a list. The parent must exist.
+    ///
+    /// Fails when `value` cannot be written as JSON, and with an error of I/O when the patch is too
+    /// long.
     pub fn add<V: Serialize + ?Sized>(
         &mut self,
         path: &str,
@@ -61,32 +68,52 @@ impl Patch {
 
     /// The patch as a JSON document.
     #[must_use]
-    pub fn to_json(&self) -> Vec<u8> {
-        let operations = self.operations.strip_suffix(b",").unwrap_or_default();
-        let mut json = Vec::with_capacity(operations.len() + 2);
-        json.push(b'[');
-        json.extend_from_slice(operations);
-        json.push(b']');
-        json
+    pub fn as_json(&self) -> &[u8] {
+        if self.json.is_empty() { b"[]" } else { &self.json }
+    }
+
+    /// Bytes of the serialised form.
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.as_json().len().div_ceil(3) * 4 + 2
     }
 
     fn push<V: Serialize + ?Sized>(
         &mut self,
         operation: &Operation<'_, V>,
     ) -> Result<(), serde_json::Error> {
-        serde_json::to_writer(&mut self.operations, operation)?;
-        self.operations.push(b',');
+        match self.json.last_mut() {
+            Some(end) => *end = b',',
+            None => self.json.push(b'['),
+        }
+        serde_json::to_writer(Bounded(&mut self.json), operation)?;
+        self.json.push(b']');
         self.count += 1;
+        Ok(())
+    }
+}
+
+/// Appends as long as there is less than [`PATCH_LIMIT`].
+struct Bounded<'a>(&'a mut Vec<u8>);
+
+impl io::Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > PATCH_LIMIT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
 impl Serialize for Patch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let json = self.to_json();
-        let mut text = String::with_capacity(json.len().div_ceil(3) * 4 + 2);
+        let mut text = String::with_capacity(self.encoded_len());
         text.push('"');
-        STANDARD.encode_string(json, &mut text);
+        STANDARD.encode_string(self.as_json(), &mut text);
         text.push('"');
         // Base64 has nothing to escape, and looking for it took a fifth of the time of a long patch.
         RawValue::from_string(text).map_err(S::Error::custom)?.serialize(serializer)
@@ -95,7 +122,7 @@ impl Serialize for Patch {
 
 impl fmt::Debug for Patch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.to_json()))
+        f.write_str(&String::from_utf8_lossy(self.as_json()))
     }
 }
 
@@ -118,14 +145,14 @@ mod tests {
     #[test]
     fn operations_are_written_in_order() {
         let mut patch = Patch::default();
-        assert_eq!(patch.to_json(), b"[]");
+        assert_eq!(patch.as_json(), b"[]");
         assert!(patch.is_empty());
         patch.add("/metadata/labels/a~1b", "quote \" and \u{1}").unwrap();
         patch.add("/spec/list/-", &json!({"k": [1]})).unwrap();
         patch.remove("/spec/list/0").unwrap();
         assert_eq!(patch.count(), 3);
         assert_eq!(
-            serde_json::from_slice::<Value>(&patch.to_json()).unwrap(),
+            serde_json::from_slice::<Value>(patch.as_json()).unwrap(),
             json!([
                 {"op": "add", "path": "/metadata/labels/a~1b", "value": "quote \" and \u{1}"},
                 {"op": "add", "path": "/spec/list/-", "value": {"k": [1]}},
@@ -137,6 +164,14 @@ mod tests {
             json!("W10="),
             "base64 of the document"
         );
+    }
+
+    #[test]
+    fn patches_end_somewhere() {
+        let mut patch = Patch::default();
+        let value = "x".repeat(PATCH_LIMIT / 2);
+        patch.add("/a", &value).unwrap();
+        assert!(patch.add("/b", &value).unwrap_err().is_io());
     }
 
     #[test]

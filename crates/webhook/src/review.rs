@@ -8,11 +8,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::body::BODY_LIMIT;
 use crate::json::{DecodeError, Text, decode, object};
+use crate::memory::SMALL;
 use crate::patch::Patch;
+use crate::weight::weight;
 
-/// Largest request body in bytes.
-pub(crate) const BODY_LIMIT: usize = 7 * 1024 * 1024;
+/// What a refusal says at most, in bytes: it may quote what was sent.
+const MESSAGE_LIMIT: usize = 32 * 1024;
+
+/// What the decoded values of one review may take, in bytes: enough for any object that etcd stores,
+/// were it made of environment variables of two letters.
+const WEIGHT_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Room for an answer besides its patch, in bytes.
+const ENVELOPE: usize = 512;
 
 const KIND: &str = "AdmissionReview";
 
@@ -66,6 +76,13 @@ object! {
         object: Option<&'a RawValue> = "object",
         old_object: Option<&'a RawValue> = "oldObject",
     }
+}
+
+/// Refuses a review whose objects would take too much memory once they are decoded.
+pub(crate) fn check_weight(body: &[u8]) -> Result<(), Refusal> {
+    // Small ones cannot become large enough.
+    let weight = if body.len() <= SMALL { 0 } else { weight(body) };
+    if weight <= WEIGHT_LIMIT { Ok(()) } else { Err(Refusal::too_complex(weight)) }
 }
 
 /// Decodes the body of an admission request.
@@ -150,6 +167,27 @@ impl Refusal {
         Self::new(413, message)
     }
 
+    /// The objects have more values than [`WEIGHT_LIMIT`] permits.
+    pub(crate) fn too_complex(weight: usize) -> Self {
+        Self::new(
+            413,
+            format!(
+                "the objects of the request would take about {weight} bytes of memory, at most \
+                 {WEIGHT_LIMIT} are given to one request: use fewer list items and fields"
+            ),
+        )
+    }
+
+    /// Other requests take all the memory that there is for them.
+    pub(crate) fn unavailable() -> Self {
+        Self::new(503, "too many large requests at once: try again")
+    }
+
+    /// Whether it is [`Refusal::unavailable`].
+    pub(crate) fn is_shortage(&self) -> bool {
+        self.code == 503
+    }
+
     /// The API server had stopped waiting before the request was complete.
     pub(crate) fn too_late(waited: Duration) -> Self {
         let message = format!("the request body did not arrive within {} s", waited.as_secs());
@@ -162,7 +200,13 @@ impl Refusal {
     }
 
     fn new(code: u16, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), rules: Vec::new() }
+        let mut message = message.into();
+        if message.len() > MESSAGE_LIMIT {
+            message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
+            message.push('…');
+            message.shrink_to_fit();
+        }
+        Self { code, message, rules: Vec::new() }
     }
 }
 
@@ -249,5 +293,9 @@ pub(crate) fn render(
             warnings: &[],
         },
     };
-    serde_json::to_vec(&ReviewAnswer { kind: KIND, api_version: version, response })
+    let answer = ReviewAnswer { kind: KIND, api_version: version, response };
+    let patch = answer.response.patch.map_or(0, Patch::encoded_len);
+    let mut json = Vec::with_capacity(ENVELOPE + patch);
+    serde_json::to_writer(&mut json, &answer)?;
+    Ok(json)
 }

@@ -2,40 +2,52 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
-use http::{Request as HttpRequest, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{Request as HttpRequest, StatusCode, header};
 
+use crate::body::{self, JSON};
 use crate::hook::Hook;
+use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
 use crate::pod::Settings;
-use crate::review::{Answer, BODY_LIMIT, Refusal, Version, parse, render};
-
-const JSON: &str = "application/json";
-
-/// How long a body may take to arrive when the API server does not say how long it waits: the
-/// longest it can be told to.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+use crate::review::{Answer, Refusal, Version, check_weight, parse, render};
 
 /// Bytes of a refusal that are logged.
 const LOGGED: usize = 256;
 
+/// The API server repeats a request after so many seconds, as long as it waits for an answer.
+const RETRY: [(header::HeaderName, &str); 1] = [(header::RETRY_AFTER, "1")];
+
 struct Webhook {
     settings: Settings,
     metrics: Metrics,
+    memory: Memory,
+}
+
+/// An answer, with its room until the last byte has been sent.
+struct Kept {
+    json: Vec<u8>,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
 }
 
 /// Serves the paths of [`Hook::ALL`]; any other path is answered with status 404.
 ///
-/// A decision is an `AdmissionReview` under status 200, also when it is a refusal.
+/// A decision is an `AdmissionReview` under status 200, also when it is a refusal. A request for
+/// which there is no memory at the time gets none, but status 503 with `Retry-After`.
 pub fn router(settings: Settings, metrics: Metrics) -> Router {
-    let webhook = Arc::new(Webhook { settings, metrics });
+    let webhook = Arc::new(Webhook { settings, metrics, memory: Memory::default() });
     Hook::ALL.into_iter().fold(Router::new(), |router, hook| {
         let webhook = Arc::clone(&webhook);
         let handler = move |request| {
@@ -50,19 +62,44 @@ impl Webhook {
     async fn handle(&self, hook: Hook, request: HttpRequest<Body>) -> Response {
         let begin = Instant::now();
         let _in_flight = self.metrics.begin(hook);
-        let answer = match read(request).await {
-            Ok(body) => self.answer(hook, &body),
-            Err(refusal) => self.refuse_unread(hook, refusal),
-        };
-        let response = match answer {
-            Ok(json) => ([(header::CONTENT_TYPE, JSON)], json).into_response(),
-            Err(error) => {
+        let response = match self.review(hook, request).await {
+            Ok(Ok(json)) => ([(header::CONTENT_TYPE, JSON)], Body::from(json)).into_response(),
+            Ok(Err(error)) => {
                 tracing::error!(path = hook.path(), %error, "writing an admission review");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+            Err(shortage) => {
+                let message = shortage.message.clone();
+                self.record(hook, "unknown", &Err(shortage));
+                (StatusCode::SERVICE_UNAVAILABLE, RETRY, message).into_response()
             }
         };
         self.metrics.answered(hook, response.status(), begin.elapsed());
         response
+    }
+
+    /// The review that answers `request`. Fails when there is no memory for it.
+    async fn review(
+        &self,
+        hook: Hook,
+        request: HttpRequest<Body>,
+    ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
+        let (parts, body) = request.into_parts();
+        let (answer, room) = match body::read(&parts, body, &self.memory).await {
+            Ok((body, room)) => {
+                let _turn = self.memory.turn(body.len()).await?;
+                (self.answer(hook, &body), room)
+            }
+            Err(refusal) if refusal.is_shortage() => return Err(refusal),
+            Err(refusal) => return Ok(self.refuse_unread(hook, refusal).map(Bytes::from)),
+        };
+        match answer {
+            Ok(json) => {
+                let room = self.memory.resize(room, json.len())?;
+                Ok(Ok(Bytes::from_owner(Kept { json, _room: room })))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// The review that answers the one in `body`.
@@ -71,7 +108,8 @@ impl Webhook {
             Ok(review) => review,
             Err(refusal) => return self.refuse_unread(hook, refusal),
         };
-        let answer = self.guard(|| hook.decide(&request, self.settings));
+        let answer =
+            check_weight(body).and_then(|()| self.guard(|| hook.decide(&request, self.settings)));
         self.record(hook, request.operation().label(), &answer);
         render(version, &request.uid, &answer)
     }
@@ -125,48 +163,8 @@ impl Webhook {
     }
 }
 
-/// The body of a request that may be an admission review.
-async fn read(request: HttpRequest<Body>) -> Result<Bytes, Refusal> {
-    let (parts, body) = request.into_parts();
-    let wait = timeout(&parts.uri).unwrap_or(LONGEST_WAIT);
-    let body = tokio::time::timeout(wait, Limited::new(body, BODY_LIMIT).collect())
-        .await
-        .map_err(|_| Refusal::too_late(wait))?
-        .map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Refusal::too_large()
-            } else {
-                Refusal::bad_request(format!("reading the request body: {error}"))
-            }
-        })?
-        .to_bytes();
-    if body.is_empty() {
-        return Err(Refusal::bad_request("request body is empty"));
-    }
-    let content_type = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |it| it.as_bytes());
-    if content_type != JSON.as_bytes() {
-        let content_type = String::from_utf8_lossy(content_type);
-        return Err(Refusal::bad_request(format!("contentType={content_type}, expected {JSON}")));
-    }
-    Ok(body)
-}
-
-/// How long the API server waits for the answer: query parameter `timeout`, whole seconds.
-fn timeout(uri: &Uri) -> Option<Duration> {
-    let seconds = uri
-        .query()?
-        .split('&')
-        .find_map(|parameter| parameter.strip_prefix("timeout=")?.strip_suffix('s'))?
-        .parse()
-        .ok()?;
-    let wait = Duration::from_secs(seconds);
-    (!wait.is_zero() && wait <= LONGEST_WAIT).then_some(wait)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use prometheus::Registry;
 
     use super::*;
@@ -175,7 +173,7 @@ mod tests {
     #[test]
     fn a_panic_is_a_refusal() {
         let metrics = Metrics::register(&Registry::new()).unwrap();
-        let webhook = Webhook { settings: Settings::default(), metrics };
+        let webhook = Webhook { settings: Settings::default(), metrics, memory: Memory::default() };
         let worse = "worse";
         let decisions: [(&dyn Fn() -> Answer, &str); 2] = [
             (&|| -> Answer { panic!("bad") }, "panic: bad [recovered]"),
@@ -185,33 +183,5 @@ mod tests {
             assert_eq!(webhook.guard(decide).unwrap_err(), Refusal::internal(expected));
         }
         assert!(webhook.guard(|| Ok(Consent::default())).is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_arrive_is_not_waited_for() {
-        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>());
-        let request = HttpRequest::post("/x?timeout=3s").body(body).unwrap();
-        let refusal = read(request).await.unwrap_err();
-        assert_eq!(
-            (refusal.code, refusal.message.as_str()),
-            (504, "the request body did not arrive within 3 s")
-        );
-    }
-
-    #[test]
-    fn timeouts_of_the_api_server_are_read() {
-        for (uri, seconds) in [
-            ("/x?timeout=10s", Some(10)),
-            ("/x?a=b&timeout=1s", Some(1)),
-            ("/x?timeout=30s", Some(30)),
-            ("/x?timeout=31s", None),
-            ("/x?timeout=0s", None),
-            ("/x?timeout=1m", None),
-            ("/x?timeout=", None),
-            ("/x", None),
-        ] {
-            let uri = Uri::from_static(uri);
-            assert_eq!(timeout(&uri), seconds.map(Duration::from_secs), "{uri}");
-        }
     }
 }

@@ -363,7 +363,7 @@ fn rejections(metrics: &str) -> Vec<(String, u64)> {
             (rule.to_owned(), count.parse::<u64>().unwrap())
         })
         .collect();
-    assert_eq!(all.len(), Rule::ALL.len() + 9, "{metrics}");
+    assert_eq!(all.len(), Rule::ALL.len() + 10, "{metrics}");
     all.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 

@@ -1,6 +1,6 @@
 //! HTTP/1.1: one request after the other, each going through phases with a time limit of its own.
 
-use std::{convert::Infallible, pin::pin};
+use std::{pin::pin, sync::Arc};
 
 use axum::Router;
 use http::{HeaderValue, Request, header::CONNECTION};
@@ -15,12 +15,14 @@ use tokio_util::io::InspectReader;
 use tower::Service as _;
 use tracing::debug;
 
-use super::{LAST_CALL, Lifecycle};
+use super::{LAST_CALL, Lifecycle, crowd::Member};
 use crate::http_server::Limits;
 
 /// What a connection is doing; each phase has its own time limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
+    /// Before the first request.
+    Fresh,
     /// Between requests.
     Idle,
     /// A request has begun to arrive.
@@ -29,19 +31,29 @@ enum Phase {
     Serving,
 }
 
-/// Serves requests until the client leaves, a limit is exceeded or the server closes.
+/// The connection has to make room for another one.
+#[derive(Debug, thiserror::Error)]
+#[error("too many connections")]
+struct Crowded;
+
+/// The least that the library takes as the size of its buffers.
+const LEAST_BUFFER: usize = 8192;
+
+/// Serves requests until the client leaves, a limit is exceeded, another connection needs the place
+/// or the server closes.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     app: Router,
     limits: Limits,
     lifecycle: Lifecycle,
+    member: Arc<Member>,
 ) {
-    let (phase, mut phases) = watch::channel(Phase::Idle);
+    let (phase, mut phases) = watch::channel(Phase::Fresh);
     let arrived = phase.clone();
     let stream = InspectReader::new(stream, move |bytes: &[u8]| {
         if !bytes.is_empty() {
             arrived.send_if_modified(|phase| {
-                let begins = *phase == Phase::Idle;
+                let begins = matches!(phase, Phase::Fresh | Phase::Idle);
                 if begins {
                     *phase = Phase::Head;
                 }
@@ -51,15 +63,19 @@ pub(super) async fn serve(
     });
     let service = service_fn(|request: Request<Incoming>| {
         phase.send_replace(Phase::Serving);
-        let response = app.clone().call(request);
+        let in_hand = member.begin();
+        let response = in_hand
+            .as_ref()
+            .map(|in_hand| app.clone().call(request.map(|body| in_hand.body(body))));
         let (phase, draining) = (&phase, &lifecycle.draining);
         async move {
-            let mut response = response.await?;
+            let Ok(mut response) = response.ok_or(Crowded)?.await;
             if draining.is_cancelled() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             phase.send_replace(Phase::Idle);
-            Ok::<_, Infallible>(response)
+            drop(in_hand);
+            Ok::<_, Crowded>(response)
         }
     });
     let mut connection = pin!(
@@ -67,6 +83,7 @@ pub(super) async fn serve(
             // Its clock also runs between requests; the phases tell the two apart.
             .header_read_timeout(None)
             .max_header_size(limits.header_bytes)
+            .max_buf_size(limits.header_bytes.max(LEAST_BUFFER))
             .serve_connection(TokioIo::new(stream), service)
     );
     let mut limits = limits;
@@ -82,9 +99,11 @@ pub(super) async fn serve(
             phase = overdue(&mut phases, &limits) => {
                 return debug!(?phase, "connection cut: too slow");
             }
+            () = member.left() => return debug!("connection cut: too many"),
             () = lifecycle.closing.cancelled(), if !closing => {
                 closing = true;
                 connection.as_mut().graceful_shutdown();
+                limits.first = limits.first.min(LAST_CALL);
                 limits.idle = limits.idle.min(LAST_CALL);
             }
         }
@@ -96,6 +115,7 @@ async fn overdue(phases: &mut watch::Receiver<Phase>, limits: &Limits) -> Phase 
     loop {
         let phase = *phases.borrow_and_update();
         let limit = match phase {
+            Phase::Fresh => limits.first,
             Phase::Idle => limits.idle,
             Phase::Head => limits.header_read,
             Phase::Serving => limits.request,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 use tracing::debug;
 
-use super::{LAST_CALL, Lifecycle};
+use super::{LAST_CALL, Lifecycle, crowd::Member};
 use crate::http_server::Limits;
 
 /// What a connection has carried.
@@ -44,29 +44,45 @@ impl Drop for Open {
     }
 }
 
-/// Resets a stream whose request took too long; the connection goes on.
+/// Why a stream is reset.
 #[derive(Debug, thiserror::Error)]
-#[error("the request took longer than {0:?}")]
-struct TooSlow(Duration);
+enum Reset {
+    /// The connection goes on.
+    #[error("the request took longer than {0:?}")]
+    TooSlow(Duration),
+    /// The connection has to make room for another one.
+    #[error("too many connections")]
+    Crowded,
+}
 
-/// Serves requests until the client leaves, a limit is exceeded or the server closes.
+/// Bytes that a client may send ahead of being read, on a stream and on the connection: what RFC
+/// 9113 gives every client to begin with. They are kept until they are read.
+const WINDOW: u32 = 65_535;
+
+/// Serves requests until the client leaves, a limit is exceeded, another connection needs the place
+/// or the server closes.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     app: Router,
     limits: Limits,
     lifecycle: Lifecycle,
+    member: Arc<Member>,
 ) {
     let (streams, mut changes) = watch::channel(Streams::default());
     let streams = Arc::new(streams);
+    let requests = Arc::clone(&member);
     let service = service_fn(move |request: Request<Incoming>| {
         let open = Open::count(&streams);
-        let response = app.clone().call(request);
+        let in_hand = requests.begin();
+        let response = in_hand
+            .as_ref()
+            .map(|in_hand| app.clone().call(request.map(|body| in_hand.body(body))));
         async move {
-            let _open = open;
-            match timeout(limits.request, response).await {
-                Ok(Ok(response)) => Ok::<Response, TooSlow>(response),
+            let _request = (open, in_hand);
+            match timeout(limits.request, response.ok_or(Reset::Crowded)?).await {
+                Ok(Ok(response)) => Ok::<Response, Reset>(response),
                 Ok(Err(never)) => match never {},
-                Err(_) => Err(TooSlow(limits.request)),
+                Err(_) => Err(Reset::TooSlow(limits.request)),
             }
         }
     });
@@ -75,6 +91,8 @@ pub(super) async fn serve(
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
             .keep_alive_interval(limits.ping)
             .keep_alive_timeout(limits.pong)
             .serve_connection(TokioIo::new(stream), service)
@@ -90,7 +108,8 @@ pub(super) async fn serve(
                 }
                 return;
             }
-            () = idle_for(idle, &mut changes) => {
+            () = member.left() => return debug!("connection cut: too many"),
+            () = idle_for(idle, limits.first, &mut changes) => {
                 if leaving {
                     return debug!("connection cut: it does not leave");
                 }
@@ -110,12 +129,13 @@ pub(super) async fn serve(
     }
 }
 
-/// Completes when no request has been open for this long.
-async fn idle_for(limit: Duration, changes: &mut watch::Receiver<Streams>) {
+/// Completes when no request has been open for `idle`, or there has been none for `first`.
+async fn idle_for(idle: Duration, first: Duration, changes: &mut watch::Receiver<Streams>) {
     // The sender lives as long as the connection, so neither wait ends for want of one.
     loop {
-        let open = changes.borrow_and_update().open > 0;
-        if open {
+        let Streams { open, used } = *changes.borrow_and_update();
+        let limit = if used { idle } else { idle.min(first) };
+        if open > 0 {
             let _ = changes.changed().await;
         } else if timeout(limit, changes.changed()).await.is_err() {
             return;

@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    routing::{get, post},
+};
 use lws_runtime::http_server::{Limits, ServeError};
 use tokio::{net::TcpStream, sync::Semaphore};
 
@@ -119,17 +123,82 @@ async fn large_headers_are_refused() {
     }
 }
 
+/// A connection that has carried a request may be silent for longer than one that has not.
 #[tokio::test]
-async fn connections_above_the_limit_wait() {
-    let server = start(app(), Limits { connections: NonZeroUsize::MIN, ..limits() }).await;
+async fn the_first_request_is_not_waited_for() {
+    let server = start(app(), Limits { first: SHORT, ..limits() }).await;
+    let mut silent = Client::connect(server.address).await;
+    let mut used = Client::connect(server.address).await;
+    assert_eq!(used.get("/").await.unwrap().status, 200);
+    let begin = Instant::now();
+    assert_eq!(silent.rest().await, b"");
+    tokio::time::sleep(SHORT * 2).await;
+    assert_eq!(used.get("/").await.unwrap().status, 200);
+    assert!(begin.elapsed() >= SHORT);
+}
+
+fn at_most(connections: usize) -> Limits {
+    Limits { connections: NonZeroUsize::new(connections).unwrap(), ..limits() }
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_wait_for_requests_in_flight() {
+    let (app, arrived, leave) = held();
+    let server = start(app, at_most(1)).await;
     let mut first = Client::connect(server.address).await;
-    assert_eq!(first.get("/").await.unwrap().status, 200);
+    first.send("GET /held HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    soon(arrived.acquire()).await.unwrap().forget();
     let mut second = Client::connect(server.address).await;
     let answered = tokio::spawn(async move { second.get("/").await.unwrap().status });
-    assert_eq!(first.get("/").await.unwrap().status, 200);
+    tokio::time::sleep(SHORT).await;
     assert!(!answered.is_finished());
-    drop(first);
+    leave.add_permits(1);
+    assert_eq!(first.response().await.unwrap().body, "at last");
+    // It is silent for a while then, and makes room.
     assert_eq!(soon(answered).await.unwrap(), 200);
+    assert_eq!(first.rest().await, b"");
+}
+
+/// Who comes later is served, and who has been served stays connected.
+#[tokio::test]
+async fn silent_connections_make_room() {
+    let server = start(app(), at_most(8)).await;
+    let mut first = Client::connect(server.address).await;
+    assert_eq!(first.get("/").await.unwrap().status, 200);
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(Client::connect(server.address).await);
+    }
+    let mut second = Client::connect(server.address).await;
+    assert_eq!(second.get("/").await.unwrap().status, 200);
+    assert_eq!(first.get("/").await.unwrap().status, 200);
+    for client in &mut silent[..33] {
+        assert_eq!(client.rest().await, b"");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_arrive_make_room() {
+    let begun = Arc::new(Semaphore::new(0));
+    let told = Arc::clone(&begun);
+    let read = async move |body: Body| {
+        told.add_permits(1);
+        to_bytes(body, 100).await.map_or(0, |body| body.len()).to_string()
+    };
+    let server = start(app().route("/body", post(read)), at_most(3)).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(server.address).await;
+        client.send("POST /body HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\n\r\nx").await;
+        soon(begun.acquire()).await.unwrap().forget();
+        slow.push(client);
+    }
+    let mut client = Client::connect(server.address).await;
+    assert_eq!(client.get("/").await.unwrap().status, 200);
+    assert_eq!(slow[0].rest().await, b"");
+    // The others are still waited for.
+    slow[2].send("12345678").await;
+    assert_eq!(slow[2].response().await.unwrap().body, "9");
 }
 
 #[tokio::test]

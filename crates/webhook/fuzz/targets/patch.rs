@@ -22,8 +22,8 @@ fuzz_target!(|changes: Vec<Change>| {
             None => {}
         }
     }
-    let json = patch.to_json();
-    let operations: json_patch::Patch = serde_json::from_slice(&json).expect("a JSON patch");
+    let operations: json_patch::Patch =
+        serde_json::from_slice(patch.as_json()).expect("a JSON patch");
     assert_eq!(operations.0.len(), patch.count() as usize);
     let mut object = Value::Object(Map::new());
     json_patch::patch(&mut object, &operations).expect("an applicable patch");

@@ -74,6 +74,11 @@ pub(crate) enum Rejection {
          an object"
     )]
     HostListsTooLong { pod: String, bytes: usize, limit: usize },
+    /// No API server could take what would come of the pod.
+    #[error(
+        "the changes to pod {pod} would take more than {limit} bytes: too many containers or repeated variables"
+    )]
+    PatchTooLong { pod: String, limit: usize },
     /// A change could not be written as JSON.
     #[error("writing the patch: {0}")]
     Patch(#[from] serde_json::Error),
@@ -81,7 +86,7 @@ pub(crate) enum Rejection {
 
 impl Rejection {
     /// The name of every rule by which a pod is rejected.
-    pub(crate) const RULES: [&str; 9] = [
+    pub(crate) const RULES: [&str; 10] = [
         "size-missing",
         "not-a-number",
         "not-positive",
@@ -91,6 +96,7 @@ impl Rejection {
         "no-group-index",
         "outside-group",
         "host-lists-too-long",
+        "patch-too-long",
     ];
 
     /// The name of the rule that the pod breaks: a label of metrics, the same in every version.
@@ -106,6 +112,7 @@ impl Rejection {
             Self::NoGroupIndex { .. } => "no-group-index",
             Self::OutsideGroup { .. } => "outside-group",
             Self::HostListsTooLong { .. } => "host-lists-too-long",
+            Self::PatchTooLong { .. } => "patch-too-long",
             Self::Patch(_) => return None,
         })
     }

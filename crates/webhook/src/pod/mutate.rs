@@ -2,7 +2,7 @@
 
 use super::view::Pod;
 use super::{Rejection, Settings, exclusive, gang, identity::Identity, tpu::Tpu, variables};
-use crate::patch::Patch;
+use crate::patch::{PATCH_LIMIT, Patch};
 
 /// Room for the patch of a pod with a few containers, in bytes.
 const PATCH_CAPACITY: usize = 2048;
@@ -14,6 +14,15 @@ pub(crate) fn mutate(
     namespace: &str,
     settings: Settings,
 ) -> Result<Patch, Rejection> {
+    changes(pod, namespace, settings).map_err(|rejection| match rejection {
+        Rejection::Patch(error) if error.is_io() => {
+            Rejection::PatchTooLong { pod: pod.metadata.name.to_string(), limit: PATCH_LIMIT }
+        }
+        rejection => rejection,
+    })
+}
+
+fn changes(pod: &Pod<'_>, namespace: &str, settings: Settings) -> Result<Patch, Rejection> {
     let metadata = &pod.metadata;
     let Some(set) = metadata.labels.set.as_deref() else { return Ok(Patch::default()) };
     let identity = Identity::of(pod, set, namespace)?;

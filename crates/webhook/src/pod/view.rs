@@ -169,7 +169,10 @@ impl<'a> Container<'a> {
     pub(crate) fn requests_tpus(&self) -> bool {
         [&self.resources.limits, &self.resources.requests]
             .into_iter()
-            .filter_map(|amounts| serde_json::from_str::<Value>(amounts.tpu?.get()).ok())
+            .filter_map(|amounts| amounts.tpu.map(RawValue::get))
+            // No quantity, and of any size.
+            .filter(|amount| !amount.starts_with(['[', '{']))
+            .filter_map(|amount| serde_json::from_str::<Value>(amount).ok())
             .any(|amount| !is_zero_quantity(&amount))
     }
 }
@@ -239,6 +242,7 @@ mod tests {
             (r#"{"limits": {"google.com/tpu": "0"}, "requests": {"google.com/tpu": "1"}}"#, true),
             (r#"{"limits": {"google.com/tpu": "0"}}"#, false),
             (r#"{"limits": {"cpu": "1"}}"#, false),
+            (r#"{"limits": {"google.com/tpu": ["4"]}, "requests": {"google.com/tpu": {}}}"#, false),
             ("null", false),
         ] {
             let json = format!(r#"{{"resources": {resources}}}"#);

@@ -15,6 +15,7 @@ use crate::json::with;
 use crate::own_webhook::{OwnWebhook, authority};
 use crate::pods::Pod;
 use crate::requests::{Answer, send, with_json};
+use crate::service::Service;
 use crate::sets::basic_set;
 use crate::world::world;
 
@@ -94,26 +95,56 @@ async fn it_ends_without_a_failed_request() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn another_follows_without_a_failed_request() -> Result<()> {
+    follow(["follow", "follow-next"], "--enable-http2=false").await
+}
+
 /// The API server takes HTTP/2 where it is offered: all its requests share a connection.
 #[tokio::test]
-async fn offering_http_2_it_ends_without_a_failed_request() -> Result<()> {
+async fn offering_http_2_another_follows_without_a_failed_request() -> Result<()> {
+    follow(["follow-http-2", "follow-http-2-next"], "--enable-http2").await
+}
+
+/// One replica ends and another takes its place, while the API server goes on sending.
+async fn follow([first, second]: [&'static str; 2], argument: &str) -> Result<()> {
     let world = &world().await?;
-    world.namespace("http-2").await?;
-    let mut webhook = OwnWebhook::plain(world, "http-2")?.with_arg("--enable-http2");
-    webhook.issue_certificate()?;
-    webhook.register(world).await?;
-    webhook.called(world).await?;
-    webhook.start().await?;
-    webhook.ready().await?;
-    let webhook = webhook;
+    world.namespace(first).await?;
+    let authority = authority()?;
+    let service = Service::start().await?;
+    let mut first = OwnWebhook::plain(world, first)?.with_arg(argument).behind(service.address);
+    let mut second = OwnWebhook::plain(world, second)?.with_arg(argument);
+    first.register_trusting(world, &[&authority.pair().certificate_pem]).await?;
+    first.called(world).await?;
+    for webhook in [&mut first, &mut second] {
+        webhook.change_certificate(&authority)?;
+        webhook.start().await?;
+        webhook.ready().await?;
+    }
+    service.select(first.address);
+    let (first, second) = (first, second);
 
     let load = Load::default();
-    let through_the_api_server = async || webhook.try_create_set(world).await?.object().map(drop);
-    try_join!(
-        load.send(0, through_the_api_server),
-        load.send(1, through_the_api_server),
-        end_under(&load, &webhook),
-    )?;
+    let change = async {
+        load.proceeds(20).await?;
+        let observe = async || first.readiness().await;
+        let ending = |answer: &Answer| answer.text.contains("process is shutting down");
+        let leave = async {
+            wait::until(DEADLINE, "the first is not ready any more", observe, ending).await?;
+            // It serves on until this is known.
+            load.proceeds(3).await?;
+            service.select(second.address);
+            anyhow::Ok(())
+        };
+        let stop = async { Ok(first.process()?.stop(DEADLINE).await?) };
+        let (status, ()) = try_join!(stop, leave)?;
+        ensure!(status.success(), "{status}");
+        load.proceeds(20).await?;
+        load.stop();
+        anyhow::Ok(())
+    };
+    let through_the_api_server = async || first.try_create_set(world).await?.object().map(drop);
+    try_join!(load.send(0, through_the_api_server), load.send(1, through_the_api_server), change)?;
     Ok(())
 }
 

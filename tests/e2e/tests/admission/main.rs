@@ -8,6 +8,7 @@
 //! | `life` | a webhook process: certificate, end, outage |
 //! | `world` | the API server and the webhook that the tests share |
 //! | `own_webhook` | further webhook processes, for tests that disturb them |
+//! | `service` | how they are reached while replicas change |
 //! | `requests` | requests and answers |
 //! | `json` | changes of JSON documents |
 //! | `cases` | playing the rows of a table |
@@ -19,5 +20,6 @@ mod own_webhook;
 mod pods;
 mod protocol;
 mod requests;
+mod service;
 mod sets;
 mod world;

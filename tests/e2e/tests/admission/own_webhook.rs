@@ -1,6 +1,6 @@
 //! A webhook process for one test and one namespace, so that the test can disturb it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,6 +32,9 @@ pub(crate) struct OwnWebhook {
     authority: Authority,
     process: Option<Process>,
     spec: ProcessSpec,
+    /// Where the process listens.
+    pub(crate) address: SocketAddr,
+    /// Where its clients connect.
     url: String,
     health: Client,
     certificates: MountedSecret,
@@ -63,6 +66,7 @@ impl OwnWebhook {
             authority: authority()?,
             process: None,
             spec,
+            address: (Ipv4Addr::LOCALHOST, webhook).into(),
             url: format!("https://127.0.0.1:{webhook}"),
             health: requests::client(&format!("http://127.0.0.1:{health}"), &[])?,
             certificates,
@@ -79,6 +83,11 @@ impl OwnWebhook {
     /// The same with one more argument for the process.
     pub(crate) fn with_arg(self, argument: &str) -> Self {
         Self { spec: self.spec.args([argument]), ..self }
+    }
+
+    /// The same with clients that connect to `address` instead.
+    pub(crate) fn behind(self, address: SocketAddr) -> Self {
+        Self { url: format!("https://{address}"), ..self }
     }
 
     /// Starts the process and waits until it answers for its health.

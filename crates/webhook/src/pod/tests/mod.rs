@@ -20,7 +20,7 @@ fn operations(pod: &Value, settings: Settings) -> Result<Value, String> {
     let view: Pod<'_> = decode(&json).map_err(|error| error.to_string())?;
     let namespace = view.metadata.namespace.to_string();
     let patch = mutate(&view, &namespace, settings).map_err(|error| error.to_string())?;
-    let operations: Value = serde_json::from_slice(&patch.to_json()).unwrap();
+    let operations: Value = serde_json::from_slice(patch.as_json()).unwrap();
     assert_eq!(operations.as_array().unwrap().len(), patch.count() as usize);
     Ok(operations)
 }

@@ -85,6 +85,8 @@ fn every_rule_is_named_by_what_breaks_it() {
         annotate(&mut it, annotations::SIZE, size);
         it
     };
+    let mut crowded = worker("test-0-1");
+    crowded["spec"]["containers"] = vec![json!({}); 20_000].into();
     let without = |field: &str, key: &str| {
         let mut it = worker("test-0-1");
         it["metadata"][field].as_object_mut().unwrap().remove(key);
@@ -102,6 +104,7 @@ fn every_rule_is_named_by_what_breaks_it() {
         (without("labels", labels::GROUP_INDEX), "no-group-index"),
         (worker("test-0-2"), "outside-group"),
         (sized("2000000000"), "host-lists-too-long"),
+        (crowded, "patch-too-long"),
     ] {
         let json = serde_json::to_vec(&pod).unwrap();
         let rejection = mutate(&decode(&json).unwrap(), "default", SETTINGS).unwrap_err();

@@ -8,6 +8,8 @@
     reason = "a failing test panics"
 )]
 
+mod memory;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -241,6 +243,31 @@ async fn clients_that_break_off_harm_nobody() {
     let _ = timeout(DEADLINE, plain.read_to_end(&mut answer)).await.expect("an end");
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 
+    let answer = send_review(&process, &authority).await;
+    assert!(answer.contains(r#""allowed":true"#), "{answer}");
+}
+
+/// A client that reads only after it has written everything gets its answer too.
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered() {
+    const LENGTH: usize = 28 * 1024 * 1024;
+    let directory = tempfile::tempdir().unwrap();
+    let authority = issue_certificate(directory.path());
+    let process = Process::start(directory.path(), &[]).await;
+    process.ready().await;
+    let mut stream = connect(&process, &authority, &[]).await;
+    let head = format!(
+        "POST /mutate--v1-pod HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {LENGTH}\r\n\r\n"
+    );
+    let body = vec![b' '; LENGTH];
+    let sent = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await
+    };
+    timeout(DEADLINE, sent).await.unwrap().unwrap();
+    let answer = exchange(stream, "").await;
+    assert!(answer.contains("\"code\":413"), "{answer}");
     let answer = send_review(&process, &authority).await;
     assert!(answer.contains(r#""allowed":true"#), "{answer}");
 }
