@@ -72,8 +72,12 @@ fn kinds(pod: &Value, stored: &Value) -> Vec<&'static str> {
 #[test]
 fn any_pod_is_patched_once() {
     let counts = RefCell::new(BTreeMap::<&str, u32>::new());
-    let mut runner =
-        TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: 64,
+        ..Config::default()
+    });
     let outcome = runner.run(&any_pod(), |pod| {
         let stored = targets::admit(&pod);
         let kinds = match &stored {
