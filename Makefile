@@ -59,15 +59,15 @@ bench-programs: tools
 .PHONY: lint
 lint: tools ## Check format, style and, where cargo-deny is installed, what dependencies are.
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets -- -D warnings
+	@cargo clippy --workspace --all-targets --features lws-webhook-fuzz/targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else echo "Dependencies are not checked: there is no cargo-deny (cargo install cargo-deny)."; fi
 
 .PHONY: fuzz
-fuzz: tools ## Fuzz the webhook for a while (TARGET: review, pod or patch; SECONDS; needs cargo-fuzz and a nightly toolchain).
+fuzz: tools ## Fuzz the webhook for a while (TARGET: review, pod or patch; SECONDS; needs cargo-fuzz, a nightly toolchain and a C++ compiler).
 	@command -v cargo-fuzz >/dev/null || { echo "Fuzzing needs cargo-fuzz, and there is none: cargo install cargo-fuzz." >&2; exit 1; }
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "Fuzzing needs a nightly toolchain, and there is none: rustup toolchain install nightly." >&2; exit 1; }
 	@mkdir -p crates/webhook/fuzz/corpus/$(TARGET)
-	@cd crates/webhook && cargo +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) $(patsubst crates/webhook/%,%,$(wildcard crates/webhook/fuzz/seeds/$(TARGET))) -- -max_total_time=$(SECONDS)
+	@cd crates/webhook && CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo +nightly fuzz run --features link $(TARGET) fuzz/corpus/$(TARGET) $(patsubst crates/webhook/%,%,$(wildcard crates/webhook/fuzz/seeds/$(TARGET))) -- -max_total_time=$(SECONDS)
 
 .PHONY: generate
 generate: tools control-plane ## Write the generated files: the definition and manifests.yaml in deploy/, the table and vectors of Go's encoder.

@@ -12,6 +12,8 @@
 //! | [`defaults`] | what the mutating webhook fills in |
 //! | [`validation`] | the rules V1–V25 |
 //! | [`subgroup`] | which pods of a group form a subgroup |
+//! | [`placement`] | when exclusive placement counts as applied |
+//! | [`tpu`] | which containers are TPU containers, and their ports |
 //! | [`quantity`] | resource quantities in canonical form |
 //! | [`revision`] | revision data, its byte form, key, and comparison |
 
@@ -20,11 +22,13 @@ pub mod defaults;
 pub mod int_or_percent;
 pub mod keys;
 pub mod names;
+pub mod placement;
 pub mod pod_template;
 pub mod quantity;
 pub mod revision;
 pub mod set;
 pub mod subgroup;
+pub mod tpu;
 pub mod validation;
 
 pub use set::{LeaderWorkerSet, LeaderWorkerSetSpec, LeaderWorkerSetStatus};

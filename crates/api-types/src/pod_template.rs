@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::keys::{PREFIX, TPU_RESOURCE};
+use crate::keys::PREFIX;
 
 /// A `core/v1` `PodTemplateSpec` (the API server has validated it against the schema).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,30 +67,6 @@ impl PodTemplate {
     }
 }
 
-/// Whether the limit, or else the request, of TPUs in a container's `resources` is not zero.
-#[must_use]
-pub fn resources_request_tpus(resources: &Map<String, Value>) -> bool {
-    ["limits", "requests"].iter().any(|list| {
-        let amount = resources.get(*list).and_then(|it| it.get(TPU_RESOURCE));
-        amount.is_some_and(|amount| !is_zero_quantity(amount))
-    })
-}
-
-/// A quantity is zero when every digit of its number is; its suffix does not matter.
-#[must_use]
-pub fn is_zero_quantity(quantity: &Value) -> bool {
-    match quantity {
-        Value::String(text) => {
-            let number = text.trim_start_matches(['+', '-']);
-            let end =
-                number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
-            number.bytes().take(end).all(|byte| matches!(byte, b'0' | b'.'))
-        }
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        _ => true,
-    }
-}
-
 /// The object at `key` of `parent`, made when there is none. What is there and is no object (null
 /// is the only such value that passes the schema) is replaced.
 fn object_at<'a>(parent: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
@@ -135,22 +111,5 @@ mod tests {
         it.remove_reserved();
         let kept = json!({"metadata": {"labels": {"mine": "1"}, "annotations": {"mine": "2"}}});
         assert_eq!(serde_json::to_value(it).unwrap(), kept);
-    }
-
-    #[test]
-    fn tpus_are_found_by_limit_or_request() {
-        for (resources, expected) in [
-            (json!({"limits": {TPU_RESOURCE: "4"}}), true),
-            (json!({"requests": {TPU_RESOURCE: 4}}), true),
-            (json!({"limits": {TPU_RESOURCE: "0"}, "requests": {TPU_RESOURCE: "1"}}), true),
-            (json!({"limits": {TPU_RESOURCE: "0"}}), false),
-            (json!({"limits": {TPU_RESOURCE: "0.0Ki"}}), false),
-            (json!({"limits": {"cpu": "1"}}), false),
-            (json!({"limits": null}), false),
-            (json!({}), false),
-        ] {
-            let found = resources_request_tpus(resources.as_object().unwrap());
-            assert_eq!(found, expected, "{resources}");
-        }
     }
 }

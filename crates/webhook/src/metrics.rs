@@ -102,7 +102,7 @@ impl Metrics {
             metrics.rejections.with_label_values(&[Hook::ValidateSet.path(), rule.name()]);
         }
         for rule in Rejection::RULES {
-            metrics.rejections.with_label_values(&[Hook::MutatePod.path(), rule]);
+            metrics.rejections.with_label_values(&[Hook::MutatePod.path(), *rule]);
         }
         Ok(metrics)
     }

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use lws_api_types::keys::{PREFIX, annotations, env, labels};
 use lws_api_types::validation::Rule;
 use lws_webhook::hook::Hook;
 use lws_webhook::{Metrics, Settings, router};
@@ -404,5 +405,12 @@ async fn everything_is_documented() {
     }
     for hook in Hook::ALL {
         assert!(text.contains(&format!("`{}`", hook.path())), "{hook:?}");
+    }
+    // Every key has a row of its own, where it is written without the prefix.
+    let rows: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
+    for key in [labels::ALL, annotations::ALL, env::ALL].concat() {
+        let name = format!("`{}`", key.strip_prefix(PREFIX).unwrap_or(key));
+        assert!(rows.iter().any(|row| row.split(", ").any(|it| it == name)), "key {key}");
     }
 }

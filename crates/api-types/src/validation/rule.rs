@@ -13,9 +13,9 @@ pub struct Violation {
     pub error: FieldError,
 }
 
-/// The most violations that are told of one object. More help nobody, and those of a large object
-/// would take far more memory than the object.
-const MOST: usize = 100;
+/// The most violations, and the most warnings, that are told of one object. More help nobody, and
+/// those of a large object would take far more memory than the object.
+pub(super) const MOST: usize = 100;
 
 /// What an object breaks, in the order of the rules.
 #[derive(Debug, Default)]

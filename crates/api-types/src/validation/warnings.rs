@@ -5,15 +5,18 @@
 //! |---|---|
 //! | `topology` | exclusive placement that does nothing, or keeps pods from being placed |
 //! | `policies` | settings of the set that have no effect |
-//! | `templates` | fields of pod templates that have no effect, or that no `StatefulSet` accepts |
-//! | `tpu` | TPU containers that will not agree on their hosts |
+//! | `templates` | fields of pod templates that have no effect |
+//! | `refused` | pod templates and claims that Kubernetes will refuse |
+//! | `tpu` | TPU containers that will not agree on their hosts, or have too many |
 
 mod policies;
+mod refused;
 mod templates;
 mod topology;
 mod tpu;
 
 use super::name_room;
+use super::rule::MOST;
 use super::view::View;
 use crate::names;
 
@@ -63,8 +66,13 @@ pub(super) fn of(view: View<'_>) -> Vec<String> {
     policies::check(view, &mut warnings);
     for template in TEMPLATES {
         templates::check(template.of(view), template.path, &mut warnings);
+        if view.get(template.pointer).is_some() {
+            refused::check_template(template.of(view), template.path, &mut warnings);
+        }
     }
+    refused::check_claims(view, &mut warnings);
     tpu::check(view, &mut warnings);
+    warnings.truncate(MOST);
     for warning in &mut warnings {
         if let Some((end, _)) = warning.char_indices().nth(MAX_CHARS) {
             warning.truncate(end);

@@ -4,9 +4,11 @@
 mod acceptance;
 mod metadata_rules;
 mod properties;
+mod refused;
 mod rules;
 mod shape;
 mod spec_rules;
+mod tpu;
 mod update_rules;
 mod warnings;
 
@@ -25,8 +27,8 @@ fn stored() -> Value {
             "leaderWorkerTemplate": {
                 "size": 2,
                 "restartPolicy": "RecreateGroupOnPodRestart",
-                "leaderTemplate": {"spec": {"containers": [{"name": "leader"}]}},
-                "workerTemplate": {"spec": {"containers": [{"name": "worker"}]}},
+                "leaderTemplate": {"spec": {"containers": [{"name": "leader", "image": "i"}]}},
+                "workerTemplate": {"spec": {"containers": [{"name": "worker", "image": "i"}]}},
             },
             "rolloutStrategy": {
                 "type": "RollingUpdate",

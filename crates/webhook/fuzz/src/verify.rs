@@ -1,4 +1,4 @@
-//! What holds for the answer to any request. The tests of the webhook include this file.
+//! What holds for the answer to any request.
 
 use axum::{Router, body::Body};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -6,7 +6,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lws_webhook::{Metrics, Settings, hook::Hook, router};
 use prometheus::Registry;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
@@ -17,6 +17,32 @@ const WARNING: usize = 256;
 pub struct Webhooks {
     router: Router,
     runtime: Runtime,
+    settings: Settings,
+}
+
+/// The response of a review.
+#[derive(Clone, Debug)]
+pub struct Response(pub Value);
+
+impl Response {
+    /// Code of the decision.
+    #[must_use]
+    pub fn code(&self) -> Option<u64> {
+        self.0["status"]["code"].as_u64()
+    }
+
+    /// `object` as it is stored, with the patch applied; `None` when it is refused.
+    #[must_use]
+    pub fn stored(&self, object: &Value) -> Option<Value> {
+        let allowed = self.0["allowed"] == true;
+        let mut object = allowed.then(|| object.clone())?;
+        if let Some(patch) = self.0["patch"].as_str() {
+            let patch = STANDARD.decode(patch).expect("base64");
+            let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("a JSON patch");
+            json_patch::patch(&mut object, &patch).expect("an applicable patch");
+        }
+        Some(object)
+    }
 }
 
 impl Webhooks {
@@ -24,9 +50,16 @@ impl Webhooks {
     #[must_use]
     pub fn new(gang_scheduling: bool) -> Self {
         let metrics = Metrics::register(&Registry::new()).expect("metrics of a new registry");
-        let router = router(Settings { gang_scheduling }, metrics);
+        let settings = Settings { gang_scheduling };
+        let router = router(settings, metrics);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        Self { router, runtime: runtime.expect("a runtime") }
+        Self { router, runtime: runtime.expect("a runtime"), settings }
+    }
+
+    /// Whether pods are scheduled by group.
+    #[must_use]
+    pub fn gang_scheduling(&self) -> bool {
+        self.settings.gang_scheduling
     }
 
     /// Sends `body` to `hook` and gives the response of the review.
@@ -35,46 +68,42 @@ impl Webhooks {
     ///
     /// When something does not hold: the answer is a review, it is a decision, and its patch is
     /// applicable and complete.
-    pub fn verify(&self, hook: Hook, body: &[u8]) -> Value {
+    pub fn verify(&self, hook: Hook, body: &[u8]) -> Response {
         let answer = self.send(hook, body);
-        let response = &answer["response"];
+        let response = Response(answer["response"].clone());
         assert_eq!(answer["kind"], "AdmissionReview", "{answer}");
-        let code = response["status"]["code"].as_u64().expect("a code");
-        let allowed = response["allowed"].as_bool().expect("a decision");
+        let code = response.code().expect("a code");
+        let allowed = response.0["allowed"].as_bool().expect("a decision");
         assert!(matches!((allowed, code), (true, 200) | (false, 400 | 403 | 413)), "{answer}");
-        let message = response["status"]["message"].as_str().unwrap_or_default();
+        let message = response.0["status"]["message"].as_str().unwrap_or_default();
         assert_eq!(message.is_empty(), allowed, "{answer}");
-        for warning in response["warnings"].as_array().into_iter().flatten() {
+        for warning in response.0["warnings"].as_array().into_iter().flatten() {
             let length = warning.as_str().expect("a text").chars().count();
             assert!((1..=WARNING).contains(&length), "{warning}");
         }
         // Numbers that no float holds pass by unread; nothing more can be said about their object.
         if let Ok(review) = serde_json::from_slice::<Value>(body) {
-            self.verify_patch(hook, review, response);
+            self.verify_patch(hook, review, &response);
         }
-        response.clone()
+        response
     }
 
     /// A patch goes with consent only, can be applied, changes something, and leaves nothing to do.
-    fn verify_patch(&self, hook: Hook, mut review: Value, response: &Value) {
-        if code_of_review(response) {
+    fn verify_patch(&self, hook: Hook, mut review: Value, response: &Response) {
+        // A review that was not understood has no uid.
+        if response.code() != Some(400) {
             let uid = review["request"]["uid"].as_str().unwrap_or_default();
-            assert_eq!(response["uid"], uid, "{response}");
+            assert_eq!(response.0["uid"], uid, "{response:?}");
         }
-        let Some(patch) = response["patch"].as_str() else {
-            assert!(response["patchType"].is_null(), "{response}");
+        if response.0["patch"].is_null() {
+            assert!(response.0["patchType"].is_null(), "{response:?}");
             return;
-        };
-        assert_eq!(
-            (&response["allowed"], &response["patchType"]),
-            (&json!(true), &json!("JSONPatch"))
-        );
-        let patch = STANDARD.decode(patch).expect("base64");
-        let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("a JSON patch");
+        }
+        assert_eq!(response.0["patchType"], "JSONPatch", "{response:?}");
         let object = &mut review["request"]["object"];
-        let before = object.clone();
-        json_patch::patch(object, &patch).expect("an applicable patch");
-        assert_ne!(*object, before, "{patch}");
+        let stored = response.stored(object).expect("consent");
+        assert_ne!(*object, stored, "{response:?}");
+        *object = stored;
         let again = self.send(hook, review.to_string().as_bytes());
         assert_eq!(again["response"]["allowed"], true, "{again}");
         assert!(again["response"]["patch"].is_null(), "a second admission of {review}: {again}");
@@ -92,9 +121,4 @@ impl Webhooks {
         });
         serde_json::from_slice(&answer).expect("an answer in JSON")
     }
-}
-
-/// Whether the review was understood, so that its uid is known.
-fn code_of_review(response: &Value) -> bool {
-    response["status"]["code"] != 400
 }

@@ -2,6 +2,7 @@
 //! anti-affinity to all others, over a topology key that the user names.
 
 use lws_api_types::keys::labels;
+use lws_api_types::placement;
 use serde::Serialize;
 
 use super::identity::Identity;
@@ -79,13 +80,11 @@ fn append(
 }
 
 impl<'p> Exclusive<'p> {
-    /// Whether both lists have a term over the same topology that concerns the same label. The
-    /// value does not matter, and the term of someone else over the same topology does not count.
+    /// Whether `affinity` holds both terms already.
     fn is_in(&self, affinity: &Affinity<'_>) -> bool {
-        [&affinity.pod_affinity, &affinity.pod_anti_affinity].into_iter().all(|list| {
-            let terms = list.iter().flat_map(|list| &list.required).flatten();
-            terms.into_iter().any(|it| &*it.topology_key == self.topology && it.concerns(self.key))
-        })
+        let terms = [&affinity.pod_affinity, &affinity.pod_anti_affinity]
+            .map(|list| list.iter().flat_map(|list| &list.required).flatten());
+        placement::is_exclusive(terms, self.topology, self.key)
     }
 
     fn affinity_term(&self) -> Term<'p> {

@@ -84,36 +84,33 @@ pub(crate) enum Rejection {
     Patch(#[from] serde_json::Error),
 }
 
-impl Rejection {
-    /// The name of every rule by which a pod is rejected.
-    pub(crate) const RULES: [&str; 10] = [
-        "size-missing",
-        "not-a-number",
-        "not-positive",
-        "no-ordinal",
-        "no-worker",
-        "no-parent",
-        "no-group-index",
-        "outside-group",
-        "host-lists-too-long",
-        "patch-too-long",
-    ];
+/// Names the rules by which pods are rejected: labels of metrics, the same in every version.
+macro_rules! rules {
+    ($($rejection:ident = $name:literal,)*) => {
+        impl Rejection {
+            /// The name of every rule by which a pod is rejected.
+            pub(crate) const RULES: &'static [&'static str] = &[$($name),*];
 
-    /// The name of the rule that the pod breaks: a label of metrics, the same in every version.
-    /// `None` when the pod is not the reason.
-    pub(crate) fn rule(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::SizeMissing { .. } => "size-missing",
-            Self::NotANumber { .. } => "not-a-number",
-            Self::NotPositive { .. } => "not-positive",
-            Self::NoOrdinal { .. } => "no-ordinal",
-            Self::NoWorker { .. } => "no-worker",
-            Self::NoParent { .. } => "no-parent",
-            Self::NoGroupIndex { .. } => "no-group-index",
-            Self::OutsideGroup { .. } => "outside-group",
-            Self::HostListsTooLong { .. } => "host-lists-too-long",
-            Self::PatchTooLong { .. } => "patch-too-long",
-            Self::Patch(_) => return None,
-        })
-    }
+            /// The name of the rule that the pod breaks. `None` when the pod is not the reason.
+            pub(crate) fn rule(&self) -> Option<&'static str> {
+                match self {
+                    $(Self::$rejection { .. } => Some($name),)*
+                    Self::Patch(_) => None,
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    SizeMissing = "size-missing",
+    NotANumber = "not-a-number",
+    NotPositive = "not-positive",
+    NoOrdinal = "no-ordinal",
+    NoWorker = "no-worker",
+    NoParent = "no-parent",
+    NoGroupIndex = "no-group-index",
+    OutsideGroup = "outside-group",
+    HostListsTooLong = "host-lists-too-long",
+    PatchTooLong = "patch-too-long",
 }

@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use lws_api_types::keys::{TPU_FIRST_PORT as FIRST_PORT, env};
+use lws_api_types::keys::env;
 use lws_api_types::names;
+use lws_api_types::tpu::TpuContainer as _;
 
 use super::Rejection;
 use super::identity::Identity;
@@ -89,16 +90,10 @@ fn tpu_containers<'p>(pod: &'p Pod<'p>) -> impl Iterator<Item = &'p Container<'p
     pod.containers().map(|(_, _, container)| container).filter(|it| it.requests_tpus())
 }
 
-/// Port of each TPU container: its own if it is written out, else the default. An address
-/// without a port helps nobody, so a port that comes from elsewhere counts as the default.
+/// Port of each TPU container.
 fn ports<'p>(pod: &'p Pod<'p>) -> Vec<Cow<'p, str>> {
-    tpu_containers(pod)
-        .enumerate()
-        .map(|(position, container)| {
-            let own = container.variable(env::TPU_PROCESS_PORT).and_then(|port| port.literal());
-            own.map_or_else(|| (FIRST_PORT + position).to_string().into(), Cow::Borrowed)
-        })
-        .collect()
+    let containers = tpu_containers(pod).enumerate();
+    containers.map(|(position, container)| container.tpu_port(position)).collect()
 }
 
 fn leader_of(worker: &str) -> Result<&str, Rejection> {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use lws_api_types::keys::env;
 use lws_api_types::names;
+use lws_api_types::tpu::TpuContainer as _;
 use serde::Serialize;
 
 use super::Rejection;

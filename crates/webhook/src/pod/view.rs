@@ -1,10 +1,11 @@
 //! The fields of a pod that decide something, borrowed from the request. Everything else passes
 //! by unread.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use lws_api_types::keys::{TPU_RESOURCE, annotations, env, labels};
-use lws_api_types::pod_template::is_zero_quantity;
+use lws_api_types::keys::{TPU_RESOURCE, annotations, labels};
+use lws_api_types::{placement, tpu};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -113,7 +114,7 @@ object! {
 
 object! {
     pub(crate) struct AffinityTerm<'a> {
-        pub(crate) topology_key: Text<'a> = "topologyKey",
+        topology_key: Text<'a> = "topologyKey",
         label_selector: Option<LabelSelector<'a>> = "labelSelector",
     }
 }
@@ -152,28 +153,19 @@ impl<'a> Pod<'a> {
     }
 }
 
-impl<'a> Container<'a> {
-    /// The first variable of this name.
-    pub(crate) fn variable(&self, name: &str) -> Option<&EnvVar<'a>> {
-        self.env.iter().flatten().find(|variable| &*variable.name == name)
-    }
-
-    /// Whether its author tells it its TPU hosts.
-    pub(crate) fn knows_tpu_hosts(&self) -> bool {
-        [env::TPU_WORKER_HOSTNAMES, env::TPU_WORKER_ID]
-            .into_iter()
-            .any(|name| self.variable(name).is_some())
-    }
-
-    /// Whether the limit, or else the request, of TPUs is not zero.
-    pub(crate) fn requests_tpus(&self) -> bool {
+impl tpu::TpuContainer for Container<'_> {
+    fn amounts(&self) -> impl Iterator<Item = Cow<'_, Value>> {
         [&self.resources.limits, &self.resources.requests]
             .into_iter()
             .filter_map(|amounts| amounts.tpu.map(RawValue::get))
             // No quantity, and of any size.
             .filter(|amount| !amount.starts_with(['[', '{']))
-            .filter_map(|amount| serde_json::from_str::<Value>(amount).ok())
-            .any(|amount| !is_zero_quantity(&amount))
+            .filter_map(|amount| Some(Cow::Owned(serde_json::from_str(amount).ok()?)))
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        let variable = self.env.iter().flatten().find(|variable| &*variable.name == name)?;
+        Some(variable.literal().unwrap_or_default())
     }
 }
 
@@ -184,18 +176,22 @@ impl EnvVar<'_> {
     }
 }
 
-impl AffinityTerm<'_> {
-    /// Whether the term is about the label `key`, or about all pods.
-    pub(crate) fn concerns(&self, key: &str) -> bool {
-        self.label_selector.as_ref().is_none_or(|selector| {
-            selector.match_labels.keys().any(|it| &**it == key)
-                || selector.match_expressions.iter().any(|it| &*it.key == key)
-        })
+impl placement::AffinityTerm for &AffinityTerm<'_> {
+    fn topology(&self) -> &str {
+        &self.topology_key
+    }
+
+    fn selected(&self) -> Option<impl Iterator<Item = &str>> {
+        let selector = self.label_selector.as_ref()?;
+        let labels = selector.match_labels.keys().map(|key| &**key);
+        Some(labels.chain(selector.match_expressions.iter().map(|it| &*it.key)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use lws_api_types::tpu::TpuContainer as _;
+
     use super::*;
     use crate::json::decode;
 
@@ -239,9 +235,7 @@ mod tests {
         for (resources, expected) in [
             (r#"{"limits": {"google.com/tpu": "4"}}"#, true),
             (r#"{"requests": {"google.com/tpu": 4, "cpu": "1"}}"#, true),
-            (r#"{"limits": {"google.com/tpu": "0"}, "requests": {"google.com/tpu": "1"}}"#, true),
             (r#"{"limits": {"google.com/tpu": "0"}}"#, false),
-            (r#"{"limits": {"cpu": "1"}}"#, false),
             (r#"{"limits": {"google.com/tpu": ["4"]}, "requests": {"google.com/tpu": {}}}"#, false),
             ("null", false),
         ] {

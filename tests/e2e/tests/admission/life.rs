@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use kube::Client;
+use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
 use lws_harness::wait;
 use serde_json::{Value, json};
 use tokio::try_join;
@@ -17,11 +18,14 @@ use crate::pods::Pod;
 use crate::requests::{Answer, send, with_json};
 use crate::service::Service;
 use crate::sets::basic_set;
-use crate::world::world;
+use crate::world::{Resource, world};
 
 const FINALIZERS: &str = "/metadata/finalizers";
+const LABELS: &str = "/metadata/labels";
+const ANNOTATIONS: &str = "/metadata/annotations";
 const DEADLINE: Duration = Duration::from_secs(20);
 
+///
 #[tokio::test]
 async fn without_a_certificate_it_is_not_ready() -> Result<()> {
     let world = &world().await?;
@@ -148,29 +152,38 @@ async fn follow([first, second]: [&'static str; 2], argument: &str) -> Result<()
     Ok(())
 }
 
+/// What admission has a say in waits for it; the rest of the life of a set goes on.
 #[tokio::test]
 async fn during_an_outage_nothing_of_a_set_is_let_through() -> Result<()> {
     const NAMESPACE: &str = "outage";
     let world = &world().await?;
     world.namespace(NAMESPACE).await?;
     let (sets, pods) = (world.sets(NAMESPACE), world.pods(NAMESPACE));
-    let stored = sets.create(&basic_set("before")).await?.object()?;
+    sets.create(&basic_set("before")).await?.object()?;
     let mut webhook = OwnWebhook::plain(world, NAMESPACE)?;
     webhook.register(world).await?;
     webhook.called(world).await?;
     webhook.issue_certificate()?;
     webhook.start().await?;
     webhook.ready().await?;
-    let updated = sets.replace(&stored).await?.object()?;
     let held = with(basic_set("held"), &[(FINALIZERS, json!(["example.com/hold"]))])?;
     sets.create(&held).await?.object()?;
 
     webhook.process()?.kill().await?;
     ensure_unavailable(&sets.create(&basic_set("during")).await?, "mleaderworkerset.kb.io")?;
-    ensure_unavailable(&sets.replace(&updated).await?, "mleaderworkerset.kb.io")?;
     ensure_unavailable(&pods.create(&Pod::leader("before", 2).json).await?, "mpod.kb.io")?;
     let other = Pod::leader("before", 2).of_no_set().put("/metadata/name", json!("other")).json;
     pods.create(&other).await?.object().context("a pod of no set")?;
+    let unchanged = edit_around_the_spec(&sets).await?;
+    for (pointer, value) in [
+        ("/spec/replicas", json!(2)),
+        ("/spec/startupPolicy", json!("LeaderReady")),
+        (ANNOTATIONS, json!({EXCLUSIVE_TOPOLOGY: "rack"})),
+    ] {
+        let changed = with(unchanged.clone(), &[(pointer, value)])?;
+        let answer = sets.replace(&changed).await?;
+        ensure_unavailable(&answer, "mleaderworkerset.kb.io").context(pointer)?;
+    }
     sets.delete("before").await?.object().context("deletion")?;
     sets.delete("held").await?.object().context("the deletion that waits")?;
     let released = with(sets.read("held").await?.object()?, &[(FINALIZERS, Value::Null)])?;
@@ -181,6 +194,74 @@ async fn during_an_outage_nothing_of_a_set_is_let_through() -> Result<()> {
     webhook.ready().await?;
     sets.create(&basic_set("after")).await?.object()?;
     pods.create(&Pod::leader("after", 2).json).await?.object()?;
+    Ok(())
+}
+
+/// Changes everything about the set `before` that admission does not read; gives what is stored then.
+async fn edit_around_the_spec(sets: &Resource) -> Result<Value> {
+    let mut stored = sets.read("before").await?.object()?;
+    for (pointer, value) in [
+        (LABELS, json!({"example.com/label": "x"})),
+        (FINALIZERS, json!(["example.com/hold"])),
+        (ANNOTATIONS, json!({"example.com/annotation": "x"})),
+        (FINALIZERS, Value::Null),
+        (LABELS, Value::Null),
+        (ANNOTATIONS, Value::Null),
+    ] {
+        let changed = with(stored, &[(pointer, value.clone())])?;
+        stored = sets.replace(&changed).await?.object().with_context(|| pointer.to_owned())?;
+        ensure!(stored.pointer(pointer).unwrap_or_default() == &value, "{stored}");
+    }
+    Ok(stored)
+}
+
+/// Configurations of the existing implementation have an entry for pods that has nothing to say: every pod passes,
+/// of a set or of none (C-136), and so does every change.
+#[tokio::test]
+async fn the_validation_of_pods_is_served_to_those_who_ask() -> Result<()> {
+    const NAMESPACE: &str = "validated-pods";
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    let pods = world.pods(NAMESPACE);
+    let mut webhook = OwnWebhook::plain(world, NAMESPACE)?;
+    let entry = json!({
+        "name": "vpod.kb.io",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"service": {"path": "/validate--v1-pod"}},
+        "failurePolicy": "Fail",
+        "rules": [{
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "operations": ["CREATE", "UPDATE"],
+            "resources": ["pods"],
+        }],
+        "sideEffects": "None",
+    });
+    let configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {},
+        "webhooks": [entry],
+    });
+    let authorities = [webhook.authority_pem()];
+    webhook.register_entries(world, "validating", configuration, &authorities).await?;
+    let member = Pod::worker("validated", 1, 2).json;
+    let stranger = Pod::leader("validated", 2).of_no_set().json;
+    let called = |answer: &Answer| ensure_unavailable(answer, "vpod.kb.io").is_ok();
+    let create = async || pods.try_create(&member).await;
+    wait::until(DEADLINE, "the API server validates pods", create, called).await?;
+
+    webhook.issue_certificate()?;
+    webhook.start().await?;
+    webhook.ready().await?;
+    for pod in [member, stranger] {
+        let created = pods.create(&pod).await?;
+        ensure!(created.warnings.is_empty(), "{created:?}");
+        let changed = with(created.object()?, &[(ANNOTATIONS, json!({"example.com/x": "y"}))])?;
+        let replaced = pods.replace(&changed).await?;
+        ensure!(replaced.warnings.is_empty(), "{replaced:?}");
+        replaced.object()?;
+    }
     Ok(())
 }
 

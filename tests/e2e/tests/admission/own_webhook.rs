@@ -153,9 +153,24 @@ impl OwnWebhook {
         world: &World,
         authorities: &[&str],
     ) -> Result<()> {
-        let manifest =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/webhook/mutating.yaml");
-        let mut configuration: Value = serde_saphyr::from_str(&std::fs::read_to_string(manifest)?)?;
+        for kind in ["mutating", "validating"] {
+            let manifest = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join(format!("../../deploy/webhook/{kind}.yaml"));
+            let shipped: Value = serde_saphyr::from_str(&std::fs::read_to_string(manifest)?)?;
+            self.register_entries(world, kind, shipped, authorities).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the API server call it as the configuration of this kind (`mutating` or `validating`) says, but for its
+    /// namespace only, and trusting `authorities` (PEM).
+    pub(crate) async fn register_entries(
+        &self,
+        world: &World,
+        kind: &str,
+        mut configuration: Value,
+        authorities: &[&str],
+    ) -> Result<()> {
         put(&mut configuration, "/metadata/name", json!(self.namespace))?;
         let webhooks = configuration.get_mut("webhooks").and_then(Value::as_array_mut);
         for webhook in webhooks.context("no webhooks")? {
@@ -166,8 +181,8 @@ impl OwnWebhook {
             let labels = json!({"kubernetes.io/metadata.name": self.namespace});
             put(webhook, "/namespaceSelector", json!({"matchLabels": labels}))?;
         }
-        let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-        let request = with_json(Method::POST, path, &configuration)?;
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations");
+        let request = with_json(Method::POST, &path, &configuration)?;
         send(&world.api, request).await?.object()?;
         Ok(())
     }

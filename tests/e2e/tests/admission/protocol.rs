@@ -46,6 +46,7 @@ fn allowed() -> Value {
     json!({"uid": "u-1", "allowed": true, "status": {"metadata": {}, "code": 200}})
 }
 
+///
 #[tokio::test]
 async fn what_cannot_be_judged_is_refused() -> Result<()> {
     let ours = || review("v1", &json!({})).to_string();
@@ -163,6 +164,7 @@ async fn a_review_is_answered_in_its_version() -> Result<()> {
     Ok(())
 }
 
+///
 #[tokio::test]
 async fn a_pod_of_no_set_is_allowed_as_it_is() -> Result<()> {
     let pod = json!({

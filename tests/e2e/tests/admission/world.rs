@@ -79,13 +79,17 @@ impl World {
     /// The sets of a namespace.
     pub(crate) fn sets(&self, namespace: &str) -> Resource {
         let path = "/apis/leaderworkerset.x-k8s.io/v1/namespaces";
-        Resource { api: self.api.clone(), path: format!("{path}/{namespace}/leaderworkersets") }
+        self.resource(&format!("{path}/{namespace}/leaderworkersets"))
     }
 
     /// The pods of a namespace.
     pub(crate) fn pods(&self, namespace: &str) -> Resource {
-        let path = format!("/api/v1/namespaces/{namespace}/pods");
-        Resource { api: self.api.clone(), path }
+        self.resource(&format!("/api/v1/namespaces/{namespace}/pods"))
+    }
+
+    /// The objects at this path of the API server.
+    pub(crate) fn resource(&self, path: &str) -> Resource {
+        Resource { api: self.api.clone(), path: path.to_owned() }
     }
 }
 

@@ -46,6 +46,7 @@ const SCHEDULE: Schedule = Schedule {
     retirement: Duration::from_secs(6),
 };
 
+///
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_certificates_change() -> Result<()> {
     let options = SystemOptions { webhook: false, controllers: 0, ..SystemOptions::default() };

@@ -1,6 +1,4 @@
-//! Fields of a pod template that have no effect, or that no `StatefulSet` accepts.
-
-use serde_json::Value;
+//! Fields of a pod template that have no effect.
 
 use super::super::view::View;
 use crate::keys::{PREFIX, env};
@@ -28,7 +26,6 @@ pub(super) fn check(template: View<'_>, path: &str, warnings: &mut Vec<String>) 
             format!("{path}.metadata.{field}: {key:?} is reserved and will be overwritten")
         }));
     }
-    check_refused(template, path, warnings);
     for (pointer, field) in
         [("/spec/containers", "containers"), ("/spec/initContainers", "initContainers")]
     {
@@ -41,27 +38,6 @@ pub(super) fn check(template: View<'_>, path: &str, warnings: &mut Vec<String>) 
                 )
             }));
         }
-    }
-}
-
-/// The group's `StatefulSet` would be refused, and nothing would say so before it is made.
-fn check_refused(template: View<'_>, path: &str, warnings: &mut Vec<String>) {
-    let restart_policy = template.text("/spec/restartPolicy");
-    let deadline = template.get("/spec/activeDeadlineSeconds").map(Value::to_string);
-    for (field, value, rule) in [
-        (
-            "restartPolicy",
-            Some(restart_policy.to_owned()).filter(|it| !matches!(it.as_str(), "" | "Always")),
-            "must be Always",
-        ),
-        ("activeDeadlineSeconds", deadline, "must be absent"),
-    ] {
-        warnings.extend(value.map(|value| {
-            format!(
-                "{path}.spec.{field}: {value} {rule}: Kubernetes will refuse the StatefulSets, \
-                 and no pod will be created"
-            )
-        }));
     }
 }
 

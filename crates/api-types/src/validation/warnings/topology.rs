@@ -2,13 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use serde_json::Value;
-
 use super::super::formats;
 use super::super::view::View;
 use super::{Template, WORKER_TEMPLATE};
 use crate::keys::annotations::{EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY};
 use crate::keys::labels::{GROUP_KEY, SUBGROUP_KEY};
+use crate::placement::{self, AffinityTerm};
 use crate::set::SubGroupPolicyType;
 use crate::subgroup::Division;
 
@@ -119,21 +118,27 @@ fn selects(template: View<'_>, topology: &str) -> bool {
     template.texts("/spec/nodeSelector").any(|(key, _)| key == topology)
 }
 
-/// Whether admission will find both terms in the pods and add none: those over `topology` that
-/// concern `label`, or all pods.
+/// Whether admission will find both terms in the pods and add none.
 fn has_terms(template: View<'_>, topology: &str, label: &str) -> bool {
-    let concerns = |term: &Value| {
-        let term = View(term);
-        term.text("/topologyKey") == topology
-            && (term.get("/labelSelector").is_none()
-                || term.texts("/labelSelector/matchLabels").any(|(key, _)| key == label)
-                || term
-                    .list("/labelSelector/matchExpressions")
-                    .iter()
-                    .any(|it| View(it).text("/key") == label))
-    };
-    ["podAffinity", "podAntiAffinity"].iter().all(|kind| {
+    let terms = ["podAffinity", "podAntiAffinity"].map(|kind| {
         let list = format!("/spec/affinity/{kind}/requiredDuringSchedulingIgnoredDuringExecution");
-        template.list(&list).iter().any(concerns)
-    })
+        template.list(&list).iter().map(|term| Term(View(term)))
+    });
+    placement::is_exclusive(terms, topology, label)
+}
+
+/// A required term in a template.
+struct Term<'a>(View<'a>);
+
+impl AffinityTerm for Term<'_> {
+    fn topology(&self) -> &str {
+        self.0.text("/topologyKey")
+    }
+
+    fn selected(&self) -> Option<impl Iterator<Item = &str>> {
+        self.0.get("/labelSelector")?;
+        let labels = self.0.texts("/labelSelector/matchLabels").map(|(key, _)| key);
+        let expressions = self.0.list("/labelSelector/matchExpressions").iter();
+        Some(labels.chain(expressions.map(|it| View(it).text("/key"))))
+    }
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::{annotations, labels};
-use lws_api_types::{names, pod_template};
+use lws_api_types::{names, tpu};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -163,7 +163,7 @@ impl From<Wire> for PodView {
             .containers
             .into_iter()
             .chain(spec.init_containers)
-            .any(|it| pod_template::resources_request_tpus(&it.resources));
+            .any(|it| tpu::resources_request_tpus(&it.resources));
         let condition = |name| status.conditions.iter().find(|it| it.r#type == name);
         let ready = condition("Ready");
         let worker_index = metadata.take_label(labels::WORKER_INDEX);

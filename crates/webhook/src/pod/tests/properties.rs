@@ -1,6 +1,8 @@
 //! What holds for every group and every object.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 use lws_api_types::keys::env as env_keys;
 use proptest::prelude::*;
@@ -22,20 +24,15 @@ struct Group {
 }
 
 impl Group {
-    /// All groups of up to 64 pods that validation allows, with and without TPUs for the leader, and
-    /// with 1 to 4 TPU containers a pod (larger groups with one of these numbers in turn), of which
-    /// every other one chooses its port in every other group.
-    fn all() -> impl Iterator<Item = Self> {
-        (1..=64).flat_map(|size| {
-            divisions(size).into_iter().flat_map(move |(subgroup, excluded)| {
-                [true, false].into_iter().flat_map(move |leader_tpu| {
-                    let turn = 1 + (size + subgroup.unwrap_or(0)) % 4;
-                    let numbers =
-                        (1..=4_u16).filter(move |it| size <= 16 || u32::from(*it) == turn);
-                    numbers.map(move |containers| {
-                        let chooses = (size / 4 + subgroup.unwrap_or(0)).is_multiple_of(2);
-                        let port = |it: u16| (chooses && it.is_multiple_of(2)).then_some(9000 + it);
-                        let ports = (0..containers).map(port).collect();
+    /// All groups of `size` pods that validation allows, with and without TPUs for the leader, with
+    /// 1 to 4 TPU containers a pod, of which none or every second one chooses its port.
+    fn of_size(size: u32) -> impl Iterator<Item = Self> {
+        divisions(size).into_iter().flat_map(move |(subgroup, excluded)| {
+            [true, false].into_iter().flat_map(move |leader_tpu| {
+                (0..4_u16).flat_map(move |last| {
+                    [false, true].into_iter().map(move |chosen| {
+                        let port = |it: u16| (chosen && it.is_multiple_of(2)).then_some(9000 + it);
+                        let ports = (0..=last).map(port).collect();
                         Self { size, subgroup, excluded, leader_tpu, ports }
                     })
                 })
@@ -71,20 +68,34 @@ impl Group {
         self.ports[position].map_or_else(|| (8476 + position).to_string(), |it| it.to_string())
     }
 
+    fn host(ordinal: u32) -> String {
+        match ordinal {
+            0 => "test-0.test".to_owned(),
+            worker => format!("test-0-{worker}.test"),
+        }
+    }
+
     /// The hosts and addresses of these pods.
-    fn lists(&self, members: &[u32]) -> (String, String) {
+    fn lists(&self, members: &[u32]) -> (Vec<String>, Vec<String>) {
         let (mut hosts, mut addresses) = (Vec::new(), Vec::new());
         for ordinal in members {
-            let host = match ordinal {
-                0 => "test-0.test".to_owned(),
-                worker => format!("test-0-{worker}.test"),
-            };
             for position in 0..self.ports.len() {
-                addresses.push(format!("{host}:{}", self.port(position)));
-                hosts.push(host.clone());
+                hosts.push(Self::host(*ordinal));
+                addresses.push(format!("{}:{}", Self::host(*ordinal), self.port(position)));
             }
         }
-        (hosts.join(","), addresses.join(","))
+        (hosts, addresses)
+    }
+
+    /// The TPU pods of the group, by the TPU group that they form.
+    fn tpu_groups(&self) -> Vec<Vec<u32>> {
+        let mut groups: Vec<Vec<u32>> = Vec::new();
+        for ordinal in u32::from(!self.leader_tpu)..self.size {
+            if !groups.iter().any(|members| members.contains(&ordinal)) {
+                groups.push(self.members(ordinal));
+            }
+        }
+        groups
     }
 
     /// The ordinals of the pods that the label of their subgroup puts together with `ordinal`, by
@@ -122,52 +133,83 @@ fn divisions(size: u32) -> Vec<(Option<u32>, bool)> {
     divisions
 }
 
-/// Every TPU container of every pod of every group: its list is that of its subgroup, it finds
-/// itself there at its id, ids are unique, and addresses have the ports.
+/// Every TPU container of every pod of every group of up to 64 pods: all members of a TPU group are
+/// told the same list, each container finds its pod there at its id, no other container of the
+/// group has this id, and addresses have the ports.
 #[test]
 fn tpu_groups_are_consistent() {
-    let mut containers = 0_u32;
-    for group in Group::all() {
-        let mut lists = HashMap::new();
-        for ordinal in u32::from(!group.leader_tpu)..group.size {
-            let members = group.members(ordinal);
-            let json = serde_json::to_vec(&group.pod(ordinal)).unwrap();
-            let view: Pod<'_> = decode(&json).unwrap();
+    let next = AtomicU32::new(1);
+    let groups = || {
+        let mut seen = HashSet::new();
+        while let size @ 1..=64 = next.fetch_add(1, Ordering::Relaxed) {
+            for group in Group::of_size(size) {
+                check_tpu_group(&group);
+                seen.insert((
+                    group.subgroup.is_some(),
+                    group.excluded,
+                    group.leader_tpu,
+                    group.ports,
+                ));
+            }
+        }
+        seen
+    };
+    let seen = thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(groups));
+        threads.map(|it| it.join().unwrap()).into_iter().flatten().collect::<HashSet<_>>()
+    });
+    // Undivided, divided, and without its leader; with TPUs for the leader or not; the ports.
+    assert_eq!(seen.len(), 3 * 2 * 4 * 2);
+}
+
+fn check_tpu_group(group: &Group) {
+    let leader = group.pod(0).to_string();
+    let worker = group.pod(1).to_string();
+    let mut pods = 0;
+    for members in group.tpu_groups() {
+        let (hosts, addresses) = group.lists(&members);
+        let lists = (hosts.join(","), addresses.join(","));
+        let mut ids = HashSet::new();
+        for (place, ordinal) in members.iter().enumerate() {
+            let json = match ordinal {
+                0 => leader.clone(),
+                worker_ordinal => {
+                    worker.replace("\"test-0-1\"", &format!("\"test-0-{worker_ordinal}\""))
+                }
+            };
+            let view: Pod<'_> = decode(json.as_bytes()).unwrap();
             let identity = Identity::of(&view, "test", "default").unwrap();
             let tpu = Tpu::of(&identity, &view).unwrap().unwrap();
-            let (hosts, addresses) =
-                lists.entry(members.clone()).or_insert_with(|| group.lists(&members));
-            let place = members.iter().position(|it| *it == ordinal).unwrap();
             for (position, (_, _, container)) in view.containers().enumerate() {
-                let id = (place * group.ports.len() + position).to_string();
-                let own_port = group.port(position);
+                let id = place * group.ports.len() + position;
+                assert_eq!(hosts[id], Group::host(*ordinal), "{group:?}");
+                assert!(ids.insert(id), "{group:?} {ordinal}: {id}");
+                let (id, own_port) = (id.to_string(), group.port(position));
                 let expected = [
-                    (env_keys::TPU_WORKER_HOSTNAMES, hosts.as_str()),
+                    (env_keys::TPU_WORKER_HOSTNAMES, lists.0.as_str()),
                     (env_keys::TPU_WORKER_ID, &id),
                     (env_keys::TPU_NAME, "test-0"),
-                    (env_keys::TPU_PROCESS_ADDRESSES, addresses),
+                    (env_keys::TPU_PROCESS_ADDRESSES, &lists.1),
                     (env_keys::TPU_PROCESS_PORT, &own_port),
                 ];
                 // A port that the container has chosen stays where it is.
-                let told = if group.ports[position].is_some() { 4 } else { 5 };
+                let count = if group.ports[position].is_some() { 4 } else { 5 };
                 let expected = expected.map(|(name, value)| Variable::new(name, value));
-                assert_eq!(
-                    tpu.variables(position, container),
-                    expected[..told],
-                    "{group:?} {ordinal}"
-                );
-                containers += 1;
+                let variables = tpu.variables(position, container);
+                assert_eq!(variables, expected[..count], "{group:?} {ordinal}");
             }
+            pods += 1;
         }
+        assert_eq!(ids.len(), hosts.len(), "{group:?} {members:?}");
     }
-    assert!(containers > 100_000, "{containers}");
+    assert_eq!(pods, group.size - u32::from(!group.leader_tpu), "{group:?}");
 }
 
 /// The same by way of the protocol, for a choice of groups: labels say what the lists say, and a
 /// second admission changes nothing.
 #[test]
 fn whole_groups_are_admitted_once() {
-    for group in Group::all().filter(|it| it.size <= 9 && it.ports.len() == 2) {
+    for group in (1..=9).flat_map(Group::of_size).filter(|it| it.ports.len() == 2) {
         let mut members: HashMap<String, Vec<u32>> = HashMap::new();
         for ordinal in 0..group.size {
             let it = admit(&group.pod(ordinal));
@@ -267,16 +309,6 @@ proptest! {
     #[test]
     fn any_object_is_answered(object in anything()) {
         let _ = operations(&object, Settings { gang_scheduling: true });
-    }
-
-    /// A pod with valid identity and anything else: a patch applies, a second one is empty.
-    #[test]
-    fn any_pod_is_patched_once(spec in anything(), more in anything(), leader: bool) {
-        let mut it = pod(if leader { "test-0" } else { "test-0-1" }, 2);
-        annotate(&mut it, annotations::EXCLUSIVE_TOPOLOGY, "rack");
-        it["spec"]["affinity"] = spec;
-        it["spec"]["containers"][0]["env"] = more;
-        let _ = admit_with(&it, Settings { gang_scheduling: true });
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn every_rule_is_named_by_what_breaks_it() {
         assert_eq!(rejection.rule(), Some(rule), "{rejection}");
         seen.insert(rule);
     }
-    assert_eq!(seen, HashSet::from(Rejection::RULES));
+    assert_eq!(seen, Rejection::RULES.iter().copied().collect::<HashSet<_>>());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::world::world;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// C-137.
 #[tokio::test]
 async fn with_volcano_a_pod_names_its_pod_group() -> Result<()> {
     const NAMESPACE: &str = "c-137";

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cases::each;
+use crate::json::put;
 use crate::world::world;
 
 #[tokio::test]
@@ -77,6 +78,98 @@ async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
         let answer = world.sets(NAMESPACE).create(&set(case, &changes)?).await?;
         answer.object().context(case)?;
         ensure!(answer.warnings == [warning], "{case}: {:?}", answer.warnings);
+        Ok(())
+    })
+    .await
+}
+
+/// A warning that Kubernetes will refuse a pod template is true: the set is stored, a StatefulSet with the template is not.
+#[tokio::test]
+async fn templates_that_are_warned_of_are_refused() -> Result<()> {
+    const SPEC: &str = "/spec/leaderWorkerTemplate/workerTemplate/spec";
+    let refused = "Kubernetes will refuse the StatefulSets, and no pod will be created";
+    let container = |name: &str| json!({"name": name, "image": "busybox"});
+    let cases = [
+        ("restartPolicy", json!("Never")),
+        ("activeDeadlineSeconds", json!(60)),
+        ("containers", json!([])),
+        ("containers", json!([container("a.b")])),
+        ("containers", json!([container("")])),
+        ("containers", json!([{"name": "c"}])),
+        ("initContainers", json!([container("worker")])),
+    ];
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    let stateful_sets =
+        world.resource(&format!("/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets"));
+    each(cases, async |(field, value): (&str, Value)| {
+        let case = format!("{field}: {value}");
+        let mut set = set("refused", &[])?;
+        put(&mut set, &format!("{SPEC}/{field}"), value)?;
+        let answer = world.sets(NAMESPACE).try_create(&set).await?;
+        let stored = answer.object().with_context(|| case.clone())?;
+        let expected = matches!(&*answer.warnings, [one] if one.ends_with(refused));
+        ensure!(expected, "{case}: {:?}", answer.warnings);
+
+        let mut template = json!({"metadata": {"labels": {"a": "b"}}});
+        put(&mut template, "/spec", stored.pointer(SPEC).context("no template")?.clone())?;
+        let answer = stateful_sets.try_create(&stateful_set(&template)).await?;
+        ensure!(answer.code.as_u16() == 422, "{case}: {answer:?}");
+        Ok(())
+    })
+    .await?;
+    let fine = json!({"containers": [container("c")]});
+    let fine = json!({"metadata": {"labels": {"a": "b"}}, "spec": fine});
+    stateful_sets.try_create(&stateful_set(&fine)).await?.object()?;
+    Ok(())
+}
+
+fn stateful_set(template: &Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "judged"},
+        "spec": {
+            "serviceName": "judged",
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": template,
+        },
+    })
+}
+
+/// The same for claims.
+#[tokio::test]
+async fn claims_that_are_warned_of_are_refused() -> Result<()> {
+    let refused = "Kubernetes will refuse the claims, and no pod will be created";
+    let storage = json!({"requests": {"storage": "1Gi"}});
+    let claim = |name: &str, modes: Value, resources: &Value| {
+        json!({
+            "metadata": {"name": name},
+            "spec": {"accessModes": modes, "resources": resources},
+        })
+    };
+    let modes = || json!(["ReadWriteOnce"]);
+    let cases = [
+        (claim("data", modes(), &storage), false),
+        (claim("a_b", modes(), &storage), true),
+        (claim("data", json!([]), &storage), true),
+        (claim("data", modes(), &json!({"requests": {}})), true),
+    ];
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    let claims = world.resource(&format!("/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims"));
+    each(cases, async |(claim, is_refused): (Value, bool)| {
+        let set = set("claims", &[(CLAIMS, json!([claim]))])?;
+        let answer = world.sets(NAMESPACE).try_create(&set).await?;
+        answer.object().with_context(|| claim.to_string())?;
+        let warned = matches!(&*answer.warnings, [one] if one.ends_with(refused));
+        ensure!(warned == is_refused, "{claim}: {:?}", answer.warnings);
+        // A StatefulSet appends the name of the pod.
+        let name = claim.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let mut claim = claim.clone();
+        put(&mut claim, "/metadata/name", json!(format!("{name}-claims-0")))?;
+        let answer = claims.try_create(&claim).await?;
+        ensure!(answer.code.is_success() != is_refused, "{claim}: {answer:?}");
         Ok(())
     })
     .await
