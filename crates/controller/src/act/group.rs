@@ -5,7 +5,8 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use lws_api_types::keys::FIELD_MANAGER;
 use serde_json::json;
 
-use super::request::{Deleted, Error, Requests, what};
+use super::error::Error;
+use super::request::{Deleted, Requests, what};
 use crate::observe::views::{PodView, StatefulSetView};
 use crate::plan::task::Target;
 use crate::plan::termination::NodeHealth;

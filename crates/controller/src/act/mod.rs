@@ -2,15 +2,17 @@
 //! index.
 
 mod adoption;
+mod error;
 mod group;
 mod limiter;
 mod recorder;
 mod request;
 
+pub use error::Error;
+pub(crate) use error::server_message;
 pub use limiter::Limiter;
 pub use recorder::Recorder;
-pub(crate) use request::server_message;
-pub use request::{Error, Requests};
+pub use request::Requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
