@@ -85,9 +85,12 @@ impl Reconciler {
         Self { index, queue, actor, nodes, pace: Pace::default(), synced, restarts, metrics }
     }
 
-    /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
-    /// is finished.
+    /// Works on all sets, then on those in the queue, `workers` at once, until `stop`. Requests that
+    /// are under way then are waited for.
     pub async fn run(self: Arc<Self>, workers: usize, stop: CancellationToken) {
+        for key in self.index.sets() {
+            self.queue.add(key);
+        }
         let mut tasks = JoinSet::new();
         for _ in 0..workers {
             let (reconciler, stop) = (self.clone(), stop.clone());
@@ -299,7 +302,9 @@ fn outcome_of<'a>(key: &SetKey, failures: impl IntoIterator<Item = &'a Error>) -
             continue;
         }
         outcome = Outcome::Error;
-        if error.is_forbidden() {
+        if error.is_unmade() {
+            tracing::debug!(set = %key, %error, "left to the leader");
+        } else if error.is_forbidden() {
             tracing::error!(set = %key, %error, "permission missing: grant {} on it", error.verb);
         } else {
             tracing::warn!(set = %key, %error, "request failed, trying again later");

@@ -12,7 +12,7 @@ pub use error::Error;
 pub(crate) use error::server_message;
 pub use limiter::Limiter;
 pub use recorder::Recorder;
-pub use request::Requests;
+pub use request::{Requests, Unanswered};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -173,6 +173,8 @@ impl Actor {
 
     /// Tells that a request failed.
     fn warn(&self, set: &LeaderWorkerSet, error: Error, event: Option<EventDraft>) -> Failed {
+        // A leader that leaves says nothing of what it has not begun: its successor does it.
+        let event = event.filter(|_| !error.is_unmade());
         let event = event.map(|event| event.because(&error.reason()));
         let failure = event.as_ref().and_then(EventDraft::failure).filter(|_| error.is_refusal());
         if let Some(event) = event {

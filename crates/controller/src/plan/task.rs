@@ -293,7 +293,7 @@ impl Task {
 }
 
 impl EventDraft {
-    pub(super) fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
+    pub(crate) fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
         Self { is_warning: false, reason, action, note, related: Related::None }
     }
 
