@@ -14,7 +14,7 @@ use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
 use super::{Nodes, Scope, gang, revision};
-use crate::observe::index::Entry;
+use crate::observe::entry::Entry;
 use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
 
 /// A group whose leader pod exists.

@@ -41,7 +41,7 @@ use lws_api_types::set::{RestartPolicy, SubdomainPolicy};
 use lws_runtime::config::GroupRestartSettings;
 use serde_json::Value;
 
-use crate::observe::index::Entry;
+use crate::observe::entry::Entry;
 use crate::observe::views::{RevisionView, StatefulSetView};
 use crate::observe::watch::PodGroups;
 use group::Groups;

@@ -10,7 +10,7 @@ use super::Scope;
 use super::group::{Groups, reference};
 use super::history::since;
 use super::task::{Action, EventDraft, Plan, Target, Task};
-use crate::observe::index::Entry;
+use crate::observe::entry::Entry;
 use crate::observe::views::{PodView, StatefulSetView};
 
 /// Finalizers of an object whose dependents the garbage collector sees to: it deletes them first,
