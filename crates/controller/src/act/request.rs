@@ -1,6 +1,5 @@
 //! The requests this controller makes, each with a time limit of its own.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -234,13 +233,6 @@ impl Requests {
         );
         let what = format!("{}/status {ns}/{name}", keys::PLURAL);
         self.send("update", &what, self.request(request)).await
-    }
-
-    /// Labels of a node.
-    pub(super) async fn node_labels(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
-        let api = Api::<k8s_openapi::api::core::v1::Node>::all(self.client.clone());
-        let node = self.send("get", &format!("nodes {name}"), api.get_metadata(name)).await?;
-        Ok(node.metadata.labels.unwrap_or_default())
     }
 
     /// A pod as it is now; `None` when there is none of that name.

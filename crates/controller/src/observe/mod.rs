@@ -3,6 +3,7 @@
 
 pub mod entry;
 pub mod index;
+pub mod nodes;
 mod notes;
 pub mod views;
 pub mod watch;
