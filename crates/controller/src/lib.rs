@@ -14,6 +14,7 @@
 //! | [`reconcile`] | the loop that runs the three for one set after another |
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
 //! | [`pace`] | which status writes wait for more to say |
+//! | [`client`] | the connection to the API server |
 //! | [`lease`] | that only one controller acts |
 //! | [`server_version`] | that the API server is new enough |
 //! | [`certificates`] | the certificate under which the webhook serves |
@@ -21,6 +22,7 @@
 pub mod act;
 pub mod backoff;
 pub mod certificates;
+pub mod client;
 pub mod lease;
 pub mod metrics;
 pub mod observe;
