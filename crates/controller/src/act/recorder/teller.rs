@@ -1,6 +1,6 @@
 //! The task that writes events, one after another.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,11 @@ use kube::core::Request;
 use lws_api_types::keys;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Key, Told};
 use crate::act::Limiter;
 use crate::act::error::Cause;
-use crate::backoff::Backoff;
 use crate::lease::Leadership;
 
 /// For how long an event counts as told. Events themselves live for an hour by default.
@@ -26,11 +25,10 @@ const COUNTED_EVERY: Duration = Duration::from_secs(10);
 const MEMORY: usize = 8192;
 /// The longest a request may take.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// How often a request is made, when it may succeed the next time. Others wait meanwhile.
+/// How often an event is tried, when it may succeed the next time.
 const ATTEMPTS: u32 = 3;
-/// Pauses between attempts.
-const RETRY: Backoff =
-    Backoff { base: Duration::from_millis(100), max: Duration::from_millis(200) };
+/// The pause between two attempts. Other events have their turn meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes events for as long as this process leads.
 pub(super) struct Teller {
@@ -38,6 +36,16 @@ pub(super) struct Teller {
     limiter: Arc<Limiter>,
     leadership: watch::Receiver<Leadership>,
     memory: HashMap<Key, Memory>,
+    /// Events that failed, the earliest first.
+    again: VecDeque<Attempt>,
+}
+
+/// An event that is to be told.
+struct Attempt {
+    told: Told,
+    /// How often that has failed.
+    failures: u32,
+    due: Instant,
 }
 
 /// An event that has been told.
@@ -55,46 +63,76 @@ impl Teller {
         limiter: Arc<Limiter>,
         leadership: watch::Receiver<Leadership>,
     ) -> Self {
-        Self { client, limiter, leadership, memory: HashMap::new() }
+        Self { client, limiter, leadership, memory: HashMap::new(), again: VecDeque::new() }
     }
 
     pub(super) async fn run(mut self, mut receiver: mpsc::Receiver<Told>) {
-        while let Some(told) = receiver.recv().await {
-            let (reason, note) = (told.key.reason, told.key.note.clone());
-            match self.tell(told).await {
-                Ok(()) => {}
-                Err(Cause::NotLeading) => tracing::debug!(reason, note, "event left to the leader"),
-                Err(error) => tracing::warn!(%error, reason, note, "event not recorded"),
+        let mut is_open = true;
+        while is_open || !self.again.is_empty() {
+            let due = self.again.front().map(|it| it.due);
+            let attempt = tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.again.pop_front()
+                }
+                told = receiver.recv(), if is_open => {
+                    is_open = told.is_some();
+                    told.map(|told| Attempt { told, failures: 0, due: Instant::now() })
+                }
+            };
+            if let Some(attempt) = attempt {
+                self.attempt(attempt).await;
             }
         }
     }
 
-    async fn tell(&mut self, told: Told) -> Result<(), Cause> {
+    async fn attempt(&mut self, Attempt { told, failures, .. }: Attempt) {
+        let failures = failures + 1;
+        let Err(error) = self.tell(&told, failures == 1).await else { return };
+        let Key { reason, note, .. } = &told.key;
+        if matches!(error, Cause::NotLeading) {
+            tracing::debug!(reason, note, "event left to the leader");
+        } else if is_transient(&error) && failures < ATTEMPTS && self.again.len() < MEMORY {
+            self.again.push_back(Attempt { told, failures, due: Instant::now() + PAUSE });
+        } else {
+            tracing::warn!(%error, reason, note, "event not recorded");
+        }
+    }
+
+    async fn tell(&mut self, told: &Told, is_news: bool) -> Result<(), Cause> {
         if !told.is_warning {
-            return self.create(&told).await;
+            return self.create(told).await;
         }
         self.memory.retain(|_, it| it.at.elapsed() < REMEMBERED);
         if let Some(earlier) = self.memory.get_mut(&told.key) {
             if !told.repeats {
                 return Ok(());
             }
-            earlier.count += 1;
+            earlier.count += i32::from(is_news);
             if earlier.at.elapsed() <= COUNTED_EVERY {
                 return Ok(());
             }
-            earlier.at = Instant::now();
             let (name, count) = (earlier.name.clone(), earlier.count);
-            match self.count_up(&told, &name, count).await {
+            match self.count_up(told, &name, count).await {
                 // It has been deleted, or has lived its time.
                 Err(error) if status(&error) == Some(404) => drop(self.memory.remove(&told.key)),
-                outcome => return outcome,
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.remember(told, name, count);
+                    return Ok(());
+                }
             }
         }
-        self.create(&told).await?;
-        if self.memory.len() < MEMORY {
-            self.memory.insert(told.key, Memory { name: told.name, count: 1, at: Instant::now() });
-        }
+        self.create(told).await?;
+        self.remember(told, told.name.clone(), 1);
         Ok(())
+    }
+
+    fn remember(&mut self, told: &Told, name: String, count: i32) {
+        if self.memory.len() < MEMORY || self.memory.contains_key(&told.key) {
+            let memory = Memory { name, count, at: Instant::now() };
+            self.memory.insert(told.key.clone(), memory);
+        }
     }
 
     async fn create(&self, told: &Told) -> Result<(), Cause> {
@@ -103,7 +141,7 @@ impl Teller {
             ..PostParams::default()
         };
         let body = told.body.to_string().into_bytes();
-        match self.send(|| events(&told.namespace).create(&params, body.clone())).await {
+        match self.send(events(&told.namespace).create(&params, body)).await {
             // Nobody else gives that name: an attempt that seemed to fail was carried out.
             Err(error) if status(&error) == Some(409) => Ok(()),
             outcome => outcome,
@@ -116,28 +154,10 @@ impl Teller {
             "lastObservedTime": told.body.get("eventTime"),
         }}));
         let params = PatchParams::default();
-        self.send(|| events(&told.namespace).patch(name, &params, &series)).await
+        self.send(events(&told.namespace).patch(name, &params, &series)).await
     }
 
-    /// Makes a request, and again if that may help.
     async fn send(
-        &self,
-        request: impl Fn() -> Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<(), Cause> {
-        let mut failures = 0;
-        loop {
-            let outcome = self.attempt(request()).await;
-            failures += 1;
-            match outcome {
-                Err(error) if is_transient(&error) && failures < ATTEMPTS => {
-                    sleep(RETRY.delay(failures)).await;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn attempt(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<(), Cause> {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use kube::client::Body;
 use lws_api_types::LeaderWorkerSet;
 use tokio::task::JoinHandle;
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 
 use super::super::Recorder;
 use super::*;
@@ -138,4 +138,14 @@ async fn a_process_that_does_not_lead_tells_nothing() {
     world.leadership.send_replace(Leadership::Ended);
     world.warn();
     assert_eq!(world.requests().await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_fails_holds_up_no_other() {
+    let world = World::new(&[503, 200, 200]);
+    for reason in ["A", "B"] {
+        world.recorder.tell(&set(), EventDraft::normal(reason, "Create", "x".to_owned()));
+    }
+    world.answered(2).await;
+    assert_eq!(world.requests().await.len(), 3);
 }
