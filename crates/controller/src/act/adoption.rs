@@ -5,7 +5,8 @@ use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::FIELD_MANAGER;
 use serde_json::{Value, json};
 
-use super::request::{Cause, Error, Requests, Written, what};
+use super::error::{Cause, Error};
+use super::request::{Requests, Written, what};
 use crate::observe::views::SetView;
 use crate::plan::task::Target;
 

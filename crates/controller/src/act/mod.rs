@@ -2,17 +2,19 @@
 //! index.
 
 mod adoption;
+mod error;
 mod group;
 mod limiter;
+mod nodes;
 mod recorder;
 mod request;
 
+pub use error::Error;
+pub(crate) use error::server_message;
 pub use limiter::Limiter;
 pub use recorder::Recorder;
-pub(crate) use request::server_message;
-pub use request::{Error, Requests};
+pub use request::{Requests, Unanswered};
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -25,7 +27,6 @@ use crate::observe::views::{RevisionView, ServiceView, StatefulSetView};
 use crate::plan::task::{
     Action, EventDraft, Failure, ObjectRef, Orphaned, Related, StatusChange, Target, Task,
 };
-use crate::plan::termination::NodeHealth;
 use request::{Deleted, Written};
 
 /// Requests of one set that are in flight at once.
@@ -79,38 +80,6 @@ impl Actor {
             .buffer_unordered(REQUESTS_IN_FLIGHT);
         let failed = |outcome: Result<(), Error>| async { outcome.err().map(Failed::from) };
         outcomes.filter_map(failed).collect().await
-    }
-
-    /// Labels of the node that a leader of `set` runs on; empty when there is no such node.
-    ///
-    /// # Errors
-    /// When the request fails; that is told as well.
-    pub async fn node_labels(
-        &self,
-        set: &LeaderWorkerSet,
-        name: &str,
-    ) -> Result<BTreeMap<String, String>, Failed> {
-        self.requests.node_labels(name).await.map_err(|error| {
-            let event =
-                EventDraft::warning("FailedCreate", "Create", format!("getting node {name:?}"));
-            self.warn(set, error, Some(event))
-        })
-    }
-
-    /// Whether a node ends the pods that it is told to end.
-    ///
-    /// # Errors
-    /// When the request fails; that is told as well.
-    pub async fn node_health(
-        &self,
-        set: &LeaderWorkerSet,
-        name: &str,
-    ) -> Result<NodeHealth, Failed> {
-        self.requests.node_health(name).await.map_err(|error| {
-            let event =
-                EventDraft::warning("FailedDelete", "Delete", format!("getting node {name:?}"));
-            self.warn(set, error, Some(event))
-        })
     }
 
     /// Carries out `tasks`, several at once; gives the failures in the order of the tasks. A failed
@@ -171,6 +140,8 @@ impl Actor {
 
     /// Tells that a request failed.
     fn warn(&self, set: &LeaderWorkerSet, error: Error, event: Option<EventDraft>) -> Failed {
+        // A leader that leaves says nothing of what it has not begun: its successor does it.
+        let event = event.filter(|_| !error.is_unmade());
         let event = event.map(|event| event.because(&error.reason()));
         let failure = event.as_ref().and_then(EventDraft::failure).filter(|_| error.is_refusal());
         if let Some(event) = event {

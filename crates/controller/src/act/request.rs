@@ -1,13 +1,11 @@
-//! The requests this controller makes, each with a time limit of its own and an error that names
-//! what was tried.
+//! The requests this controller makes, each with a time limit of its own.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::{NamespaceResourceScope, Request, Status};
+use kube::core::{NamespaceResourceScope, Request};
 use kube::{Client, Resource};
 use lws_api_types::keys::FIELD_MANAGER;
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus, keys};
@@ -15,8 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Limiter;
+use super::error::{Cause, Error};
 use crate::lease::Leadership;
 use crate::observe::views::{
     PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
@@ -26,103 +26,6 @@ use crate::plan::task::Target;
 /// The longest a request may take. The API server cuts requests off at 60 s; one that takes this
 /// long is better repeated than waited for.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
-
-/// A request that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{verb} {what}: {cause}")]
-pub struct Error {
-    /// What was tried, as in permissions: `create`, `patch`, …
-    pub verb: &'static str,
-    /// On which object: `statefulsets default/x`.
-    pub what: String,
-    /// Why it failed.
-    #[source]
-    pub cause: Cause,
-}
-
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Cause {
-    /// The API server refused it or could not be reached.
-    #[error("{}", server_message(.0))]
-    Server(#[source] kube::Error),
-    /// No answer came in time; it may have been carried out.
-    #[error("no answer in time")]
-    TimedOut,
-    /// The name is taken by an object that is not ours.
-    #[error(
-        "an object of that name exists and is not controlled by this set: it is left as it is, delete or rename it"
-    )]
-    Foreign,
-    /// The object is ours, but somebody has removed the label by which we watch it.
-    #[error("it exists without label {}: put the label back, or delete it", keys::labels::NAME)]
-    Unlabelled,
-    /// The set must not get objects any more.
-    #[error("the set is being deleted, or has made way for another one of its name")]
-    SetGone,
-    /// This process may not write: another one leads, or may by now.
-    #[error("not the leader any more")]
-    NotLeading,
-}
-
-/// The server's own words; `kube::Error` repeats them in debug form.
-pub(crate) fn server_message(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
-impl Error {
-    /// Why it failed, in the words of the server where it answered.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        self.cause.to_string()
-    }
-
-    /// Whether the object has changed since it was read: looking again is the cure.
-    #[must_use]
-    pub fn is_conflict(&self) -> bool {
-        matches!(self.cause, Cause::SetGone)
-            || self.status().is_some_and(|status| status.code == 409)
-    }
-
-    /// Whether the API server refused the request, rather than having no time for it, or another
-    /// state to apply it to, than was expected.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        match &self.cause {
-            Cause::Foreign | Cause::Unlabelled => true,
-            Cause::SetGone | Cause::TimedOut | Cause::NotLeading => false,
-            Cause::Server(_) => {
-                let passes = |status: &Status| matches!(status.code, 409 | 429 | 503 | 504);
-                self.status().is_some_and(|status| !passes(status))
-            }
-        }
-    }
-
-    /// Whether permission is missing. Exceeded quotas and admission answer with the same code, but
-    /// in other words.
-    #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        let cannot = |status: &Status| status.code == 403 && status.message.contains(" cannot ");
-        self.status().is_some_and(cannot)
-    }
-
-    /// Whether a deletion found that the object that was meant is gone, whoever has its name now.
-    pub(super) fn is_gone(&self) -> bool {
-        self.status().is_some_and(|status| {
-            status.code == 404 || status.code == 409 && status.message.contains("UID")
-        })
-    }
-
-    fn status(&self) -> Option<&Status> {
-        match &self.cause {
-            Cause::Server(kube::Error::Api(status)) => Some(status),
-            _ => None,
-        }
-    }
-}
 
 /// What became of a deleted object.
 #[derive(Debug)]
@@ -139,6 +42,25 @@ pub struct Requests {
     pub(super) client: Client,
     leadership: watch::Receiver<Leadership>,
     limiter: Arc<Limiter>,
+    stop: CancellationToken,
+    unanswered: Unanswered,
+}
+
+/// When a write last ended without an answer: it may still be carried out.
+#[derive(Clone, Debug, Default)]
+pub struct Unanswered(Arc<Mutex<Option<Instant>>>);
+
+impl Unanswered {
+    /// Whether one ended so within the last `time`.
+    #[must_use]
+    pub fn within(&self, time: Duration) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < time)
+    }
+
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
 }
 
 impl fmt::Debug for Requests {
@@ -166,14 +88,21 @@ impl<K> Written for K where
 impl Requests {
     /// Requests through `client` at the rate of `limiter`. Writes are refused while `leadership` is not valid: it is asked
     /// before each, so that a process which was stopped and wakes up as a former leader writes
-    /// nothing.
+    /// nothing. Once `stop` is cancelled none is begun any more.
     #[must_use]
     pub fn new(
         client: Client,
         leadership: watch::Receiver<Leadership>,
         limiter: Arc<Limiter>,
+        stop: CancellationToken,
     ) -> Self {
-        Self { client, leadership, limiter }
+        Self { client, leadership, limiter, stop, unanswered: Unanswered::default() }
+    }
+
+    /// Tells of writes that end without an answer.
+    #[must_use]
+    pub fn unanswered(&self) -> Unanswered {
+        self.unanswered.clone()
     }
 
     pub(super) async fn create_revision(
@@ -306,13 +235,6 @@ impl Requests {
         self.send("update", &what, self.request(request)).await
     }
 
-    /// Labels of a node.
-    pub(super) async fn node_labels(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
-        let api = Api::<k8s_openapi::api::core::v1::Node>::all(self.client.clone());
-        let node = self.send("get", &format!("nodes {name}"), api.get_metadata(name)).await?;
-        Ok(node.metadata.labels.unwrap_or_default())
-    }
-
     /// A pod as it is now; `None` when there is none of that name.
     pub(super) async fn pod(&self, ns: &str, name: &str) -> Result<Option<PodView>, Error> {
         let api = Api::<PodView>::namespaced(self.client.clone(), ns);
@@ -400,22 +322,24 @@ impl Requests {
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Error> {
         let failed = |cause| Error { verb, what: what.to_owned(), cause };
-        self.limiter.turn().await;
-        let mut deadline = Instant::now() + TIME_LIMIT;
-        if verb != "get" {
-            let leadership = *self.leadership.borrow();
-            if !leadership.is_valid() {
-                return Err(failed(Cause::NotLeading));
-            }
-            // A write that is still under way must not land after a successor has begun.
-            if let Leadership::Leading { valid_until } = leadership {
-                deadline = deadline.min(valid_until);
-            }
+        let turn = self.stop.run_until_cancelled(self.limiter.turn()).await;
+        let deadline = match verb {
+            "get" => Some(Instant::now() + TIME_LIMIT),
+            _ => self.leadership.borrow().deadline(TIME_LIMIT),
+        };
+        let Some(deadline) = deadline.filter(|_| turn.is_some()) else {
+            return Err(failed(Cause::NotLeading));
+        };
+        let outcome = match tokio::time::timeout_at(deadline, request).await {
+            Ok(answer) => answer.map_err(Cause::Server),
+            Err(_) => Err(Cause::TimedOut),
+        };
+        if verb != "get"
+            && matches!(&outcome, Err(cause) if !matches!(cause, Cause::Server(kube::Error::Api(_))))
+        {
+            self.unanswered.note();
         }
-        match tokio::time::timeout_at(deadline, request).await {
-            Ok(answer) => answer.map_err(|error| failed(Cause::Server(error))),
-            Err(_) => Err(failed(Cause::TimedOut)),
-        }
+        outcome.map_err(failed)
     }
 }
 

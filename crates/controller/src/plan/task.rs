@@ -1,5 +1,6 @@
 //! What a plan consists of: requests to make, events to tell, and what to look at again later.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -18,10 +19,9 @@ pub struct Plan {
     pub status: Option<StatusChange>,
     /// Events about what was found, not about a request.
     pub events: Vec<EventDraft>,
-    /// Nodes whose labels have to be known before the plan can be completed.
-    pub unknown_nodes: Vec<String>,
-    /// Nodes whose health has to be known before the plan can be completed.
-    pub unknown_node_healths: Vec<String>,
+    /// Nodes that have to be read before the plan can be completed, and what is told of each that
+    /// cannot be.
+    pub unknown_nodes: BTreeMap<String, EventDraft>,
     /// Pods that have to be read anew before the plan can be completed.
     pub doubted_pods: Vec<Target>,
     /// Groups that failed and wait for their recreation, because they keep failing.
@@ -249,10 +249,13 @@ impl Plan {
     /// Whether there is nothing to do before the status is written.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tasks.is_empty()
-            && self.unknown_nodes.is_empty()
-            && self.unknown_node_healths.is_empty()
-            && self.doubted_pods.is_empty()
+        self.tasks.is_empty() && self.unknown_nodes.is_empty() && self.doubted_pods.is_empty()
+    }
+
+    /// Has a node read; `reason` and `action` are those of what needs it.
+    pub(crate) fn needs_node(&mut self, node: &str, reason: &'static str, action: &'static str) {
+        let event = EventDraft::warning(reason, action, format!("getting node {node:?}"));
+        self.unknown_nodes.entry(node.to_owned()).or_insert(event);
     }
 
     /// Looks again after `delay`, or earlier when that is wanted already.
@@ -293,7 +296,7 @@ impl Task {
 }
 
 impl EventDraft {
-    pub(super) fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
+    pub(crate) fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
         Self { is_warning: false, reason, action, note, related: Related::None }
     }
 
