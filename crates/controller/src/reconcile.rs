@@ -19,10 +19,12 @@ use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
 use crate::observe::watch::Synced;
 use crate::pace::Pace;
-use crate::plan::task::{Failure, Plan, StatusChange};
+use crate::plan::shortage::Shortages;
+use crate::plan::task::{Plan, StatusChange, Target, Verdict};
 use crate::plan::termination::NodeHealths;
 use crate::plan::{self, Context, Nodes};
 use crate::queue::{Queue, Work};
+use crate::shortages::KnownShortages;
 
 /// Rounds of planning and acting in one go. A rollout step takes two or three; more than this
 /// means that somebody undoes what we do, and other sets get their turn in between.
@@ -32,6 +34,9 @@ const REST: Duration = Duration::from_millis(5);
 /// How much of that there is for each of its pods, if that is longer. A plan takes about a
 /// microsecond a pod, so a large set whose pods change all the time takes a tenth of a core.
 const REST_A_POD: Duration = Duration::from_micros(10);
+/// How long the server is at fault until the status of a set says so: longer than one of its processes
+/// needs to make way for another.
+const LASTING: Duration = Duration::from_secs(1);
 /// For how long what was read of a node is believed. It is read when a group is placed, or when a
 /// pod does not end.
 const NODES_FRESH: Duration = Duration::from_secs(10);
@@ -44,6 +49,7 @@ pub struct Reconciler {
     actor: Actor,
     nodes: Mutex<KnownNodes>,
     pace: Pace,
+    shortages: KnownShortages,
     synced: Synced,
     restarts: GroupRestartSettings,
     metrics: Metrics,
@@ -82,7 +88,8 @@ impl Reconciler {
         metrics: Metrics,
     ) -> Self {
         let nodes = Mutex::new(KnownNodes::none());
-        Self { index, queue, actor, nodes, pace: Pace::default(), synced, restarts, metrics }
+        let (pace, shortages) = (Pace::default(), KnownShortages::default());
+        Self { index, queue, actor, nodes, pace, shortages, synced, restarts, metrics }
     }
 
     /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
@@ -141,11 +148,12 @@ impl Reconciler {
     /// Plans and acts until nothing is left to do before the status, and writes that.
     async fn rounds(&self, key: &SetKey) -> End {
         for _ in 0..MOST_ROUNDS {
-            let planned = self.plan(key, None);
+            let planned = self.plan(key, Verdict::Fine);
             let waiting = planned.as_ref().map_or(0, |(_, plan)| plan.waiting_groups);
             self.metrics.set_waiting_groups(key, waiting);
             let Some((set, plan)) = planned else {
                 self.pace.settled(key);
+                self.shortages.replace(key, &Shortages::new());
                 return End { outcome: Outcome::Success, recheck: None };
             };
             let set = match set {
@@ -162,15 +170,16 @@ impl Reconciler {
             let failed = self.act(key, &set, plan).await;
             if !failed.is_empty() {
                 // What could not be done must not keep the status from being told.
-                let failure = failed.iter().find_map(|it| it.failure.as_ref());
-                self.write_present_status(key, failure).await;
+                let lasts = self.queue.failing_for(key) >= LASTING;
+                let told = failed.iter().find_map(|it| it.told(lasts));
+                self.write_present_status(key, told.map_or(Verdict::Open, Verdict::Refused)).await;
                 return End {
                     outcome: outcome_of(key, failed.iter().map(|it| &it.error)),
                     recheck,
                 };
             }
         }
-        self.write_present_status(key, None).await;
+        self.write_present_status(key, Verdict::Open).await;
         End { outcome: Outcome::Requeue, recheck: None }
     }
 
@@ -194,6 +203,7 @@ impl Reconciler {
         let mut failures = self.read_nodes(set, plan.unknown_nodes).await;
         failures.extend(self.read_node_healths(set, plan.unknown_node_healths).await);
         failures.extend(self.actor.read_pods(key, plan.doubted_pods).await);
+        failures.extend(self.explain_shortage(key, set, plan.unexplained).await);
         failures.extend(self.actor.perform(set, plan.tasks).await);
         failures
     }
@@ -213,17 +223,18 @@ impl Reconciler {
         Outcome::Success
     }
 
-    async fn write_present_status(&self, key: &SetKey, failure: Option<&Failure>) {
-        if let Some((Ok(set), Plan { status, .. })) = self.plan(key, failure) {
+    async fn write_present_status(&self, key: &SetKey, verdict: Verdict<'_>) {
+        if let Some((Ok(set), Plan { status, .. })) = self.plan(key, verdict) {
             self.write_status(key, &set, status).await;
         }
     }
 
-    /// The plan for a set, given what the former one failed with; `None` when it does not exist.
+    /// The plan for a set, given what the requests of the former one have shown; `None` when it does
+    /// not exist.
     fn plan(
         &self,
         key: &SetKey,
-        failure: Option<&Failure>,
+        verdict: Verdict<'_>,
     ) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
         let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         if known.since.elapsed() > NODES_FRESH {
@@ -231,12 +242,14 @@ impl Reconciler {
         }
         let KnownNodes { labels, healths, .. } = known.clone();
         drop(known);
+        let shortages = self.shortages.of(key);
         let context = Context {
+            shortages: &shortages,
             nodes: &labels,
             node_healths: &healths,
             pod_groups: self.synced.pod_groups(),
             restarts: &self.restarts,
-            failure,
+            verdict,
             now: Timestamp::now(),
         };
         self.index.read(key, |entry| {
@@ -245,8 +258,26 @@ impl Reconciler {
                 Ok(set) => plan::plan(set, entry, &context),
                 Err(_) => Plan::default(),
             };
+            self.shortages.replace(key, &plan.shortages);
             Some((set, plan))
         })?
+    }
+
+    /// Asks why a `StatefulSet` lacks pods; gives the failure.
+    async fn explain_shortage(
+        &self,
+        key: &SetKey,
+        set: &LeaderWorkerSet,
+        unexplained: Option<Target>,
+    ) -> Option<Failed> {
+        let target = unexplained?;
+        match self.actor.reason_of_shortage(set, &target).await {
+            Ok(reason) => {
+                self.shortages.explained(key, &target.uid, reason, Timestamp::now());
+                None
+            }
+            Err(failed) => Some(failed),
+        }
     }
 
     /// Reads the labels of nodes; gives the failures.

@@ -21,6 +21,7 @@ use crate::lease::Leadership;
 use crate::observe::views::{
     PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
 };
+use crate::plan::ownership;
 use crate::plan::task::Target;
 
 /// The longest a request may take. The API server cuts requests off at 60 s; one that takes this
@@ -32,8 +33,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 pub(super) enum Deleted<V> {
     /// It is on its way out.
     Terminating(Box<V>),
-    /// It is gone, or was before.
+    /// It is gone.
     Gone,
+    /// There was no such object any more.
+    Missing,
 }
 
 /// Makes requests for as long as this process leads.
@@ -77,14 +80,6 @@ impl Requests {
         limiter: Arc<Limiter>,
     ) -> Self {
         Self { client, leadership, limiter }
-    }
-
-    pub(super) async fn create_revision(
-        &self,
-        ns: &str,
-        object: &Value,
-    ) -> Result<RevisionView, Error> {
-        self.create(ns, object).await
     }
 
     pub(super) async fn create_service(
@@ -222,7 +217,7 @@ impl Requests {
         self.send("get", &what::<PodView>(ns, name), api.get_opt(name)).await
     }
 
-    async fn create<K: Written>(&self, ns: &str, object: &Value) -> Result<K, Error> {
+    pub(super) async fn create<K: Written>(&self, ns: &str, object: &Value) -> Result<K, Error> {
         let params =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let request = Request::new(K::url_path(&(), Some(ns)))
@@ -253,17 +248,7 @@ impl Requests {
         let api = Api::<K>::namespaced(self.client.clone(), ns);
         let name = name(object);
         let found = self.send("get", &what::<K>(ns, name), api.get_opt(name)).await?;
-        let owner = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
-        match found {
-            Some(found) if !owner.is_some_and(|uid| found.identity().is_controlled_by(uid)) => {
-                Err(Error { cause: Cause::Foreign, ..refused })
-            }
-            Some(found) if found.set_name().is_none() => {
-                Err(Error { cause: Cause::Unlabelled, ..refused })
-            }
-            Some(found) => Ok(found),
-            None => Err(refused),
-        }
+        ours(found, refused, object)
     }
 
     /// Deletes this very object.
@@ -283,7 +268,7 @@ impl Requests {
             Ok(answer) => {
                 Ok(answer.left().map_or(Deleted::Gone, |it| Deleted::Terminating(Box::new(it))))
             }
-            Err(error) if error.is_gone() => Ok(Deleted::Gone),
+            Err(error) if error.is_gone() => Ok(Deleted::Missing),
             Err(error) => Err(error),
         }
     }
@@ -326,6 +311,26 @@ pub(super) fn what<K: Resource<DynamicType = ()>>(ns: &str, name: &str) -> Strin
     format!("{} {ns}/{name}", K::plural(&()))
 }
 
-fn name(object: &Value) -> &str {
+/// What was `found` in the way of `object`, when it is ours after all: controlled by the owner that
+/// `object` names. Else what the request was `refused` for.
+pub(super) fn ours<K: Written + View>(
+    found: Option<K>,
+    refused: Error,
+    object: &Value,
+) -> Result<K, Error> {
+    let owner = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+    match found {
+        Some(found) if !owner.is_some_and(|uid| found.identity().is_controlled_by(uid)) => {
+            Err(Error { cause: Cause::Foreign(ownership::in_the_way(&found)), ..refused })
+        }
+        Some(found) if found.set_name().is_none() => {
+            Err(Error { cause: Cause::Unlabelled, ..refused })
+        }
+        Some(found) => Ok(found),
+        None => Err(refused),
+    }
+}
+
+pub(super) fn name(object: &Value) -> &str {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
 }

@@ -11,11 +11,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lws_api_types::names;
 use lws_api_types::set::RestartPolicy;
 use serde_json::Value;
 
 use super::views::{
-    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
+    Owner, PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
 };
 
 /// Namespace and name of a set.
@@ -73,6 +74,11 @@ pub struct Entry {
     /// changed or gone as well: streams of different kinds are not in step. It is read anew before
     /// its group is completed.
     doubted: BTreeSet<String>,
+    /// Worker `StatefulSet`s that disappeared, and the leaders they belonged to, by UID. Pods that they
+    /// leave still are members of the group.
+    former_sets: BTreeMap<String, String>,
+    /// UIDs of leaders that had no node yet when a pod of the former group of their name went.
+    outlasting: BTreeSet<String>,
     /// UIDs of recorded members that were looked for and are gone.
     gone: BTreeSet<String>,
     last_apply: Option<LastApply>,
@@ -97,16 +103,18 @@ impl Entry {
     /// `StatefulSet` → leader pod, or directly worker pod → leader pod, each checked by UID.
     #[must_use]
     pub fn leader_of(&self, worker: &PodView) -> Option<&Arc<PodView>> {
-        let mut owner = worker.identity.owner.as_ref()?;
-        if owner.kind == "StatefulSet" {
-            let stateful_set = self.stateful_sets.get(&owner.name)?;
-            if stateful_set.identity.uid() != owner.uid {
-                return None;
+        let Owner { kind, name, uid, .. } = worker.identity.owner.as_ref()?;
+        let (name, uid) = if kind == "StatefulSet" {
+            let found = self.stateful_sets.get(name).filter(|it| it.identity.uid() == uid);
+            match found {
+                Some(found) => found.identity.owner.as_ref().map(|it| (&it.name, &it.uid))?,
+                // It was named like its leader.
+                None => (name, self.former_sets.get(uid)?),
             }
-            owner = stateful_set.identity.owner.as_ref()?;
-        }
-        let leader = self.pods.get(&owner.name)?;
-        (leader.identity.uid() == owner.uid).then_some(leader)
+        } else {
+            (name, uid)
+        };
+        self.pods.get(name).filter(|leader| leader.identity.uid() == uid)
     }
 
     /// Whether the spec of `desired` was the last that was applied to `live`, whose spec has not
@@ -127,6 +135,13 @@ impl Entry {
         self.doubted.contains(leader_uid)
     }
 
+    /// Whether the leader with this UID was waiting for a node while a pod of the former group of
+    /// its name was there, which is gone.
+    #[must_use]
+    pub fn has_outlasted(&self, leader_uid: &str) -> bool {
+        self.outlasting.contains(leader_uid)
+    }
+
     /// Whether the worker with this UID is known to be gone, however long ago.
     #[must_use]
     pub fn is_gone(&self, worker_uid: &str) -> bool {
@@ -143,6 +158,13 @@ impl Entry {
         }
     }
 
+    fn note_former_set(&mut self, gone: &Arc<StatefulSetView>) {
+        self.note_doubt(gone);
+        let owner = gone.identity.owner.as_ref().filter(|it| it.kind == "Pod");
+        let former = owner.map(|it| (gone.identity.uid().to_owned(), it.uid.clone()));
+        self.former_sets.extend(former);
+    }
+
     fn is_empty(&self) -> bool {
         self.sets.is_empty()
             && self.stateful_sets.is_empty()
@@ -154,8 +176,11 @@ impl Entry {
 
     /// Drops what was noted of groups that are gone or going.
     fn prune(&mut self) {
-        let Self { doubted, gone, pods, stateful_sets, .. } = self;
-        doubted.retain(|uid| pods.values().any(|pod| pod.identity.uid() == uid));
+        let Self { doubted, former_sets, outlasting, gone, pods, stateful_sets, .. } = self;
+        let is_there = |uid: &String| pods.values().any(|pod| pod.identity.uid() == uid);
+        doubted.retain(is_there);
+        outlasting.retain(is_there);
+        former_sets.retain(|_, leader| is_there(leader));
         let records = || stateful_sets.values().filter_map(|it| it.members.as_deref());
         gone.retain(|uid| records().any(|it| it.contains(uid.as_str())));
         let mut losses = std::mem::take(&mut self.losses);
@@ -180,9 +205,17 @@ impl Entry {
 
     fn note_loss(&mut self, pod: &Arc<PodView>) {
         let alive = |leader: &Arc<PodView>| !leader.identity.is_terminating();
-        if !pod.is_leader() && self.leader_of(pod).is_some_and(alive) {
-            self.losses.push(Loss { pod: pod.clone() });
+        if pod.is_leader() {
+            return;
         }
+        if self.leader_of(pod).is_some_and(alive) {
+            self.losses.push(Loss { pod: pod.clone() });
+            return;
+        }
+        let successor = names::parent_and_ordinal(pod.identity.name())
+            .and_then(|(leader, _)| self.pods.get(leader))
+            .filter(|it| it.node.is_none() && it.is_leader());
+        self.outlasting.extend(successor.map(|it| it.identity.uid().to_owned()));
     }
 }
 
@@ -236,7 +269,7 @@ macro_rules! indexed {
 }
 
 indexed!(SetView, sets);
-indexed!(StatefulSetView, stateful_sets, Entry::note_doubt);
+indexed!(StatefulSetView, stateful_sets, Entry::note_former_set);
 indexed!(PodView, pods, Entry::note_loss);
 indexed!(ServiceView, services);
 indexed!(RevisionView, revisions);
