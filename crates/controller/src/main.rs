@@ -1,10 +1,12 @@
 //! `lws-controller`: reads its settings, takes part in the leader election, and reconciles sets
 //! while it leads.
 
-use std::convert::Infallible;
+mod election;
+mod work;
+
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
@@ -15,28 +17,23 @@ use kube::{Client, Config};
 use lws_controller::act::{Actor, Limiter, Recorder, Requests};
 use lws_controller::backoff::Backoff;
 use lws_controller::certificates::{self, Keeper};
-use lws_controller::lease::{self, KubeStore, LeaderElector, Leadership, LeaseError};
+use lws_controller::lease::Leadership;
 use lws_controller::metrics::Metrics;
 use lws_controller::observe::index::Index;
 use lws_controller::observe::watch::{self, Notify, Synced};
 use lws_controller::queue::Queue;
 use lws_controller::reconcile::Reconciler;
 use lws_controller::server_version::{self, Finding};
-use lws_runtime::config::{self, LeaderElectionSettings, Settings};
+use lws_runtime::config::{self, Settings};
 use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
 use lws_runtime::{endpoints, logging, metrics, shutdown, version};
 use tokio::sync::watch as channel;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Sets that are reconciled at once.
-const WORKERS: usize = 8;
-/// How long a stopping process waits for the sets that it is working on. With the rest of the end
-/// it stays below the 10 s that the existing implementation's Deployment gives.
-const FINISH: Duration = Duration::from_secs(5);
-/// How long it then waits until the last events are told.
-const TELL: Duration = Duration::from_secs(2);
+use election::Election;
+use work::Work;
 
 /// Brings the groups of sets to the state their users want
 #[derive(Debug, Parser)]
@@ -80,9 +77,15 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     Metrics::register_queue(&registry, queue.clone())?;
     let certificate_metrics = certificates::Metrics::register(&registry)?;
 
+    // What happens before this process leads is in the index by then.
+    let leads = Arc::new(AtomicBool::new(false));
     let notify: Notify = {
-        let queue = queue.clone();
-        Arc::new(move |key| queue.add(key))
+        let (queue, leads) = (queue.clone(), leads.clone());
+        Arc::new(move |key| {
+            if leads.load(Ordering::SeqCst) {
+                queue.add(key);
+            }
+        })
     };
     let mut watches = JoinSet::new();
     let synced = watch::start(&client, &index, &notify, settings.gang_scheduler, &mut watches);
@@ -96,31 +99,50 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     }
 
     let released = CancellationToken::new();
-    let (mut election, leadership) =
+    let (election, leadership) =
         Election::start(&settings.leader_election, config, released.clone())?;
+    let stop = shutdown.child_token();
     let limiter = Arc::new(Limiter::new(settings.client.qps, settings.client.burst));
-    let requests = Requests::new(client.clone(), leadership.clone(), limiter.clone());
+    let requests = Requests::new(client.clone(), leadership.clone(), limiter.clone(), stop.clone());
+    let unanswered = requests.unanswered();
     let keeper = keeper(&settings, &client, &leadership, certificate_metrics)?;
-    let (recorder, told) = Recorder::new(client, limiter, &hostname()?);
-    let telling = tokio::spawn(told);
+    let (recorder, told) = Recorder::new(client, limiter, leadership.clone(), &hostname()?);
     let actor = Actor::new(requests, recorder, index.clone(), metrics.clone());
     let restarts = settings.group_restart;
     let reconciler =
-        Arc::new(Reconciler::new(index, synced.clone(), queue, actor, restarts, metrics.clone()));
-    metrics.set_leading(&settings.leader_election.resource_name, false);
+        Reconciler::new(index, synced.clone(), queue, actor, restarts, metrics.clone());
+    let lease = settings.leader_election.resource_name;
+    metrics.set_leading(&lease, false);
+
+    let mut work = Work::new(stop, unanswered, told);
+    work.keep(keeper);
+    work.reconcile(reconciler, async move {
+        lead(leadership).await;
+        metrics.set_leading(&lease, true);
+        leads.store(true, Ordering::SeqCst);
+        know(synced).await;
+    });
+    lead_until(&shutdown, election, released, watches, work).await
+}
+
+/// Takes part until this process is told to stop, or cannot go on.
+async fn lead_until(
+    shutdown: &CancellationToken,
+    mut election: Election,
+    released: CancellationToken,
+    mut watches: JoinSet<()>,
+    mut work: Work,
+) -> anyhow::Result<()> {
     let ended = tokio::select! {
+        biased;
         lost = election.ended() => return lost,
+        () = shutdown.cancelled() => Ok(()),
         _ = watches.join_next() => Err(anyhow!("a watch ended")),
-        never = Box::pin(keep(keeper)) => match never {},
-        ended = async {
-            lead(synced, leadership, &shutdown).await?;
-            metrics.set_leading(&settings.leader_election.resource_name, true);
-            work(reconciler, &shutdown).await
-        } => ended,
+        part = work.ended() => Err(anyhow!("a part of the work ended: {part:?}")),
     };
-    // The events of the last reconciles are told, then the lease is free for the next leader.
-    if tokio::time::timeout(TELL, telling).await.is_err() {
-        tracing::warn!("events were still to be told at the end");
+    // A write that was given up may still be carried out: then nobody else may lead yet.
+    if !work.finish().await {
+        return ended;
     }
     released.cancel();
     election.ended().await.and(ended)
@@ -143,85 +165,19 @@ fn keeper(
     Ok(Some(Keeper::new(client, leadership.clone(), settings, metrics)))
 }
 
-/// Keeps the certificate in order from when this process leads, whether caches are complete or not:
-/// without the webhook nobody can create or change a set. Never completes.
-async fn keep(keeper: Option<Keeper>) -> Infallible {
-    if let Some(keeper) = keeper {
-        keeper.run().await;
+/// Waits until this process leads.
+async fn lead(mut leadership: channel::Receiver<Leadership>) {
+    if leadership.wait_for(Leadership::is_valid).await.is_err() {
+        // The election has ended, and this process with it.
+        std::future::pending::<()>().await;
     }
-    std::future::pending().await
+    tracing::info!("leading");
 }
 
-/// Waits until the caches are complete and this process leads, or is told to stop.
-async fn lead(
-    mut synced: Synced,
-    mut leadership: channel::Receiver<Leadership>,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
-    let leading = async {
-        synced.wait().await;
-        tracing::info!("caches are complete");
-        leadership.wait_for(Leadership::is_valid).await.context("the election ended")?;
-        tracing::info!("leading");
-        Ok(())
-    };
-    shutdown.run_until_cancelled(leading).await.unwrap_or(Ok(()))
-}
-
-/// Reconciles until `shutdown`.
-async fn work(reconciler: Arc<Reconciler>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let mut working = tokio::spawn(reconciler.run(WORKERS, shutdown.clone()));
-    shutdown.cancelled().await;
-    if tokio::time::timeout(FINISH, &mut working).await.is_err() {
-        tracing::warn!("sets were still being worked on, they are left to the next leader");
-        working.abort();
-    }
-    Ok(())
-}
-
-/// This process's part in the leader election.
-enum Election {
-    /// It is switched off: this process leads as long as it lives.
-    Off(channel::Sender<Leadership>),
-    /// The elector runs.
-    Running(JoinHandle<Result<(), LeaseError>>),
-}
-
-impl Election {
-    /// Takes part in the election until `released`.
-    fn start(
-        settings: &LeaderElectionSettings,
-        config: Config,
-        released: CancellationToken,
-    ) -> anyhow::Result<(Self, channel::Receiver<Leadership>)> {
-        if !settings.enabled {
-            let (sender, leadership) = channel::channel(Leadership::Unopposed);
-            return Ok((Self::Off(sender), leadership));
-        }
-        let candidate = lease::Settings {
-            lease_duration: settings.lease_duration,
-            renew_deadline: settings.renew_deadline,
-            retry_period: settings.retry_period,
-            ..lease::Settings::new(settings.resource_name.clone(), lease::identity()?)
-        };
-        let store = KubeStore::new(config, &settings.resource_namespace)?;
-        let elector = LeaderElector::new(store, candidate)?;
-        let leadership = elector.leadership();
-        let running = tokio::spawn(elector.run(async move { released.cancelled().await }));
-        Ok((Self::Running(running), leadership))
-    }
-
-    /// Completes when this process no longer takes part: with an error when it lost the lease.
-    /// Without an election that is once nobody asks for leadership any more.
-    async fn ended(&mut self) -> anyhow::Result<()> {
-        match self {
-            Self::Off(leadership) => {
-                leadership.closed().await;
-                Ok(())
-            }
-            Self::Running(elector) => Ok(elector.await??),
-        }
-    }
+/// Waits until everything is known that was written before this process began to lead.
+async fn know(mut synced: Synced) {
+    synced.anew().await;
+    tracing::info!("caches are complete");
 }
 
 fn health(

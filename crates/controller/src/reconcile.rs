@@ -1,9 +1,8 @@
 //! The loop that brings one set after another to its wanted state: observe, plan, act, and again
 //! until there is nothing left to do.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -17,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use crate::act::{Actor, Error, Failed};
 use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
+use crate::observe::nodes::KnownNodes;
 use crate::observe::watch::Synced;
 use crate::pace::Pace;
 use crate::plan::shortage::Shortages;
 use crate::plan::task::{Plan, StatusChange, Target, Verdict};
-use crate::plan::termination::NodeHealths;
-use crate::plan::{self, Context, Nodes};
+use crate::plan::{self, Context};
 use crate::queue::{Queue, Work};
 use crate::shortages::KnownShortages;
 
@@ -37,9 +36,6 @@ const REST_A_POD: Duration = Duration::from_micros(10);
 /// How long the server is at fault until the status of a set says so: longer than one of its processes
 /// needs to make way for another.
 const LASTING: Duration = Duration::from_secs(1);
-/// For how long what was read of a node is believed. It is read when a group is placed, or when a
-/// pod does not end.
-const NODES_FRESH: Duration = Duration::from_secs(10);
 
 /// Reconciles sets.
 #[derive(Debug)]
@@ -47,26 +43,12 @@ pub struct Reconciler {
     index: Arc<Index>,
     queue: Queue<SetKey>,
     actor: Actor,
-    nodes: Mutex<KnownNodes>,
+    nodes: KnownNodes,
     pace: Pace,
     shortages: KnownShortages,
     synced: Synced,
     restarts: GroupRestartSettings,
     metrics: Metrics,
-}
-
-#[derive(Clone, Debug)]
-struct KnownNodes {
-    labels: Arc<Nodes>,
-    healths: Arc<NodeHealths>,
-    since: Instant,
-}
-
-impl KnownNodes {
-    /// No node is known now.
-    fn none() -> Self {
-        Self { labels: Arc::default(), healths: Arc::default(), since: Instant::now() }
-    }
 }
 
 /// How a reconcile ended.
@@ -87,14 +69,17 @@ impl Reconciler {
         restarts: GroupRestartSettings,
         metrics: Metrics,
     ) -> Self {
-        let nodes = Mutex::new(KnownNodes::none());
-        let (pace, shortages) = (Pace::default(), KnownShortages::default());
+        let (nodes, pace) = (KnownNodes::default(), Pace::default());
+        let shortages = KnownShortages::default();
         Self { index, queue, actor, nodes, pace, shortages, synced, restarts, metrics }
     }
 
-    /// Works on the queue, on `workers` sets at once, until `stop`. A set that is being worked on
-    /// is finished.
+    /// Works on all sets, then on those in the queue, `workers` at once, until `stop`. Requests that
+    /// are under way then are waited for.
     pub async fn run(self: Arc<Self>, workers: usize, stop: CancellationToken) {
+        for key in self.index.sets() {
+            self.queue.add(key);
+        }
         let mut tasks = JoinSet::new();
         for _ in 0..workers {
             let (reconciler, stop) = (self.clone(), stop.clone());
@@ -200,8 +185,7 @@ impl Reconciler {
         for task in &plan.tasks {
             tracing::info!(set = %key, "{}", task.action);
         }
-        let mut failures = self.read_nodes(set, plan.unknown_nodes).await;
-        failures.extend(self.read_node_healths(set, plan.unknown_node_healths).await);
+        let mut failures = self.actor.read_nodes(set, plan.unknown_nodes, &self.nodes).await;
         failures.extend(self.actor.read_pods(key, plan.doubted_pods).await);
         failures.extend(self.explain_shortage(key, set, plan.unexplained).await);
         failures.extend(self.actor.perform(set, plan.tasks).await);
@@ -236,17 +220,10 @@ impl Reconciler {
         key: &SetKey,
         verdict: Verdict<'_>,
     ) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
-        let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.since.elapsed() > NODES_FRESH {
-            *known = KnownNodes::none();
-        }
-        let KnownNodes { labels, healths, .. } = known.clone();
-        drop(known);
-        let shortages = self.shortages.of(key);
+        let (nodes, shortages) = (self.nodes.fresh(), self.shortages.of(key));
         let context = Context {
+            nodes: &nodes,
             shortages: &shortages,
-            nodes: &labels,
-            node_healths: &healths,
             pod_groups: self.synced.pod_groups(),
             restarts: &self.restarts,
             verdict,
@@ -279,38 +256,6 @@ impl Reconciler {
             Err(failed) => Some(failed),
         }
     }
-
-    /// Reads the labels of nodes; gives the failures.
-    async fn read_nodes(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Failed> {
-        let names: BTreeSet<_> = names.into_iter().collect();
-        let mut failures = Vec::new();
-        for name in names {
-            match self.actor.node_labels(set, &name).await {
-                Ok(labels) => {
-                    let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-                    Arc::make_mut(&mut known.labels).insert(name, labels);
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        failures
-    }
-
-    /// Reads the health of nodes; gives the failures.
-    async fn read_node_healths(&self, set: &LeaderWorkerSet, names: Vec<String>) -> Vec<Failed> {
-        let names: BTreeSet<_> = names.into_iter().collect();
-        let mut failures = Vec::new();
-        for name in names {
-            match self.actor.node_health(set, &name).await {
-                Ok(health) => {
-                    let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-                    Arc::make_mut(&mut known.healths).insert(name, health);
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        failures
-    }
 }
 
 /// Keeps a set from being worked on for a moment longer. Others have their turn meanwhile.
@@ -330,7 +275,9 @@ fn outcome_of<'a>(key: &SetKey, failures: impl IntoIterator<Item = &'a Error>) -
             continue;
         }
         outcome = Outcome::Error;
-        if error.is_forbidden() {
+        if error.is_unmade() {
+            tracing::debug!(set = %key, %error, "left to the leader");
+        } else if error.is_forbidden() {
             tracing::error!(set = %key, %error, "permission missing: grant {} on it", error.verb);
         } else {
             tracing::warn!(set = %key, %error, "request failed, trying again later");

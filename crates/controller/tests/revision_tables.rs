@@ -17,7 +17,7 @@ use std::sync::Arc;
 use lws_api_types::keys::{annotations, labels};
 use lws_api_types::revision::{encode, key};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec};
-use lws_controller::observe::index::Objects;
+use lws_controller::observe::entry::Objects;
 use lws_controller::observe::views::{PodView, RevisionView, StatefulSetView};
 use lws_controller::plan::revision::{Current, Decision, decide};
 use serde::de::DeserializeOwned;

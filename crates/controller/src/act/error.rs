@@ -88,6 +88,12 @@ impl Error {
         }
     }
 
+    /// Whether it was not made at all, because this process does not lead or is about to end.
+    #[must_use]
+    pub fn is_unmade(&self) -> bool {
+        matches!(self.cause, Cause::NotLeading)
+    }
+
     /// Whether permission is missing. Exceeded quotas and admission answer with the same code, but
     /// in other words.
     #[must_use]

@@ -5,6 +5,7 @@ mod adoption;
 mod error;
 mod group;
 mod limiter;
+mod nodes;
 mod reasons;
 mod recorder;
 mod request;
@@ -14,9 +15,8 @@ pub(crate) use error::server_message;
 pub use error::{Error, Meaning};
 pub use limiter::Limiter;
 pub use recorder::Recorder;
-pub use request::Requests;
+pub use request::{Requests, Unanswered};
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,7 +30,6 @@ use crate::observe::views::{RevisionView, ServiceView, StatefulSetView};
 use crate::plan::task::{
     Action, EventDraft, Failure, ObjectRef, Orphaned, Related, StatusChange, Target, Task,
 };
-use crate::plan::termination::NodeHealth;
 use request::{Deleted, Written};
 
 /// Requests of one set that are in flight at once.
@@ -115,38 +114,6 @@ impl Actor {
         outcomes.filter_map(failed).collect().await
     }
 
-    /// Labels of the node that a leader of `set` runs on; empty when there is no such node.
-    ///
-    /// # Errors
-    /// When the request fails; that is told as well.
-    pub async fn node_labels(
-        &self,
-        set: &LeaderWorkerSet,
-        name: &str,
-    ) -> Result<BTreeMap<String, String>, Failed> {
-        self.requests.node_labels(name).await.map_err(|error| {
-            let event =
-                EventDraft::warning("FailedCreate", "Create", format!("getting node {name:?}"));
-            self.warn_of(set, error, event)
-        })
-    }
-
-    /// Whether a node ends the pods that it is told to end.
-    ///
-    /// # Errors
-    /// When the request fails; that is told as well.
-    pub async fn node_health(
-        &self,
-        set: &LeaderWorkerSet,
-        name: &str,
-    ) -> Result<NodeHealth, Failed> {
-        self.requests.node_health(name).await.map_err(|error| {
-            let event =
-                EventDraft::warning("FailedDelete", "Delete", format!("getting node {name:?}"));
-            self.warn_of(set, error, event)
-        })
-    }
-
     /// Why a `StatefulSet` of `set` lacks pods; `None` when nobody tells. Without the permission to
     /// read events that is so for all, which is logged once.
     ///
@@ -227,19 +194,13 @@ impl Actor {
         Ok(())
     }
 
-    /// Tells that one request failed.
-    fn warn_of(&self, set: &LeaderWorkerSet, error: Error, event: EventDraft) -> Failed {
-        let event = event.because(&error.reason());
-        let failure = event.failure();
-        self.recorder.tell(set, event);
-        Failed { error, failure }
-    }
-
     /// Tells that requests failed: once for all that failed alike.
     fn warn(&self, set: &LeaderWorkerSet, failed: impl IntoIterator<Item = Unsaid>) -> Vec<Failed> {
         let mut all = Vec::new();
         let mut warnings: Vec<(usize, EventDraft)> = Vec::new();
         for Unsaid { error, event } in failed {
+            // A leader that leaves says nothing of what it has not begun: its successor does it.
+            let event = event.filter(|_| !error.is_unmade());
             let event = event.map(|event| event.because(&error.reason()));
             let position = all.len();
             all.push(Failed::from(error));

@@ -8,33 +8,25 @@
 //! (set, reason, note and related object are the same) counts that one up: a failure that goes on
 //! is one event. Events with different notes are never merged.
 
-use std::collections::HashMap;
+mod teller;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::api::{PatchParams, PostParams};
-use kube::core::Request;
 use lws_api_types::{LeaderWorkerSet, keys};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::sync::{mpsc, watch};
 
 use super::Limiter;
+use crate::lease::Leadership;
 use crate::plan::task::{EventDraft, Related};
+use teller::Teller;
 
 /// Events that wait to be told. A controller that has more than that to say has a reader who
 /// cannot keep up anyway.
 const WAITING: usize = 4096;
-/// For how long an event counts as told. Events themselves live for an hour by default.
-const REMEMBERED: Duration = Duration::from_mins(30);
-/// A failure that is retried many times a second is still counted up only this often.
-const COUNTED_EVERY: Duration = Duration::from_secs(10);
-/// Events that are remembered.
-const MEMORY: usize = 8192;
-const TIME_LIMIT: Duration = Duration::from_secs(10);
 const REPORTER: &str = "leaderworkerset";
 
 /// Tells events.
@@ -65,15 +57,18 @@ struct Key {
 }
 
 impl Recorder {
-    /// A recorder, and the task that tells its events until the recorder is dropped.
+    /// A recorder, and the task that tells its events until the recorder is dropped. Those that
+    /// wait when `leadership` ends are not told.
     pub fn new(
         client: Client,
         limiter: Arc<Limiter>,
+        leadership: watch::Receiver<Leadership>,
         hostname: &str,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (sender, receiver) = mpsc::channel(WAITING);
         let instance = format!("{REPORTER}-{hostname}").into();
-        (Self { sender, instance }, run(client, limiter, receiver))
+        let teller = Teller::new(client, limiter, leadership);
+        (Self { sender, instance }, teller.run(receiver))
     }
 
     /// Tells an event; a repeated warning counts the earlier one up.
@@ -157,81 +152,4 @@ fn body(
         },
         "related": related,
     })
-}
-
-/// An event that has been told.
-struct Memory {
-    name: String,
-    /// How often it happened.
-    count: i32,
-    /// When the API server last heard of it.
-    at: Instant,
-}
-
-async fn run(client: Client, limiter: Arc<Limiter>, mut receiver: mpsc::Receiver<Told>) {
-    let mut memory: HashMap<Key, Memory> = HashMap::new();
-    while let Some(told) = receiver.recv().await {
-        if !told.is_warning {
-            limiter.turn().await;
-            report(&told, create(&client, &told).await);
-            continue;
-        }
-        memory.retain(|_, it| it.at.elapsed() < REMEMBERED);
-        if let Some(earlier) = memory.get_mut(&told.key) {
-            if told.repeats {
-                earlier.count += 1;
-                if earlier.at.elapsed() > COUNTED_EVERY {
-                    earlier.at = Instant::now();
-                    limiter.turn().await;
-                    report(&told, count_up(&client, &told, earlier).await);
-                }
-            }
-            continue;
-        }
-        limiter.turn().await;
-        report(&told, create(&client, &told).await);
-        if memory.len() < MEMORY {
-            memory.insert(told.key, Memory { name: told.name, count: 1, at: Instant::now() });
-        }
-    }
-}
-
-fn report(told: &Told, outcome: kube::Result<()>) {
-    if let Err(error) = outcome {
-        tracing::warn!(%error, reason = told.key.reason, note = told.key.note, "event not recorded");
-    }
-}
-
-async fn create(client: &Client, told: &Told) -> kube::Result<()> {
-    let params =
-        PostParams { field_manager: Some(keys::FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    let request = events(&told.namespace).create(&params, told.body.to_string().into_bytes());
-    send(client, request).await
-}
-
-async fn count_up(client: &Client, told: &Told, earlier: &Memory) -> kube::Result<()> {
-    let series = json!({"series": {
-        "count": earlier.count,
-        "lastObservedTime": told.body.get("eventTime"),
-    }});
-    let request = events(&told.namespace).patch(
-        &earlier.name,
-        &PatchParams::default(),
-        &kube::api::Patch::Merge(&series),
-    );
-    send(client, request).await
-}
-
-fn events(namespace: &str) -> Request {
-    Request::new(format!("/api/v1/namespaces/{namespace}/events"))
-}
-
-async fn send(
-    client: &Client,
-    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-) -> kube::Result<()> {
-    let request = request.map_err(kube::Error::BuildRequest)?;
-    let timed_out = |_| kube::Error::Service("no answer in time".into());
-    tokio::time::timeout(TIME_LIMIT, client.request_text(request)).await.map_err(timed_out)??;
-    Ok(())
 }

@@ -1,8 +1,7 @@
 //! The requests this controller makes, each with a time limit of its own.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -14,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Limiter;
 use super::error::{Cause, Error};
@@ -45,6 +45,25 @@ pub struct Requests {
     pub(super) client: Client,
     leadership: watch::Receiver<Leadership>,
     limiter: Arc<Limiter>,
+    stop: CancellationToken,
+    unanswered: Unanswered,
+}
+
+/// When a write last ended without an answer: it may still be carried out.
+#[derive(Clone, Debug, Default)]
+pub struct Unanswered(Arc<Mutex<Option<Instant>>>);
+
+impl Unanswered {
+    /// Whether one ended so within the last `time`.
+    #[must_use]
+    pub fn within(&self, time: Duration) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < time)
+    }
+
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
 }
 
 impl fmt::Debug for Requests {
@@ -72,14 +91,21 @@ impl<K> Written for K where
 impl Requests {
     /// Requests through `client` at the rate of `limiter`. Writes are refused while `leadership` is not valid: it is asked
     /// before each, so that a process which was stopped and wakes up as a former leader writes
-    /// nothing.
+    /// nothing. Once `stop` is cancelled none is begun any more.
     #[must_use]
     pub fn new(
         client: Client,
         leadership: watch::Receiver<Leadership>,
         limiter: Arc<Limiter>,
+        stop: CancellationToken,
     ) -> Self {
-        Self { client, leadership, limiter }
+        Self { client, leadership, limiter, stop, unanswered: Unanswered::default() }
+    }
+
+    /// Tells of writes that end without an answer.
+    #[must_use]
+    pub fn unanswered(&self) -> Unanswered {
+        self.unanswered.clone()
     }
 
     pub(super) async fn create_service(
@@ -204,13 +230,6 @@ impl Requests {
         self.send("update", &what, self.request(request)).await
     }
 
-    /// Labels of a node.
-    pub(super) async fn node_labels(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
-        let api = Api::<k8s_openapi::api::core::v1::Node>::all(self.client.clone());
-        let node = self.send("get", &format!("nodes {name}"), api.get_metadata(name)).await?;
-        Ok(node.metadata.labels.unwrap_or_default())
-    }
-
     /// A pod as it is now; `None` when there is none of that name.
     pub(super) async fn pod(&self, ns: &str, name: &str) -> Result<Option<PodView>, Error> {
         let api = Api::<PodView>::namespaced(self.client.clone(), ns);
@@ -288,22 +307,24 @@ impl Requests {
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Error> {
         let failed = |cause| Error { verb, what: what.to_owned(), cause };
-        self.limiter.turn().await;
-        let mut deadline = Instant::now() + TIME_LIMIT;
-        if verb != "get" {
-            let leadership = *self.leadership.borrow();
-            if !leadership.is_valid() {
-                return Err(failed(Cause::NotLeading));
-            }
-            // A write that is still under way must not land after a successor has begun.
-            if let Leadership::Leading { valid_until } = leadership {
-                deadline = deadline.min(valid_until);
-            }
+        let turn = self.stop.run_until_cancelled(self.limiter.turn()).await;
+        let deadline = match verb {
+            "get" | "list" => Some(Instant::now() + TIME_LIMIT),
+            _ => self.leadership.borrow().deadline(TIME_LIMIT),
+        };
+        let Some(deadline) = deadline.filter(|_| turn.is_some()) else {
+            return Err(failed(Cause::NotLeading));
+        };
+        let outcome = match tokio::time::timeout_at(deadline, request).await {
+            Ok(answer) => answer.map_err(Cause::Server),
+            Err(_) => Err(Cause::TimedOut),
+        };
+        if !matches!(verb, "get" | "list")
+            && matches!(&outcome, Err(cause) if !matches!(cause, Cause::Server(kube::Error::Api(_))))
+        {
+            self.unanswered.note();
         }
-        match tokio::time::timeout_at(deadline, request).await {
-            Ok(answer) => answer.map_err(|error| failed(Cause::Server(error))),
-            Err(_) => Err(failed(Cause::TimedOut)),
-        }
+        outcome.map_err(failed)
     }
 }
 

@@ -18,6 +18,7 @@ use lws_certs::bundle::Bundle;
 use lws_certs::issue::IssueError;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use super::plan::{self, Change, Moment, Plan};
@@ -52,6 +53,7 @@ pub struct Keeper {
     configurations: [Watched; 2],
     seen: Seen,
     problems: Problems,
+    stop: CancellationToken,
 }
 
 type Event = (usize, watcher::Result<Option<DynamicObject>>);
@@ -102,6 +104,7 @@ impl Keeper {
             configurations,
             seen: Seen::default(),
             problems: Problems::default(),
+            stop: CancellationToken::new(),
         }
     }
 
@@ -111,10 +114,19 @@ impl Keeper {
         Self { limiter, ..self }
     }
 
-    /// Waits until this process leads, then keeps everything in order for ever. Ends only if the
-    /// election ends before.
+    /// Has [`run`](Self::run) end once `stop` is cancelled: a write that is under way then is
+    /// waited for, and none is begun.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Waits until this process leads, then keeps everything in order until it is stopped. Ends if
+    /// the election ends before.
     pub async fn run(mut self) {
-        if self.leadership.wait_for(Leadership::is_valid).await.is_err() {
+        let stop = self.stop.clone();
+        let leads = stop.run_until_cancelled(self.leadership.wait_for(Leadership::is_valid));
+        if !matches!(leads.await, Some(Ok(_))) {
             return;
         }
         let mut events = self.events();
@@ -132,6 +144,7 @@ impl Keeper {
                 }
             };
             tokio::select! {
+                () = stop.cancelled() => return,
                 Some(event) = events.next() => self.take(event),
                 () = sleep(wait) => {}
             }
@@ -275,12 +288,13 @@ impl Keeper {
         watched: &Watched,
         object: DynamicObject,
     ) -> Result<DynamicObject, Error> {
-        self.limiter.turn().await;
-        if !self.leadership.borrow().is_valid() {
+        let turn = self.stop.run_until_cancelled(self.limiter.turn()).await;
+        let deadline = self.leadership.borrow().deadline(TIME_LIMIT);
+        let Some(deadline) = deadline.filter(|_| turn.is_some()) else {
             return Err(Error::NotLeading);
-        }
+        };
         let title = || watched.title().to_owned();
-        match tokio::time::timeout(TIME_LIMIT, watched.replace(object)).await {
+        match tokio::time::timeout_at(deadline, watched.replace(object)).await {
             Ok(answer) => answer.map_err(|source| Error::Write { title: title(), source }),
             Err(_) => Err(Error::TimedOut { title: title() }),
         }

@@ -126,6 +126,18 @@ impl Leadership {
             Self::Standby | Self::Ended => false,
         }
     }
+
+    /// Until when a write that begins now may take, which is `limit` at most: one that is still under way must not
+    /// land after a successor has begun. `None` when this process may not write.
+    #[must_use]
+    pub fn deadline(&self, limit: Duration) -> Option<Instant> {
+        let deadline = Instant::now() + limit;
+        match self {
+            Self::Leading { valid_until } => self.is_valid().then(|| deadline.min(*valid_until)),
+            Self::Unopposed => Some(deadline),
+            Self::Standby | Self::Ended => None,
+        }
+    }
 }
 
 /// Why leadership was lost.

@@ -1,4 +1,8 @@
 //! Watch streams: one a kind, restricted by the server to objects that carry a set's name label.
+//!
+//! A watch may lag behind by any time, and nothing in it tells by how much. So whoever begins to lead
+//! has everything listed anew first ([`Synced::anew`]): a list without a resource version shows at
+//! least what had been written when it was asked for, the writes of the former leader among it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -25,6 +29,8 @@ pub struct Synced {
     kinds: Vec<Kind>,
     /// The watch of `PodGroup`s, where a gang scheduler is configured.
     pod_groups: Option<watch::Receiver<Progress>>,
+    /// How often everything has been wanted anew.
+    round: watch::Sender<u64>,
 }
 
 /// Whether groups get `PodGroup`s.
@@ -49,8 +55,16 @@ struct Kind {
     progress: watch::Receiver<Progress>,
 }
 
+/// How far a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+struct Progress {
+    state: State,
+    /// For which round it was begun.
+    round: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
     Listing,
     Listed,
     Forbidden,
@@ -58,42 +72,46 @@ enum Progress {
 }
 
 impl Progress {
-    fn is_sufficient(self, is_optional: bool) -> bool {
-        match self {
-            Self::Listing => false,
-            Self::Listed => true,
-            Self::Forbidden | Self::NotInstalled => is_optional,
+    fn is_sufficient(self, is_optional: bool, round: u64) -> bool {
+        match self.state {
+            State::Listing => false,
+            State::Listed => self.round == round,
+            State::Forbidden | State::NotInstalled => is_optional,
         }
     }
 
     fn is_hindered(self) -> bool {
-        matches!(self, Self::Forbidden | Self::NotInstalled)
+        matches!(self.state, State::Forbidden | State::NotInstalled)
     }
 }
 
 impl Synced {
-    /// Waits until every kind that decisions need has been listed.
-    pub async fn wait(&mut self) {
+    /// Has everything listed anew, and waits until every kind that decisions need has been.
+    pub async fn anew(&mut self) {
+        self.round.send_modify(|round| *round += 1);
+        let round = *self.round.borrow();
         for kind in &mut self.kinds {
             let is_optional = kind.is_optional;
-            let sufficient = |progress: &Progress| progress.is_sufficient(is_optional);
+            let sufficient = |progress: &Progress| progress.is_sufficient(is_optional, round);
             // An error means that the stream's task has ended, and the process with it.
             let _ = kind.progress.wait_for(sufficient).await;
         }
     }
 
-    /// What is still missing, in words for people; empty once [`Self::wait`] completes.
+    /// What is still missing, in words for people; empty once [`Self::anew`] completes.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
+        let round = *self.round.borrow();
         let missing = self
             .kinds
             .iter()
-            .filter(|kind| !kind.progress.borrow().is_sufficient(kind.is_optional));
+            .filter(|kind| !kind.progress.borrow().is_sufficient(kind.is_optional, round));
         missing
-            .map(|kind| match *kind.progress.borrow() {
-                Progress::Forbidden => format!("not permitted to list {}", kind.resource),
-                Progress::NotInstalled => format!("{} not installed", kind.resource),
-                Progress::Listing | Progress::Listed => format!("{} not listed yet", kind.resource),
+            .map(|kind| match kind.progress.borrow().state {
+                State::Forbidden => format!("not permitted to list {}", kind.resource),
+                State::NotInstalled => format!("{} not installed", kind.resource),
+                State::Listing => format!("{} not listed yet", kind.resource),
+                State::Listed => format!("{} not listed anew yet", kind.resource),
             })
             .collect()
     }
@@ -101,11 +119,11 @@ impl Synced {
     /// Whether groups get `PodGroup`s, as things stand.
     #[must_use]
     pub fn pod_groups(&self) -> PodGroups {
-        match self.pod_groups.as_ref().map(|progress| *progress.borrow()) {
+        match self.pod_groups.as_ref().map(|progress| progress.borrow().state) {
             None => PodGroups::Unwanted,
-            Some(Progress::Listing | Progress::Listed) => PodGroups::Watched,
-            Some(Progress::NotInstalled) => PodGroups::NotInstalled,
-            Some(Progress::Forbidden) => PodGroups::Forbidden,
+            Some(State::Listing | State::Listed) => PodGroups::Watched,
+            Some(State::NotInstalled) => PodGroups::NotInstalled,
+            Some(State::Forbidden) => PodGroups::Forbidden,
         }
     }
 }
@@ -122,7 +140,8 @@ pub fn start(
     // StatefulSets keep revisions of their own under the labels of their pods.
     let own_revisions =
         format!("{},!{},!{}", labels::NAME, labels::WORKER_INDEX, labels::GROUP_INDEX);
-    let mut streams = Streams { client, index, notify, tasks, kinds: Vec::new() };
+    let round = watch::Sender::new(0);
+    let mut streams = Streams { client, index, notify, tasks, round, kinds: Vec::new() };
     streams.start::<SetView>(watcher::Config::default(), false);
     streams.start::<StatefulSetView>(labelled.clone(), false);
     streams.start::<PodView>(labelled.clone(), false);
@@ -130,7 +149,7 @@ pub fn start(
     streams.start::<RevisionView>(watcher::Config::default().labels(&own_revisions), false);
     let pod_groups =
         gang_scheduler.map(|GangScheduler::Volcano| streams.start::<PodGroupView>(labelled, true));
-    Synced { kinds: streams.kinds, pod_groups }
+    Synced { kinds: streams.kinds, pod_groups, round: streams.round }
 }
 
 struct Streams<'a> {
@@ -138,6 +157,7 @@ struct Streams<'a> {
     index: &'a Arc<Index>,
     notify: &'a Notify,
     tasks: &'a mut tokio::task::JoinSet<()>,
+    round: watch::Sender<u64>,
     kinds: Vec<Kind>,
 }
 
@@ -146,7 +166,8 @@ impl Streams<'_> {
     where
         V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
     {
-        let (sender, progress) = watch::channel(Progress::Listing);
+        let (sender, progress) =
+            watch::channel(Progress { state: State::Listing, round: *self.round.borrow() });
         let resource = V::plural(&()).into_owned();
         self.kinds.push(Kind { resource, is_optional, progress: progress.clone() });
         let api = Api::<V>::all(self.client.clone());
@@ -156,7 +177,7 @@ impl Streams<'_> {
             is_optional,
             progress: sender,
         };
-        self.tasks.spawn(follow(api, config, stage));
+        self.tasks.spawn(follow_rounds(api, config, stage, self.round.subscribe()));
         progress
     }
 }
@@ -171,10 +192,10 @@ struct Stage {
 
 impl Stage {
     /// The list failed. What is known of a kind that decisions need stays in use, once it has been
-    /// listed.
+    /// listed in this round.
     fn hindered(&self, progress: Progress) {
-        let before = *self.progress.borrow();
-        if self.is_optional || before != Progress::Listed {
+        let listed = Progress { state: State::Listed, ..progress };
+        if self.is_optional || *self.progress.borrow() != listed {
             self.advance(progress);
         }
     }
@@ -182,7 +203,7 @@ impl Stage {
     /// Sets that a kind stood in the way of are looked at again when that changes.
     fn advance(&self, progress: Progress) {
         let before = self.progress.send_replace(progress);
-        if before != progress && (before.is_hindered() || progress.is_hindered()) {
+        if before.state != progress.state && (before.is_hindered() || progress.is_hindered()) {
             self.notify(self.index.sets());
         }
     }
@@ -194,9 +215,28 @@ impl Stage {
     }
 }
 
+/// Follows a kind until nobody asks for it any more; each round begins with a new list.
+async fn follow_rounds<V>(
+    api: Api<V>,
+    config: watcher::Config,
+    stage: Stage,
+    mut wanted: watch::Receiver<u64>,
+) where
+    V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
+{
+    loop {
+        let round = *wanted.borrow_and_update();
+        tokio::select! {
+            biased;
+            next = wanted.changed() => if next.is_err() { return },
+            () = follow(api.clone(), config.clone(), &stage, round) => return,
+        }
+    }
+}
+
 /// Follows one stream for ever. Failures are reported and retried with backoff; meanwhile the
 /// controller goes on with what it knows of the other kinds.
-async fn follow<V>(api: Api<V>, config: watcher::Config, stage: Stage)
+async fn follow<V>(api: Api<V>, config: watcher::Config, stage: &Stage, round: u64)
 where
     V: Indexed + Resource<DynamicType = ()> + DeserializeOwned + Debug,
 {
@@ -208,13 +248,13 @@ where
                 let is_listed = matches!(event, watcher::Event::InitDone);
                 stage.notify(apply(&stage.index, event));
                 if is_listed {
-                    stage.advance(Progress::Listed);
+                    stage.advance(Progress { state: State::Listed, round });
                 }
             }
             Ok(None) => return,
             Err(error) => {
-                if let Some(progress) = report(&resource, &error) {
-                    stage.hindered(progress);
+                if let Some(state) = report(&resource, &error) {
+                    stage.hindered(Progress { state, round });
                 }
             }
         }
@@ -257,16 +297,16 @@ fn apply<V: Indexed>(index: &Index, event: watcher::Event<V>) -> Vec<SetKey> {
 
 /// A missing permission is told as what to grant, a missing kind as what to install, anything else
 /// as the server said it; gives what is missing.
-fn report(resource: &str, error: &watcher::Error) -> Option<Progress> {
+fn report(resource: &str, error: &watcher::Error) -> Option<State> {
     match status(error) {
         Some(status) if status.code == 403 => {
             let said = &status.message;
             tracing::error!(resource, "not permitted: grant list and watch on {resource}: {said}");
-            Some(Progress::Forbidden)
+            Some(State::Forbidden)
         }
         Some(status) if status.code == 404 => {
             tracing::error!(resource, "the API server has no {resource}: install their definition");
-            Some(Progress::NotInstalled)
+            Some(State::NotInstalled)
         }
         Some(status) if status.code == 410 => {
             tracing::debug!(resource, "watch expired, relisting");

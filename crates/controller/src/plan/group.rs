@@ -14,8 +14,9 @@ use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Nodes, Scope, gang, revision};
-use crate::observe::index::Entry;
+use super::{Scope, gang, revision};
+use crate::observe::entry::Entry;
+use crate::observe::nodes::{NodeHealth, Nodes};
 use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
 
 /// A group whose leader pod exists.
@@ -222,18 +223,22 @@ fn topology(plan: &mut Plan, group: &Group<'_>, nodes: &Nodes) -> Result<Option<
     let Some(key) = &group.placement.group else { return Ok(None) };
     // Until the leader is scheduled there is nothing to do: its next change wakes us.
     let node = leader.node.as_deref().ok_or(Wait)?;
-    let Some(labels) = nodes.get(node) else {
-        plan.unknown_nodes.push(node.to_owned());
+    let Some(found) = nodes.get(node) else {
+        plan.needs_node(node, "FailedCreate", "Create");
         return Err(Wait);
     };
-    if let Some(value) = labels.get(key) {
+    if let Some(value) = found.labels.get(key) {
         return Ok(Some(Topology { key: key.clone(), value: value.clone() }));
     }
     let name = leader.identity.name();
-    let message = format!(
-        "Failed to create worker statefulset for leader pod {name}: node {node} does not have \
-         topology label {key}"
-    );
+    let message = if found.health == NodeHealth::Gone {
+        format!("getting node {node:?}: nodes {node:?} not found")
+    } else {
+        format!(
+            "Failed to create worker statefulset for leader pod {name}: node {node} does not have \
+             topology label {key}"
+        )
+    };
     plan.events
         .push(EventDraft::warning("FailedCreate", "Create", message).about(reference(leader)));
     plan.recheck_after(Duration::from_secs(10));

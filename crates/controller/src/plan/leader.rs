@@ -10,7 +10,7 @@ use super::group::{Groups, reference};
 use super::ownership::{self, Controller, Holder};
 use super::task::{Action, EventDraft, Orphaned, Plan, Task};
 use super::{Scope, applied, members, revision, rollout};
-use crate::observe::index::Entry;
+use crate::observe::entry::Entry;
 use crate::observe::views::{PodView, StatefulSetView};
 
 /// The name is held by an object that is not, or not yet, ours; the plan says what follows.

@@ -14,7 +14,7 @@ use super::Scope;
 use super::group::{Group, Groups};
 use super::history::since;
 use super::task::{Action, EventDraft, Plan, Target, Task};
-use crate::observe::index::Entry;
+use crate::observe::entry::Entry;
 use crate::observe::views::{Phase, PodView, StatefulSetView};
 
 /// How old the youngest member of an incomplete group is when the group is recorded. Creation
@@ -40,9 +40,7 @@ impl<'a> Members<'a> {
         let is_owned = |pod: &&PodView| is_worker_of(leader, pod, entry);
         // A policy that waits for the start does not mind pods that had not started.
         let lost = entry
-            .losses
-            .iter()
-            .map(|loss| loss.pod.as_ref())
+            .losses(leader.identity.uid())
             .filter(|pod| !waits_for_start || pod.phase != Phase::Pending);
         Self {
             leader,
@@ -138,7 +136,8 @@ pub(super) fn missing<'a>(
     };
     let mut doubted = None;
     for member in recorded(record).filter(|it| !is_there(it)) {
-        if entry.is_gone(member.uid) {
+        let Target { name, uid } = member.target(group.leader);
+        if entry.is_gone(group.leader.identity.uid(), &name, &uid) {
             return Some(Missing::Gone(member));
         }
         doubted = doubted.or(Some(member));

@@ -34,8 +34,6 @@ pub mod status;
 pub mod task;
 pub mod termination;
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::annotations;
@@ -43,7 +41,8 @@ use lws_api_types::set::{RestartPolicy, SubdomainPolicy};
 use lws_runtime::config::GroupRestartSettings;
 use serde_json::Value;
 
-use crate::observe::index::Entry;
+use crate::observe::entry::Entry;
+use crate::observe::nodes::Nodes;
 use crate::observe::views::{PodView, RevisionView, StatefulSetView};
 use crate::observe::watch::PodGroups;
 use group::{Group, Groups};
@@ -51,18 +50,12 @@ use ownership::{Controller, Holder};
 use shortage::Shortages;
 use status::Seen;
 use task::{Action, EventDraft, Orphaned, Plan, Task, Verdict};
-use termination::NodeHealths;
-
-/// Labels of the nodes that have been read, by node name.
-pub type Nodes = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What a plan depends on besides the set and its objects.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Labels of nodes, as far as they are known.
+    /// Nodes, as far as they are known.
     pub nodes: &'a Nodes,
-    /// Health of nodes, as far as it is known.
-    pub node_healths: &'a NodeHealths,
     /// Whether there are `PodGroup`s.
     pub pod_groups: PodGroups,
     /// What is known of `StatefulSet`s of the set that are short of pods.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::task::{Action, EventDraft, ObjectRef, Orphaned, Plan, Related, Target, Task};
 use super::{Scope, build, ownership};
-use crate::observe::index::Objects;
+use crate::observe::entry::Objects;
 use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
 
 /// What is to be done about revisions before anything else.

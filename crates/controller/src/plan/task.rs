@@ -1,5 +1,6 @@
 //! What a plan consists of: requests to make, events to tell, and what to look at again later.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -19,10 +20,9 @@ pub struct Plan {
     pub status: Option<StatusChange>,
     /// Events about what was found, not about a request.
     pub events: Vec<EventDraft>,
-    /// Nodes whose labels have to be known before the plan can be completed.
-    pub unknown_nodes: Vec<String>,
-    /// Nodes whose health has to be known before the plan can be completed.
-    pub unknown_node_healths: Vec<String>,
+    /// Nodes that have to be read before the plan can be completed, and what is told of each that
+    /// cannot be.
+    pub unknown_nodes: BTreeMap<String, EventDraft>,
     /// Pods that have to be read anew before the plan can be completed.
     pub doubted_pods: Vec<Target>,
     /// The `StatefulSet`s that are short of pods, and what is known of that.
@@ -271,7 +271,6 @@ impl Plan {
     pub fn is_complete(&self) -> bool {
         self.tasks.is_empty()
             && self.unknown_nodes.is_empty()
-            && self.unknown_node_healths.is_empty()
             && self.doubted_pods.is_empty()
             && self.unexplained.is_none()
     }
@@ -279,6 +278,12 @@ impl Plan {
     /// Whether pods are missing and nobody has been asked why so far.
     pub(super) fn awaits_reason(&self) -> bool {
         !self.shortages.is_empty() && self.shortages.values().all(|it| it.asked.is_none())
+    }
+
+    /// Has a node read; `reason` and `action` are those of what needs it.
+    pub(crate) fn needs_node(&mut self, node: &str, reason: &'static str, action: &'static str) {
+        let event = EventDraft::warning(reason, action, format!("getting node {node:?}"));
+        self.unknown_nodes.entry(node.to_owned()).or_insert(event);
     }
 
     /// Looks again after `delay`, or earlier when that is wanted already.
@@ -319,7 +324,7 @@ impl Task {
 }
 
 impl EventDraft {
-    pub(super) fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
+    pub(crate) fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
         Self { is_warning: false, reason, action, note, related: Related::None, others: 0 }
     }
 

@@ -1,7 +1,6 @@
 //! Groups on their way out: all their pods end at the same time, and none is waited for that a lost
 //! node will never end.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Scope;
@@ -16,34 +15,6 @@ use crate::observe::views::{PodView, StatefulSetView};
 const SEEN_TO: [&str; 2] = ["foregroundDeletion", "orphan"];
 /// How often the node of a pod that should have ended long ago is looked at.
 const NODE_AGAIN: Duration = Duration::from_secs(15);
-
-/// Health of the nodes that have been read, by node name.
-pub type NodeHealths = BTreeMap<String, NodeHealth>;
-
-/// Whether a node ends the pods that it is told to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeHealth {
-    /// It is ready.
-    Ready,
-    /// It is not, or has not been heard of.
-    NotReady,
-    /// Somebody has declared it dead.
-    OutOfService,
-    /// There is no such node.
-    Gone,
-}
-
-impl NodeHealth {
-    /// Why it ends no pods; `None` when it does.
-    fn fault(self) -> Option<&'static str> {
-        match self {
-            Self::Ready => None,
-            Self::NotReady => Some("is not ready"),
-            Self::OutOfService => Some("is out of service"),
-            Self::Gone => Some("does not exist any more"),
-        }
-    }
-}
 
 /// Adds the deletion of worker `StatefulSet`s whose leader is on its way out. Whoever deleted the
 /// leader in the background would else have its workers end only after it: two grace periods
@@ -92,8 +63,8 @@ pub(super) fn of_lost_pods(
             plan.recheck_after(rest);
             continue;
         }
-        match scope.context.node_healths.get(node).map(|it| it.fault()) {
-            None => plan.unknown_node_healths.push(node.clone()),
+        match scope.context.nodes.get(node).map(|it| it.health.fault()) {
+            None => plan.needs_node(node, "FailedDelete", "Delete"),
             Some(None) => plan.recheck_after(NODE_AGAIN),
             Some(Some(fault)) => plan.tasks.push(release(pod, node, fault)),
         }

@@ -16,6 +16,7 @@ mod shortages;
 mod world;
 
 use lws_api_types::keys::{annotations, labels};
+use lws_controller::observe::nodes::NodeHealth;
 use lws_controller::plan::task::Action;
 use serde_json::json;
 use world::World;
@@ -196,8 +197,13 @@ fn a_leader_that_is_not_scheduled_yet_gets_no_exclusively_placed_workers() {
     world.start_leader(0);
     assert_eq!(world.tasks(), [""; 0]);
     world.change("Pod", "s-0", |it| it["spec"]["nodeName"] = json!("n1"));
-    assert_eq!(world.plan().unknown_nodes, ["n1"]);
-    world.nodes.insert("n1".into(), [("zone".to_owned(), "a".to_owned())].into());
+    assert_eq!(world.unknown_nodes(), ["n1"]);
+    world.read_node("n1", &[], NodeHealth::Gone);
+    let plan = world.plan();
+    assert_eq!((plan.tasks, plan.unknown_nodes.len()), (Vec::new(), 0));
+    assert_eq!(plan.events[0].note, "getting node \"n1\": nodes \"n1\" not found");
+    assert!(plan.recheck.is_some());
+    world.read_node("n1", &[("zone", "a")], NodeHealth::Ready);
     let plan = world.plan();
     let [Action::CreateWorkerSet(object)] = [&plan.tasks[0].action] else { panic!("{plan:?}") };
     let selector = &object["spec"]["template"]["spec"]["nodeSelector"];

@@ -1,6 +1,7 @@
 //! Changes of placement: rolled out like content, and one placement in each group.
 
 use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
+use lws_controller::observe::nodes::NodeHealth;
 use lws_controller::plan::task::Action;
 use serde_json::{Value, json};
 
@@ -45,8 +46,7 @@ fn a_group_that_is_completed_during_an_update_is_placed_as_its_leader_is() {
     let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
     place(&mut world, &json!({EXCLUSIVE_TOPOLOGY: "zone"}));
     world.carry_out_all();
-    let labels = [("zone", "a"), ("rack", "b")].map(|(key, it)| (key.to_owned(), it.to_owned()));
-    world.nodes.insert("n1".into(), labels.into());
+    world.read_node("n1", &[("zone", "a"), ("rack", "b")], NodeHealth::Ready);
     world.start_leader(0);
     world.change("Pod", "s-0", |it| it["spec"]["nodeName"] = json!("n1"));
     place(&mut world, &json!({EXCLUSIVE_TOPOLOGY: "rack"}));

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::annotations;
-use lws_controller::plan::termination::NodeHealth;
+use lws_controller::observe::nodes::NodeHealth;
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -387,14 +387,14 @@ fn workers_end_with_a_leader_that_somebody_else_deleted() {
 #[test]
 fn a_pod_is_released_when_it_should_have_ended_and_its_node_is_lost() {
     for (policy, grace, after, health, released) in [
-        ("RecreateGroupOnPodRestart", 30, 90, Some(NodeHealth::NotReady), true),
-        ("RecreateGroupOnPodRestart", 30, 90, Some(NodeHealth::OutOfService), true),
-        ("RecreateGroupAfterStart", 30, 90, Some(NodeHealth::Gone), true),
-        ("RecreateGroupOnPodRestart", 30, 89, Some(NodeHealth::Gone), false),
-        ("RecreateGroupOnPodRestart", 30, 1000, Some(NodeHealth::Ready), false),
+        ("RecreateGroupOnPodRestart", 30, 90, NodeHealth::NotReady, true),
+        ("RecreateGroupOnPodRestart", 30, 90, NodeHealth::OutOfService, true),
+        ("RecreateGroupAfterStart", 30, 90, NodeHealth::Gone, true),
+        ("RecreateGroupOnPodRestart", 30, 89, NodeHealth::Gone, false),
+        ("RecreateGroupOnPodRestart", 30, 1000, NodeHealth::Ready, false),
         // Its node has confirmed the end: finalizers keep it.
-        ("RecreateGroupOnPodRestart", 0, 1000, Some(NodeHealth::Gone), false),
-        ("None", 30, 1000, Some(NodeHealth::Gone), false),
+        ("RecreateGroupOnPodRestart", 0, 1000, NodeHealth::Gone, false),
+        ("None", 30, 1000, NodeHealth::Gone, false),
     ] {
         for pod in ["s-0", "s-0-2"] {
             let mut world = with_policy(policy);
@@ -404,7 +404,7 @@ fn a_pod_is_released_when_it_should_have_ended_and_its_node_is_lost() {
             });
             world.carry_out_all();
             world.pass(after);
-            world.node_healths.extend(health.map(|it| ("n1".to_owned(), it)));
+            world.read_node("n1", &[], health);
             let expected = format!("delete pod {pod} for good");
             let case = format!("{policy}, grace {grace}, after {after}, {health:?}, {pod}");
             assert_eq!(world.tasks().contains(&expected), released, "{case}");
@@ -420,12 +420,12 @@ fn the_node_of_a_pod_that_does_not_end_is_read_when_it_matters() {
         terminating(0, 30)(it);
     });
     world.carry_out_all();
-    assert_eq!(world.plan().unknown_node_healths, [""; 0]);
+    assert_eq!(world.unknown_nodes(), [""; 0]);
     assert_eq!(world.plan().recheck.unwrap().as_secs(), 90);
     world.pass(90);
-    assert_eq!(world.plan().unknown_node_healths, ["n1"]);
+    assert_eq!(world.unknown_nodes(), ["n1"]);
     world.restarts.node_lost_after = None;
-    assert_eq!(world.plan().unknown_node_healths, [""; 0], "switched off");
+    assert_eq!(world.unknown_nodes(), [""; 0], "switched off");
 }
 
 #[test]
@@ -440,7 +440,7 @@ fn a_worker_of_a_former_leader_is_released_too() {
     world.forget("Pod", "s-0");
     world.start_leader(0);
     world.pass(90);
-    world.node_healths.insert("n1".to_owned(), NodeHealth::NotReady);
+    world.read_node("n1", &[], NodeHealth::NotReady);
     assert_eq!(world.tasks(), ["delete pod s-0-2 for good"]);
     world.carry_out();
     assert_eq!(world.tasks(), [""; 0]);

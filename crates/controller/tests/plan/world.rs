@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSetStatus;
 use lws_api_types::keys::labels;
 use lws_controller::observe::index::{Index, SetKey};
+use lws_controller::observe::nodes::{Node, NodeHealth, Nodes};
 use lws_controller::observe::views::{
     PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
@@ -16,8 +17,7 @@ use lws_controller::plan::shortage::Shortages;
 use lws_controller::plan::task::{
     Action, EventDraft, Failure, Orphaned, Plan, StatusChange, Verdict,
 };
-use lws_controller::plan::termination::NodeHealths;
-use lws_controller::plan::{self, Context, Nodes};
+use lws_controller::plan::{self, Context};
 use lws_runtime::config::GroupRestartSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -28,7 +28,6 @@ pub(crate) struct World {
     objects: BTreeMap<(String, String), Value>,
     version: u64,
     pub(crate) nodes: Nodes,
-    pub(crate) node_healths: NodeHealths,
     pub(crate) pod_groups: PodGroups,
     /// What admission adds to the annotations of new pods.
     pub(crate) pod_annotations: Value,
@@ -119,6 +118,17 @@ impl World {
         self.now += Duration::from_secs(seconds);
     }
 
+    /// A node has been read.
+    pub(crate) fn read_node(&mut self, name: &str, labels: &[(&str, &str)], health: NodeHealth) {
+        let labels = labels.iter().map(|(key, it)| ((*key).to_owned(), (*it).to_owned()));
+        self.nodes.insert(name.to_owned(), Node { labels: labels.collect(), health });
+    }
+
+    /// The nodes that have to be read.
+    pub(crate) fn unknown_nodes(&self) -> Vec<String> {
+        self.plan().unknown_nodes.into_keys().collect()
+    }
+
     /// The annotation of a `StatefulSet`.
     pub(crate) fn annotation(&self, stateful_set: &str, key: &str) -> Option<String> {
         let object = self.get("StatefulSet", stateful_set);
@@ -129,7 +139,6 @@ impl World {
         let key = SetKey::new("n", "s");
         let context = Context {
             nodes: &self.nodes,
-            node_healths: &self.node_healths,
             shortages: &self.shortages,
             pod_groups: self.pod_groups,
             restarts: &self.restarts,

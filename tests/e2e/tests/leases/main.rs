@@ -29,9 +29,14 @@ const SLACK: Duration = Duration::from_secs(7);
 /// How many groups are updated one by one meanwhile: the leader always has something to write.
 const GROUPS: i32 = 12;
 
+/// A lease that no test waits for to run out.
+const LONG_LEASE: Duration = Duration::from_mins(1);
+
+fn seconds(name: &str, value: Duration) -> String {
+    format!("--leader-elect-{name}={}s", value.as_secs())
+}
+
 static ENVIRONMENT: LazyLock<Result<Environment>> = LazyLock::new(|| {
-    let seconds =
-        |name: &str, value: Duration| format!("--leader-elect-{name}={}s", value.as_secs());
     Environment::start(
         env!("CARGO_TARGET_TMPDIR"),
         "leases",
@@ -102,7 +107,9 @@ impl Update {
 
 #[tokio::test]
 async fn a_leader_that_stops_is_succeeded_at_once() -> Result<()> {
-    let mut pair = Pair::of(environment()?).await?;
+    // Far longer than what is waited for.
+    let args = [seconds("lease-duration", LONG_LEASE), seconds("renew-deadline", LONG_LEASE / 2)];
+    let mut pair = Pair::with(environment()?, &args).await?;
     let update = Update::begin().await?;
     let began = Instant::now();
     let status = pair.leader()?.process().stop(DEADLINE).await?;
@@ -110,7 +117,62 @@ async fn a_leader_that_stops_is_succeeded_at_once() -> Result<()> {
     pair.other_leads(began, TAKE_OVER + SLACK).await?;
     update.ends().await?;
     pair.ensure_order()?;
+    pair.ensure_released(true)?;
+    pair.restore_both().await
+}
+
+#[tokio::test]
+async fn a_leader_that_stops_keeps_its_lease_when_a_write_may_still_be_carried_out() -> Result<()> {
+    let mut pair = Pair::of(environment()?).await?;
+    let update = Update::begin().await?;
+    let silence = Rule::new(Effect::Instead(Failure::Silence)).verbs(&["patch"]);
+    let silence = pair.leader()?.proxy()?.add(silence.resource("statefulsets"));
+    let is_under_way = async || Ok::<_, anyhow::Error>(silence.struck());
+    wait::until(DEADLINE, "a write is under way", is_under_way, |it| *it > 0).await?;
+    let began = Instant::now();
+    let status = pair.leader()?.process().stop(DEADLINE).await?;
+    anyhow::ensure!(status.success(), "{status}");
+    drop(silence);
+    pair.other_leads(began, LEASE + TAKE_OVER + SLACK).await?;
+    update.ends().await?;
+    pair.ensure_order()?;
+    pair.ensure_released(false)?;
     pair.restore().await
+}
+
+/// The other one has seen nothing of `resources` since the update began when it takes over.
+async fn is_succeeded_by_one_whose_caches_are_stale(resources: &[&str]) -> Result<()> {
+    let mut pair = Pair::of(environment()?).await?;
+    let mut held = Vec::new();
+    for resource in resources {
+        held.push(pair.standby()?.proxy()?.hold_watches(resource));
+    }
+    let update = Update::begin().await?;
+    update.reaches(GROUPS / 2).await?;
+    let began = Instant::now();
+    pair.leader()?.process().kill().await?;
+    pair.other_leads(began, LEASE + TAKE_OVER + SLACK).await?;
+    // What it knows now it has asked for.
+    set::stays(async || update.witness.ensure_partition_moves_down(update.set.name())).await?;
+    drop(held);
+    update.ends().await?;
+    pair.ensure_order()?;
+    pair.restore().await
+}
+
+#[tokio::test]
+async fn a_successor_that_has_not_seen_the_change_does_not_take_it_back() -> Result<()> {
+    is_succeeded_by_one_whose_caches_are_stale(&["leaderworkersets"]).await
+}
+
+#[tokio::test]
+async fn a_successor_that_has_not_seen_the_progress_does_not_undo_it() -> Result<()> {
+    is_succeeded_by_one_whose_caches_are_stale(&["statefulsets", "controllerrevisions"]).await
+}
+
+#[tokio::test]
+async fn a_successor_that_has_not_seen_the_pods_replaces_none_twice() -> Result<()> {
+    is_succeeded_by_one_whose_caches_are_stale(&["pods"]).await
 }
 
 #[tokio::test]

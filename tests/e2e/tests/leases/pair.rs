@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lws_e2e::{CONTROLLER, DEADLINE, Environment};
+use k8s_openapi::api::coordination::v1::Lease;
+use lws_e2e::recording::{Change, Recording};
+use lws_e2e::{CONTROLLER, DEADLINE, Environment, Namespace};
 use lws_harness::audit::{AuditEvent, AuditLog, Mark};
-use lws_harness::system::{Component, System};
+use lws_harness::system::{Component, NAMESPACE, System};
 use lws_harness::wait;
 use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout};
@@ -19,35 +21,65 @@ pub(crate) struct Pair {
     mark: Mark,
     /// Which one led in the beginning.
     leader: usize,
+    leases: Recording<Lease>,
 }
 
 impl Pair {
     /// Takes hold of both, of which one leads.
     pub(crate) async fn of(environment: &'static Environment) -> Result<Self> {
         let mut system = environment.system().await;
-        let mut agents = Vec::new();
+        // A test that failed has left behind what it broke.
         for component in system.controllers() {
-            agents.push(component.proxy()?.agent().to_owned());
-            // A test that failed has left behind what it broke.
             if component.process().exit_status().is_some() {
                 component.restart().await?;
             }
         }
+        Self::led(environment, system).await
+    }
+
+    /// Takes hold of both, started again with more arguments.
+    pub(crate) async fn with(environment: &'static Environment, args: &[String]) -> Result<Self> {
+        let mut system = environment.system().await;
+        for component in system.controllers() {
+            component.process().stop(DEADLINE).await?;
+            component.restart_with(args).await?;
+        }
+        Self::led(environment, system).await
+    }
+
+    async fn led(
+        environment: &'static Environment,
+        mut system: MutexGuard<'static, System>,
+    ) -> Result<Self> {
+        let mut agents = Vec::new();
+        for component in system.controllers() {
+            agents.push(component.proxy()?.agent().to_owned());
+        }
         let audit = environment.cluster().audit();
+        let client = environment.namespace().await?.client();
+        let namespace = Namespace::existing(client, audit.clone(), NAMESPACE);
         let mark = audit.mark()?;
-        let mut pair = Self { system, agents, audit, mark, leader: 0 };
+        let leases = Recording::start(&namespace).await?;
+        let mut pair = Self { system, agents, audit, mark, leader: 0, leases };
         let leader = async || {
             let requests = pair.requests()?;
             let last = requests.iter().rfind(|it| is_renewal(it)).context("no renewal")?;
             Ok::<_, anyhow::Error>([0, 1].into_iter().find(|index| pair.is_by(last, *index)))
         };
         pair.leader = wait::eventually(DEADLINE, "one leads", leader).await?;
+        pair.leases = Recording::start(&namespace).await?;
         Ok(pair)
     }
 
     /// The one that led in the beginning.
     pub(crate) fn leader(&mut self) -> Result<&mut Component> {
         self.system.controllers().get_mut(self.leader).context("no such controller")
+    }
+
+    /// The one that did not.
+    pub(crate) fn standby(&mut self) -> Result<&mut Component> {
+        let other = self.other();
+        self.system.controllers().get_mut(other).context("no such controller")
     }
 
     /// Waits until the other one leads; gives how long after `began` that was seen.
@@ -86,9 +118,46 @@ impl Pair {
         Ok(())
     }
 
+    /// Fails unless the lease was free for a moment when it changed hands (`is_released`), and the
+    /// one that led has written nothing after that; or unless it never was.
+    pub(crate) fn ensure_released(&self, is_released: bool) -> Result<()> {
+        let holders = self.holders()?;
+        let expected = if is_released { 3 } else { 2 };
+        let freed = holders.get(1).is_some_and(String::is_empty);
+        anyhow::ensure!(holders.len() == expected && freed == is_released, "{holders:?}");
+        let requests = self.requests()?;
+        let is_by_former = |it: &&AuditEvent| self.is_by(it, self.leader) && is_write(it);
+        let last = requests.iter().rfind(is_by_former).context("the former never wrote")?;
+        let ends_with_lease = last.key.resource == "leases";
+        anyhow::ensure!(ends_with_lease || !is_released, "written after its release: {last:?}");
+        Ok(())
+    }
+
+    /// Who has held the lease, one after another; empty when nobody did.
+    fn holders(&self) -> Result<Vec<String>> {
+        let mut holders = Vec::new();
+        for change in self.leases.so_far()? {
+            if let Change::Now(lease) = change {
+                let holder = lease.spec.and_then(|it| it.holder_identity);
+                holders.push(holder.unwrap_or_default());
+            }
+        }
+        holders.dedup();
+        Ok(holders)
+    }
+
     /// Brings back the one that led.
     pub(crate) async fn restore(mut self) -> Result<()> {
         self.leader()?.restart().await?;
+        Ok(())
+    }
+
+    /// Brings back both as they were at first.
+    pub(crate) async fn restore_both(mut self) -> Result<()> {
+        for component in self.system.controllers() {
+            component.process().stop(DEADLINE).await?;
+            component.restart().await?;
+        }
         Ok(())
     }
 

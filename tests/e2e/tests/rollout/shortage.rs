@@ -43,8 +43,11 @@ async fn pods_that_exceed_a_quota_are_told_until_they_are_there() -> Result<()> 
     let mark = namespace.mark()?;
     let set = namespace.create_set(&Fixture::default()).await?;
     set.created_leader_set().await?;
-    set.expect_failure(&["True FailedCreate: create Pod ", "exceeded quota", "pods=3"]).await?;
-    namespace.expect_event_of(&["Warning FailedCreate: create Pod ", "exceeded quota"]).await?;
+    set.expect_failure(&["True FailedCreate: ", " Pod test-sample-", "exceeded quota", "pods=3"])
+        .await?;
+    namespace
+        .expect_event_of(&["Warning FailedCreate: ", " Pod test-sample-", "exceeded quota"])
+        .await?;
     set::stays(async || {
         let read = events_read(&namespace, mark)?;
         anyhow::ensure!(read == 1, "events were read {read} times");
@@ -71,7 +74,7 @@ async fn leaders_without_a_service_account_are_told_of() -> Result<()> {
             json!("missing");
     }
     namespace.sets().create(&PostParams::default(), &object).await?;
-    set.expect_failure(&["True FailedCreate: create Pod test-sample-", "\"missing\" not found"])
+    set.expect_failure(&["True FailedCreate: ", " Pod test-sample-", "\"missing\" not found"])
         .await?;
     namespace.sets().delete(set.name(), &DeleteParams::background()).await?;
     Ok(())

@@ -116,8 +116,14 @@ impl Component {
 
     /// Starts it again in the same way and waits until it is ready. If it still runs, it is killed first.
     pub async fn restart(&mut self) -> Result<()> {
+        self.restart_with(&[]).await
+    }
+
+    /// Does the same with more arguments, which the next restart forgets.
+    pub async fn restart_with(&mut self, args: &[String]) -> Result<()> {
         self.process.kill().await?;
-        self.process = Process::start(&self.spec, &self.log_dir).await?;
+        let spec = self.spec.clone().args(args);
+        self.process = Process::start(&spec, &self.log_dir).await?;
         self.ready().await
     }
 

@@ -1,0 +1,208 @@
+//! Everything that is known of one set: its objects, and what was noted that they do not show.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lws_api_types::set::RestartPolicy;
+use serde_json::Value;
+
+use super::notes::Notes;
+use super::views::{
+    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
+};
+
+/// Objects of one kind that belong to one set, by name.
+pub type Objects<V> = BTreeMap<String, Arc<V>>;
+
+/// Everything that is known of one set.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// The set itself, under its own name; empty when it does not exist (its former objects may).
+    pub sets: Objects<SetView>,
+    /// Leader and worker `StatefulSet`s.
+    pub stateful_sets: Objects<StatefulSetView>,
+    /// Leader and worker pods.
+    pub pods: Objects<PodView>,
+    /// Headless Services.
+    pub services: Objects<ServiceView>,
+    /// Revisions.
+    pub revisions: Objects<RevisionView>,
+    /// `PodGroup`s of groups that are scheduled together.
+    pub pod_groups: Objects<PodGroupView>,
+    notes: Notes,
+    last_apply: Option<LastApply>,
+}
+
+/// The last server-side apply that succeeded.
+#[derive(Clone, Debug)]
+pub(super) struct LastApply {
+    spec: Value,
+    uid: String,
+    generation: Option<i64>,
+}
+
+impl LastApply {
+    /// The apply of `desired`, which was answered with `answer`.
+    pub(super) fn of(desired: &Value, answer: &StatefulSetView) -> Self {
+        Self {
+            spec: desired.get("spec").cloned().unwrap_or_default(),
+            uid: answer.identity.uid().to_owned(),
+            generation: answer.identity.meta.generation,
+        }
+    }
+}
+
+impl Entry {
+    /// The set itself.
+    #[must_use]
+    pub fn set(&self) -> Option<&Arc<SetView>> {
+        self.sets.values().next()
+    }
+
+    /// The leader of the group that `worker` belongs to by ownership: worker pod → worker
+    /// `StatefulSet` → leader pod, or directly worker pod → leader pod, each checked by UID.
+    #[must_use]
+    pub fn leader_of(&self, worker: &PodView) -> Option<&Arc<PodView>> {
+        let owner = worker.identity.owner.as_ref()?;
+        if owner.kind != "StatefulSet" {
+            return self.pods.get(&owner.name).filter(|it| it.identity.uid() == owner.uid);
+        }
+        let found = self.stateful_sets.get(&owner.name);
+        let Some(worker_set) = found.filter(|it| it.identity.uid() == owner.uid) else {
+            // It is gone, and was named like its leader.
+            let leader = self.pods.get(&owner.name);
+            return leader.filter(|it| self.notes.has_had(it.identity.uid(), &owner.uid));
+        };
+        let owner = worker_set.identity.owner.as_ref()?;
+        self.pods.get(&owner.name).filter(|it| it.identity.uid() == owner.uid)
+    }
+
+    /// Whether the spec of `desired` was the last that was applied to `live`, whose spec has not
+    /// changed since. Where the server stores something else than what it was given, this keeps
+    /// the same apply from being repeated for ever.
+    #[must_use]
+    pub fn was_spec_applied(&self, desired: &Value, live: &StatefulSetView) -> bool {
+        self.last_apply.as_ref().is_some_and(|last| {
+            last.uid == live.identity.uid()
+                && last.generation == live.identity.meta.generation
+                && desired.get("spec") == Some(&last.spec)
+        })
+    }
+
+    pub(super) fn set_last_apply(&mut self, last_apply: LastApply) {
+        self.last_apply = Some(last_apply);
+    }
+
+    /// Worker pods that vanished from the living group of this leader, one of each name.
+    pub fn losses(&self, leader_uid: &str) -> impl Iterator<Item = &PodView> {
+        self.notes.losses(leader_uid)
+    }
+
+    /// Whether the leader with this UID may be out of date.
+    #[must_use]
+    pub fn is_doubted(&self, leader_uid: &str) -> bool {
+        self.notes.is_doubted(leader_uid)
+    }
+
+    /// Whether the leader with this UID was waiting for a node while a pod of the former group of
+    /// its name was there, which is gone.
+    #[must_use]
+    pub fn has_outlasted(&self, leader_uid: &str) -> bool {
+        self.notes.has_outlasted(leader_uid)
+    }
+
+    /// Whether this worker of a leader is known to be gone, however long ago.
+    #[must_use]
+    pub fn is_gone(&self, leader_uid: &str, name: &str, uid: &str) -> bool {
+        let worker_set = worker_set_of(name).and_then(|it| self.stateful_sets.get(it));
+        self.losses(leader_uid).any(|it| it.identity.uid() == uid)
+            || worker_set.is_some_and(|it| self.notes.is_gone(it.identity.uid(), uid))
+    }
+
+    /// Takes note that the pod `name` with `uid` was looked for.
+    pub(super) fn confirmed(&mut self, name: &str, uid: &str, is_there: bool) {
+        self.notes.trust(uid);
+        let worker_set = worker_set_of(name).and_then(|it| self.stateful_sets.get(it));
+        if let Some(worker_set) = worker_set.filter(|_| !is_there) {
+            self.notes.note_gone(worker_set.identity.uid(), uid);
+        }
+    }
+
+    /// Takes note of a pod that has left. A worker is a loss unless its leader is going, too.
+    pub(super) fn pod_removed(&mut self, gone: &Arc<PodView>) {
+        if gone.is_leader() {
+            self.notes.forget_leader(gone.identity.uid());
+            return;
+        }
+        let leader = self.leader_of(gone).filter(|it| !it.identity.is_terminating());
+        if let Some(uid) = leader.map(|it| it.identity.uid().to_owned()) {
+            self.notes.note_loss(&uid, gone);
+            return;
+        }
+        let successor = worker_set_of(gone.identity.name()).and_then(|it| self.pods.get(it));
+        if let Some(leader) = successor.filter(|it| it.is_leader() && it.node.is_none()) {
+            self.notes.note_outlasted(leader.identity.uid());
+        }
+    }
+
+    pub(super) fn stateful_set_removed(&mut self, gone: &Arc<StatefulSetView>) {
+        self.notes.forget_worker_set(gone.identity.uid());
+        let leader = self.doubt_owner_of(gone);
+        if let Some(leader) = leader {
+            self.notes.note_former_set(&leader, gone.identity.uid());
+        }
+    }
+
+    pub(super) fn pod_group_removed(&mut self, gone: &Arc<PodGroupView>) {
+        self.doubt_owner_of(gone);
+    }
+
+    /// Doubts the leader that controlled an object; gives its UID, unless it is known to be gone.
+    fn doubt_owner_of<V: View>(&mut self, gone: &Arc<V>) -> Option<String> {
+        let owner = gone.identity().owner.as_ref().filter(|it| it.kind == "Pod");
+        let is_there =
+            |name: &str, uid: &str| self.pods.get(name).is_some_and(|it| it.identity.uid() == uid);
+        let owner = owner.filter(|it| is_there(&it.name, &it.uid))?;
+        self.notes.doubt(&owner.uid);
+        Some(owner.uid.clone())
+    }
+
+    #[cfg(test)]
+    pub(super) fn notes_len(&self) -> usize {
+        self.notes.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+            && self.stateful_sets.is_empty()
+            && self.pods.is_empty()
+            && self.services.is_empty()
+            && self.revisions.is_empty()
+            && self.pod_groups.is_empty()
+    }
+
+    /// Drops losses that no longer matter: of groups that are going, and those that leave their
+    /// group alone.
+    pub(super) fn prune(&mut self) {
+        let mut losses = self.notes.take_losses();
+        let keeps_failing_pods = self.keeps_failing_pods();
+        losses.retain(|lost| {
+            let leader = self.leader_of(lost);
+            !keeps_failing_pods && leader.is_some_and(|it| !it.identity.is_terminating())
+        });
+        self.notes.set_losses(losses);
+    }
+
+    /// Whether a failing pod leaves its group alone, so that nothing is made of it later either.
+    fn keeps_failing_pods(&self) -> bool {
+        let set = self.set().and_then(|view| view.set.as_ref().ok());
+        set.is_some_and(|set| {
+            set.spec.leader_worker_template.restart_policy() == RestartPolicy::None
+        })
+    }
+}
+
+/// The `StatefulSet` of the worker `name`.
+fn worker_set_of(name: &str) -> Option<&str> {
+    name.rsplit_once('-').map(|(worker_set, _)| worker_set)
+}

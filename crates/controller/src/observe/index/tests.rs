@@ -1,0 +1,180 @@
+//! Observations and answers in every order, and what is noted of groups meanwhile.
+
+use serde_json::json;
+
+use super::*;
+
+fn pod(name: &str, uid: &str, version: u64, owner: Option<(&str, &str, &str)>) -> PodView {
+    let owners = owner.map(
+        |(kind, name, uid)| json!([{"kind": kind, "name": name, "uid": uid, "controller": true}]),
+    );
+    let worker = if name.matches('-').count() == 1 { "0" } else { "1" };
+    serde_json::from_value(json!({"metadata": {
+        "name": name, "namespace": "n", "uid": uid, "resourceVersion": version.to_string(),
+        "labels": {
+            "leaderworkerset.sigs.k8s.io/name": "s",
+            "leaderworkerset.sigs.k8s.io/worker-index": worker,
+        },
+        "ownerReferences": owners.unwrap_or_else(|| json!([])),
+    }}))
+    .unwrap()
+}
+
+fn stateful_set(name: &str, uid: &str, owner: (&str, &str, &str)) -> StatefulSetView {
+    let (kind, owner_name, owner_uid) = owner;
+    serde_json::from_value(json!({"metadata": {
+        "name": name, "namespace": "n", "uid": uid, "resourceVersion": "1",
+        "labels": {"leaderworkerset.sigs.k8s.io/name": "s"},
+        "ownerReferences": [{"kind": kind, "name": owner_name, "uid": owner_uid, "controller": true}],
+    }}))
+    .unwrap()
+}
+
+fn key() -> SetKey {
+    SetKey::new("n", "s")
+}
+
+fn uid_of(index: &Index, pod: &str) -> Option<String> {
+    index.read(&key(), |it| it.pods.get(pod).map(|it| it.identity.uid().to_owned())).flatten()
+}
+
+#[test]
+fn an_older_version_never_replaces_a_newer_one() {
+    let index = Index::default();
+    assert_eq!(index.observed(pod("s-0", "b", 20, None)), [key()]);
+    assert!(index.observed(pod("s-0", "a", 10, None)).is_empty());
+    assert_eq!(uid_of(&index, "s-0").as_deref(), Some("b"));
+}
+
+#[test]
+fn a_late_deletion_of_the_former_pod_leaves_its_successor() {
+    let index = Index::default();
+    index.observed(pod("s-0", "b", 20, None));
+    assert_eq!(index.deleted(&pod("s-0", "a", 15, None)), None);
+    assert_eq!(uid_of(&index, "s-0").as_deref(), Some("b"));
+    assert_eq!(index.deleted(&pod("s-0", "b", 21, None)), Some(key()));
+    assert!(index.entry(&key()).is_none(), "an empty entry is dropped");
+}
+
+#[test]
+fn the_answer_to_a_write_does_not_bring_back_what_was_deleted_meanwhile() {
+    let index = Index::default();
+    index.observed(pod("s-1", "other", 30, None));
+    assert!(!index.written(pod("s-0", "a", 25, None)), "the watch is past 25 without it");
+    assert!(index.written(pod("s-0", "a", 31, None)));
+    assert!(index.written(pod("s-1", "other", 30, None)), "a known object is refreshed");
+}
+
+#[test]
+fn the_watch_repeats_an_answer_without_concerning_anybody() {
+    let index = Index::default();
+    index.written(pod("s-0", "a", 10, None));
+    assert!(index.observed(pod("s-0", "a", 10, None)).is_empty());
+    assert_eq!(index.observed(pod("s-0", "a", 11, None)), [key()]);
+    assert_eq!(index.observed(pod("s-0", "b", 12, None)), [key()]);
+}
+
+#[test]
+fn a_relist_removes_what_it_does_not_name_but_not_what_was_written_meanwhile() {
+    let index = Index::default();
+    index.observed(pod("s-0", "a", 1, None));
+    index.observed(pod("s-1", "b", 2, None));
+    index.relist_started::<PodView>();
+    index.observed(pod("s-0", "a", 1, None));
+    index.written(pod("s-2", "c", 9, None));
+    assert_eq!(index.relist_done::<PodView>(), [key()]);
+    let names = index.read(&key(), |it| it.pods.keys().cloned().collect::<Vec<_>>());
+    assert_eq!(names.unwrap(), ["s-0", "s-2"]);
+}
+
+#[test]
+fn a_worker_that_vanishes_from_a_living_group_is_a_loss_until_the_leader_goes() {
+    let index = Index::default();
+    let worker = |uid, version| pod("s-0-1", uid, version, Some(("StatefulSet", "s-0", "w")));
+    index.observed(pod("s-0", "l", 1, Some(("StatefulSet", "s", "ls"))));
+    index.observed(stateful_set("s-0", "w", ("Pod", "s-0", "l")));
+    index.observed(worker("x", 2));
+    // Replaced under the same name before anyone looked.
+    index.observed(worker("y", 3));
+    let losses = |index: &Index| index.read(&key(), |it| it.losses("l").count()).unwrap();
+    assert_eq!(losses(&index), 1);
+    let mut leader = pod("s-0", "l", 4, Some(("StatefulSet", "s", "ls")));
+    leader.identity.meta.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
+        ));
+    index.observed(leader);
+    assert_eq!(losses(&index), 0);
+    index.deleted(&worker("y", 5));
+    assert_eq!(losses(&index), 0, "workers of a group that is going are no losses");
+}
+
+#[test]
+fn a_recorded_worker_is_gone_when_it_is_not_found_as_the_same_pod_of_its_set() {
+    let owner = Some(("StatefulSet", "s-0", "w"));
+    let mut unlabelled = pod("s-0-1", "x", 9, owner);
+    unlabelled.set = None;
+    for (found, gone) in [
+        (None, true),
+        (Some(pod("s-0-1", "y", 9, owner)), true),
+        (Some(unlabelled), true),
+        (Some(pod("s-0-1", "x", 9, owner)), false),
+    ] {
+        let index = Index::default();
+        let mut worker_set = stateful_set("s-0", "w", ("Pod", "s-0", "l"));
+        worker_set.members = Some("1:x".into());
+        index.observed(worker_set);
+        index.confirmed(&key(), "s-0-1", "x", found.clone());
+        let is_gone = || index.read(&key(), |it| it.is_gone("l", "s-0-1", "x")).unwrap();
+        assert_eq!(is_gone(), gone, "{found:?}");
+        // With the record goes what was found about it.
+        let mut worker_set = stateful_set("s-0", "v", ("Pod", "s-0", "k"));
+        worker_set.identity.meta.resource_version = Some("10".into());
+        index.observed(worker_set);
+        assert!(!is_gone());
+    }
+}
+
+#[test]
+fn an_object_that_changes_its_set_leaves_the_former_one() {
+    let index = Index::default();
+    index.observed(pod("s-0", "a", 1, None));
+    let mut moved = pod("s-0", "a", 2, None);
+    moved.set = Some("t".into());
+    assert_eq!(index.observed(moved), [key(), SetKey::new("n", "t")]);
+    assert!(index.entry(&key()).is_none());
+}
+
+#[test]
+fn notes_that_nobody_reads_stay_as_few_as_the_objects_they_are_about() {
+    let index = Index::default();
+    let notes = |index: &Index| {
+        let entry = index.entry(&key()).unwrap();
+        lock(&entry).notes_len()
+    };
+    let mut version = 0;
+    let mut next = || {
+        version += 1;
+        version
+    };
+    for generation in 0..1000 {
+        let (leader, set) = (format!("l{generation}"), format!("w{generation}"));
+        index.observed(pod("s-0", &leader, next(), Some(("StatefulSet", "s", "ls"))));
+        let mut worker_set = stateful_set("s-0", &set, ("Pod", "s-0", &leader));
+        worker_set.identity.meta.resource_version = Some(next().to_string());
+        index.observed(worker_set.clone());
+        // One that never starts: each of its workers is replaced again and again.
+        for round in 0..10 {
+            for worker in ["s-0-1", "s-0-2"] {
+                let uid = format!("{worker} {generation} {round}");
+                index.observed(pod(worker, &uid, next(), Some(("StatefulSet", "s-0", &set))));
+                index.confirmed(&key(), worker, "recorded", None);
+            }
+        }
+        assert!(notes(&index) <= 4, "{} notes of a leader and two workers", notes(&index));
+        index.deleted(&worker_set);
+        assert!(index.read(&key(), |it| it.is_doubted(&leader)).unwrap());
+    }
+    index.deleted(&pod("s-0", "l999", next(), None));
+    assert_eq!(notes(&index), 0);
+}
