@@ -17,6 +17,7 @@ use kube::{Client, Config};
 use lws_controller::act::{Actor, Limiter, Recorder, Requests};
 use lws_controller::backoff::Backoff;
 use lws_controller::certificates::{self, Keeper};
+use lws_controller::client;
 use lws_controller::lease::Leadership;
 use lws_controller::metrics::Metrics;
 use lws_controller::observe::index::Index;
@@ -69,7 +70,7 @@ async fn start(common: &Flags) -> anyhow::Result<()> {
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let config = client_config(&settings).await?;
-    let client = Client::try_from(config.clone())?;
+    let client = client::new(config.clone())?;
     let index = Arc::new(Index::default());
     let queue = Queue::new(Backoff::default());
     let registry = metrics::registry()?;
@@ -207,7 +208,6 @@ async fn client_config(settings: &Settings) -> anyhow::Result<Config> {
             .await
             .context("no API server: give --kubeconfig or $KUBECONFIG, or run in a pod")?,
     };
-    config.default_retry = false;
     config.headers.push((USER_AGENT, HeaderValue::try_from(version::user_agent())?));
     Ok(config)
 }

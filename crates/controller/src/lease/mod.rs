@@ -37,6 +37,8 @@ use std::{io, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::client;
+
 pub use elector::LeaderElector;
 pub use store::{KubeStore, LeaseStore};
 
@@ -167,9 +169,9 @@ pub enum LeaseError {
     Client {
         /// The namespace of the lease.
         namespace: String,
-        /// What the client library says.
+        /// Why.
         #[source]
-        source: kube::Error,
+        source: client::Error,
     },
     /// This process led and does not any more: it must end.
     #[error("lost the leadership of lease {lease}: {loss}")]

@@ -2,9 +2,10 @@
 //! lose them.
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client, Config, api::PostParams};
+use kube::{Api, Config, api::PostParams};
 
 use super::LeaseError;
+use crate::client;
 
 /// The requests of an election. Each is one attempt: no retries inside, no timeout needed.
 pub trait LeaseStore: Send + Sync {
@@ -30,12 +31,10 @@ pub struct KubeStore {
 }
 
 impl KubeStore {
-    /// A store with a client of its own: without the retries that the library's clients make by default (they would
-    /// outlast the renew deadline), and with connections and rate limits that no other traffic can exhaust.
+    /// A store with a client of its own, so with a connection that no other traffic can exhaust.
     /// Fails when the configuration cannot be used.
-    pub fn new(mut config: Config, namespace: &str) -> Result<Self, LeaseError> {
-        config.default_retry = false;
-        let client = Client::try_from(config)
+    pub fn new(config: Config, namespace: &str) -> Result<Self, LeaseError> {
+        let client = client::new(config)
             .map_err(|source| LeaseError::Client { namespace: namespace.to_owned(), source })?;
         Ok(Self { leases: Api::namespaced(client, namespace) })
     }

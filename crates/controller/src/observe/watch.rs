@@ -328,3 +328,6 @@ fn status(error: &watcher::Error) -> Option<&Status> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

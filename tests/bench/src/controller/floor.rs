@@ -1,141 +1,203 @@
-//! The floor: the same pods by `StatefulSet`s alone, made and replaced by this program at the best moments. What a
-//! controller takes longer than that is its own doing.
+//! The floor: the very `StatefulSet`s that the controller makes of sets, made and replaced by this program at the best
+//! moments, with the webhook and without a controller. What a controller takes longer than that is its own doing.
 
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use anyhow::{Context as _, Result};
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt as _, TryStreamExt as _, pin_mut, stream};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::ResourceExt as _;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, ResourceExt as _};
+use lws_api_types::keys::labels;
 use lws_e2e::Namespace;
-use lws_e2e::fixture;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::completion::all_done;
-use super::{CONCURRENCY, IMAGE, Shape};
+use super::{CONCURRENCY, Shape, sets};
 
-/// The group of a worker `StatefulSet`.
-const GROUP: &str = "floor/group";
-
-/// Creates the `StatefulSet`s of leaders and workers at once, and gives how long it took until all pods were ready.
-pub(super) async fn create(namespace: &Namespace, shape: Shape) -> Result<Duration> {
-    let begin = Instant::now();
-    let api = namespace.stateful_sets();
-    let objects = stream::iter(shape.names("floor").flat_map(|name| stateful_sets(&name, shape)));
-    let creating = objects.map(Ok).try_for_each_concurrent(CONCURRENCY, async |object| {
-        let object = serde_json::from_value(object)?;
-        api.create(&PostParams::default(), &object).await?;
-        Ok::<_, anyhow::Error>(())
-    });
-    let ready = all_done(api.clone(), shape.stateful_sets(), |it| is_ready(it, 0));
-    tokio::try_join!(creating, ready)?;
-    Ok(begin.elapsed())
+/// The `StatefulSet`s of some sets, as the controller makes them.
+pub(super) struct Model {
+    shape: Shape,
+    created: Vec<StatefulSet>,
+    /// After the sets were updated, where that is measured.
+    updated: HashMap<String, StatefulSet>,
 }
 
-/// Replaces the pods of all groups, as many of each set at a time as may be unavailable, and gives how long it took until all
-/// were ready.
-pub(super) async fn roll(namespace: &Namespace, shape: Shape) -> Result<Duration> {
-    let begin = Instant::now();
-    let api = namespace.stateful_sets();
-    let template = json!({"spec": {"template": {"spec": {"containers": [
-        {"name": "worker", "image": IMAGE},
-    ]}}}});
-    let (params, patch) = (PatchParams::default(), Patch::Strategic(template));
-    let objects = shape.names("floor").flat_map(|name| stateful_sets(&name, shape));
-    let names = objects.filter_map(|it| Some(it.pointer("/metadata/name")?.as_str()?.to_owned()));
-    stream::iter(names)
-        .map(Ok)
-        .try_for_each_concurrent(CONCURRENCY, async |name| {
-            api.patch(&name, &params, &patch).await.map(drop)
-        })
-        .await?;
-    let mut from = shape.groups;
-    while from > 0 {
-        let to = from;
-        from = (from - shape.at_once).max(0);
-        replace(namespace, shape, from..to).await?;
+impl Model {
+    /// Takes the `StatefulSet`s of sets that are created and removed again.
+    pub(super) async fn of_creation(namespace: &Namespace, shape: Shape) -> Result<Self> {
+        sets::create(namespace, shape).await?;
+        let created = stateful_sets(namespace).await?;
+        sets::remove(namespace).await?;
+        Ok(Self { shape, created, updated: HashMap::new() })
     }
-    Ok(begin.elapsed())
+
+    /// Takes the `StatefulSet`s of sets that are created, updated and removed again.
+    pub(super) async fn of_rollout(namespace: &Namespace, shape: Shape) -> Result<Self> {
+        sets::create(namespace, shape).await?;
+        let created = stateful_sets(namespace).await?;
+        sets::roll(namespace, shape).await?;
+        let updated = stateful_sets(namespace).await?;
+        sets::remove(namespace).await?;
+        let updated = updated.into_iter().map(|it| (it.name_any(), it)).collect();
+        Ok(Self { shape, created, updated })
+    }
+
+    /// Creates all at once, and gives how long it took until all pods were ready.
+    pub(super) async fn create(&self, namespace: &Namespace) -> Result<Duration> {
+        let begin = Instant::now();
+        let api = namespace.stateful_sets();
+        let params = PostParams::default();
+        let creating =
+            stream::iter(&self.created).map(Ok).try_for_each_concurrent(CONCURRENCY, async |it| {
+                api.create(&params, it).await.map(drop)
+            });
+        let creating = async { Ok::<_, anyhow::Error>(creating.await?) };
+        let ready = all_done(api.clone(), self.created.len(), is_ready);
+        tokio::try_join!(creating, ready)?;
+        Ok(begin.elapsed())
+    }
+
+    /// Replaces all groups, as many of each set at a time as may be unavailable, and gives how long it took until all were
+    /// ready.
+    pub(super) async fn roll(&self, namespace: &Namespace) -> Result<Duration> {
+        let begin = Instant::now();
+        let api = namespace.stateful_sets();
+        let leaders = self.created.iter().filter(|it| group(it).is_none());
+        stream::iter(leaders)
+            .map(Ok)
+            .try_for_each_concurrent(CONCURRENCY, async |it| self.update_leaders(&api, it).await)
+            .await?;
+        let mut from = self.shape.groups;
+        while from > 0 {
+            let to = from;
+            from = (from - self.shape.at_once).max(0);
+            self.replace(namespace, from..to).await?;
+        }
+        Ok(begin.elapsed())
+    }
+
+    /// Gives leaders their new template, which those have that are made from now on.
+    async fn update_leaders(&self, api: &Api<StatefulSet>, of: &StatefulSet) -> Result<()> {
+        let name = of.name_any();
+        let spec = self.updated(&name)?.spec.as_ref().context("a model without content")?;
+        let patch = json!({
+            "spec": {"template": spec.template, "updateStrategy": {"type": "OnDelete", "rollingUpdate": null}},
+        });
+        api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Deletes the leaders and the worker `StatefulSet`s of some groups, makes the latter anew as soon as each is gone, and
+    /// waits until all pods are ready.
+    async fn replace(&self, namespace: &Namespace, groups: std::ops::Range<i32>) -> Result<()> {
+        let (api, pods) = (namespace.stateful_sets(), namespace.pods());
+        let of_groups =
+            self.created.iter().filter(|it| group(it).is_some_and(|it| groups.contains(&it)));
+        let mut names: HashSet<_> = of_groups.map(kube::ResourceExt::name_any).collect();
+        let ready =
+            all_done(api.clone(), self.created.len(), |it| self.is_replaced(it, groups.start));
+        let replacing = async {
+            let events = watcher(api.clone(), watcher::Config::default());
+            pin_mut!(events);
+            while !matches!(events.try_next().await?, Some(Event::InitDone)) {}
+            let deleting = FuturesUnordered::new();
+            for name in &names {
+                deleting.push(delete(&pods, &api, name));
+            }
+            deleting.try_collect::<()>().await?;
+            let params = PostParams::default();
+            let mut creating = FuturesUnordered::new();
+            while !(names.is_empty() && creating.is_empty()) {
+                tokio::select! {
+                    event = events.try_next() => match event?.context("the watch ended")? {
+                        Event::Delete(gone) if names.remove(&gone.name_any()) => {
+                            creating.push(api.create(&params, self.updated(&gone.name_any())?));
+                        }
+                        _ => {}
+                    },
+                    Some(created) = creating.next() => drop(created?),
+                }
+            }
+            Ok(())
+        };
+        tokio::try_join!(replacing, ready).map(drop)
+    }
+
+    fn updated(&self, name: &str) -> Result<&StatefulSet> {
+        self.updated.get(name).with_context(|| format!("{name} was not seen after the update"))
+    }
+
+    /// Whether all pods are ready, and those of groups from `from` on are updated.
+    fn is_replaced(&self, stateful_set: &StatefulSet, from: i32) -> bool {
+        let status = stateful_set.status.as_ref();
+        let updated = status.and_then(|it| it.updated_replicas).unwrap_or_default();
+        let revision = |it: &StatefulSet| it.labels().get(labels::REVISION).cloned();
+        let is_updated = match group(stateful_set) {
+            None => updated >= self.shape.groups - from,
+            Some(group) if group < from => true,
+            Some(_) => self
+                .updated
+                .get(&stateful_set.name_any())
+                .is_some_and(|it| revision(it) == revision(stateful_set)),
+        };
+        is_updated && is_ready(stateful_set)
+    }
 }
 
-/// Deletes the pods of some groups, and waits until those that take their places are ready.
-async fn replace(namespace: &Namespace, shape: Shape, groups: std::ops::Range<i32>) -> Result<()> {
-    let pods = namespace.pods();
-    let from = groups.start;
-    let leaders = shape.names("floor").flat_map(|name| {
-        let leader = move |group| format!("{name}-{group}");
-        groups.clone().map(leader)
-    });
-    let names = leaders.flat_map(|leader| {
-        let workers = (1..shape.size).map(|worker| format!("{leader}-{worker}"));
-        let names: Vec<String> = workers.chain([leader.clone()]).collect();
-        names
-    });
-    let deleting = stream::iter(names).map(Ok).try_for_each_concurrent(CONCURRENCY, async |name| {
-        pods.delete(&name, &DeleteParams::default()).await?;
-        Ok::<_, anyhow::Error>(())
-    });
-    let ready = all_done(namespace.stateful_sets(), shape.stateful_sets(), |it| is_ready(it, from));
-    tokio::try_join!(deleting, ready).map(drop)
+/// Deletes the leader `name`, and the workers of the same name.
+async fn delete(
+    pods: &Api<k8s_openapi::api::core::v1::Pod>,
+    sets: &Api<StatefulSet>,
+    name: &str,
+) -> Result<()> {
+    let (leader, workers) = (DeleteParams::default(), DeleteParams::foreground());
+    tokio::try_join!(pods.delete(name, &leader), sets.delete(name, &workers))?;
+    Ok(())
 }
 
-/// Whether all pods are ready, and those of groups from `updated_from` on have the present template.
-fn is_ready(stateful_set: &StatefulSet, updated_from: i32) -> bool {
+/// The `StatefulSet`s of a namespace, without what belongs to that copy of them.
+async fn stateful_sets(namespace: &Namespace) -> Result<Vec<StatefulSet>> {
+    let all = namespace.all::<StatefulSet>().await?;
+    Ok(all.into_iter().map(model).collect())
+}
+
+fn model(stateful_set: StatefulSet) -> StatefulSet {
+    let ObjectMeta { name, labels, annotations, .. } = stateful_set.metadata;
+    let metadata = ObjectMeta { name, labels, annotations, ..ObjectMeta::default() };
+    StatefulSet { metadata, spec: stateful_set.spec, status: None }
+}
+
+/// The group whose workers these are; `None` for leaders.
+fn group(stateful_set: &StatefulSet) -> Option<i32> {
+    stateful_set.labels().get(labels::GROUP_INDEX)?.parse().ok()
+}
+
+fn is_ready(stateful_set: &StatefulSet) -> bool {
     let (Some(spec), Some(status)) = (&stateful_set.spec, &stateful_set.status) else {
         return false;
     };
-    let replicas = spec.replicas.unwrap_or(1);
-    let updated = match stateful_set.labels().get(GROUP).map(|group| group.parse::<i32>()) {
-        Some(Ok(group)) if group < updated_from => 0,
-        Some(_) => replicas,
-        None => replicas - updated_from,
-    };
     status.observed_generation == stateful_set.metadata.generation
-        && status.ready_replicas == Some(replicas)
-        && status.updated_replicas.unwrap_or_default() >= updated
-}
-
-/// The `StatefulSet` of the leaders `name`, and those of the workers `name-0`, …
-pub(super) fn stateful_sets(name: &str, shape: Shape) -> Vec<Value> {
-    let leaders = stateful_set(name, name, &json!({}), shape.groups, 0);
-    let workers = (0..shape.groups).map(|group| {
-        let labels = json!({GROUP: group.to_string()});
-        stateful_set(&format!("{name}-{group}"), name, &labels, shape.size - 1, 1)
-    });
-    [leaders].into_iter().chain(workers).collect()
-}
-
-fn stateful_set(name: &str, service: &str, labels: &Value, replicas: i32, start: i32) -> Value {
-    json!({
-        "metadata": {"name": name, "labels": labels},
-        "spec": {
-            "replicas": replicas,
-            "ordinals": {"start": start},
-            "serviceName": service,
-            "podManagementPolicy": "Parallel",
-            "updateStrategy": {"type": "OnDelete"},
-            "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{"name": "worker", "image": fixture::IMAGE}]},
-            },
-        },
-    })
+        && status.ready_replicas == Some(spec.replicas.unwrap_or(1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn seen((group, ready, updated, observed): (Option<&str>, i32, i32, i64)) -> StatefulSet {
-        let labels = group.map_or_else(|| json!({}), |group| json!({GROUP: group}));
+    fn seen(group: Option<&str>, revision: &str, ready: i32, updated: i32) -> StatefulSet {
+        let mut all = json!({labels::REVISION: revision});
+        if let Some(group) = group {
+            all[labels::GROUP_INDEX] = group.into();
+        }
         let object = json!({
-            "metadata": {"generation": 2, "labels": labels},
+            "metadata": {"name": "s", "uid": "u", "generation": 2, "labels": all},
             "spec": {"replicas": 3, "selector": {}, "serviceName": "s", "template": {}},
             "status": {
-                "observedGeneration": observed, "replicas": 3, "readyReplicas": ready,
-                "updatedReplicas": updated,
+                "observedGeneration": 2, "replicas": 3, "readyReplicas": ready, "updatedReplicas": updated,
             },
         });
         serde_json::from_value(object).unwrap()
@@ -143,17 +205,33 @@ mod tests {
 
     #[test]
     fn only_the_groups_that_were_replaced_must_be_updated() {
-        for (state, updated_from, expected) in [
-            ((None, 3, 3, 2), 0, true),
-            ((None, 3, 1, 2), 2, true),
-            ((None, 3, 0, 2), 2, false),
-            ((None, 2, 1, 2), 2, false),
-            ((None, 3, 3, 1), 0, false),
-            ((Some("1"), 3, 0, 2), 2, true),
-            ((Some("2"), 3, 0, 2), 2, false),
-            ((Some("2"), 3, 3, 2), 2, true),
+        let shape = Shape { groups: 3, ..Shape::default() };
+        let updated = [("s".to_owned(), seen(Some("0"), "new", 3, 3))].into();
+        let model = Model { shape, created: Vec::new(), updated };
+        for (group, revision, ready, updated, from, expected) in [
+            (None, "", 3, 3, 0, true),
+            (None, "", 3, 1, 2, true),
+            (None, "", 3, 0, 2, false),
+            (None, "", 2, 1, 2, false),
+            (Some("1"), "old", 3, 0, 2, true),
+            (Some("2"), "old", 3, 0, 2, false),
+            (Some("2"), "new", 2, 0, 2, false),
+            (Some("2"), "new", 3, 0, 2, true),
         ] {
-            assert_eq!(is_ready(&seen(state), updated_from), expected, "{state:?} {updated_from}");
+            let set = seen(group, revision, ready, updated);
+            assert_eq!(
+                model.is_replaced(&set, from),
+                expected,
+                "{group:?} {revision} {ready} {from}"
+            );
         }
+    }
+
+    #[test]
+    fn a_model_is_of_no_cluster() {
+        let model = model(seen(Some("1"), "r", 3, 3));
+        assert_eq!((model.metadata.uid, model.metadata.generation), (None, None));
+        assert_eq!((model.metadata.name.as_deref(), model.status), (Some("s"), None));
+        assert!(model.metadata.labels.is_some() && model.spec.is_some());
     }
 }

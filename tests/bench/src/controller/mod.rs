@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `world` | the cluster, and what the controller uses there |
 //! | `sets` | sets, made and changed as users do |
-//! | `floor` | the same pods without a controller |
+//! | `floor` | the same `StatefulSet`s without a controller |
 //! | `completion` | waiting for objects by watch |
 //! | `speed`, `faults`, `rest` | scenarios |
 
@@ -97,11 +97,6 @@ impl Shape {
     fn groups(self) -> f64 {
         count(self.sets) * f64::from(self.groups)
     }
-
-    /// `StatefulSet`s of all sets: one for the leaders of each, and one for the workers of each group.
-    fn stateful_sets(self) -> usize {
-        self.sets * (1 + usize::try_from(self.groups).unwrap_or_default())
-    }
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
@@ -174,18 +169,6 @@ mod tests {
     fn a_shape_knows_its_objects() {
         let shape = Shape { sets: 2, groups: 3, ..Shape::default() };
         assert_eq!(shape.names("x").collect::<Vec<_>>(), ["x-0", "x-1"]);
-        assert_eq!((report::number(shape.groups()), shape.stateful_sets()), ("6".to_owned(), 8));
-    }
-
-    #[test]
-    fn a_floor_has_the_stateful_sets_of_its_shape() {
-        let shape = Shape { groups: 2, ..Shape::default() };
-        let objects = floor::stateful_sets("f", shape);
-        let seen: Vec<_> = objects
-            .iter()
-            .map(|it| (it["metadata"]["name"].as_str().unwrap(), it["spec"]["replicas"].as_i64()))
-            .collect();
-        assert_eq!(seen, [("f", Some(2)), ("f-0", Some(3)), ("f-1", Some(3))]);
-        assert_eq!(objects.len(), shape.stateful_sets());
+        assert_eq!(report::number(shape.groups()), "6");
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::floor::Model;
 use super::world::{Options, Spent, World};
-use super::{Shape, floor, sets, tell, tell_requests};
+use super::{Shape, sets, tell, tell_requests};
 use crate::report::{Figure, count};
 
 /// How much longer than the floor anything may take.
@@ -80,10 +81,12 @@ pub(super) async fn create(groups: i32, repeat: usize, growth: &mut Growth) -> R
     // Four pods of a group, 256 on a node.
     let nodes = usize::try_from(groups / 50)?.max(20);
     let mut world = World::start(Options { nodes, gate: true }).await?;
+    let model = Model::of_creation(&world.namespace().await?, shape).await?;
     let mut runs = Vec::new();
     for _ in 0..repeat {
         let namespace = world.namespace().await?;
-        let floor = floor::create(&namespace, shape).await?;
+        world.pause().await?;
+        let floor = model.create(&namespace).await?;
         sets::remove(&namespace).await?;
         let begin = world.begin().await?;
         let took = sets::create(&namespace, shape).await?;
@@ -115,11 +118,13 @@ pub(super) async fn create(groups: i32, repeat: usize, growth: &mut Growth) -> R
 pub(super) async fn many_sets(repeat: usize) -> Result<Vec<Figure>> {
     let shape = Shape { sets: 50, groups: 2, ..Shape::default() };
     let mut world = World::start(Options { nodes: 20, gate: true }).await?;
+    let model = Model::of_rollout(&world.namespace().await?, shape).await?;
     let (mut creations, mut rollouts) = (Vec::new(), Vec::new());
     for _ in 0..repeat {
         let namespace = world.namespace().await?;
-        let create_floor = floor::create(&namespace, shape).await?;
-        let roll_floor = floor::roll(&namespace, shape).await?;
+        world.pause().await?;
+        let create_floor = model.create(&namespace).await?;
+        let roll_floor = model.roll(&namespace).await?;
         sets::remove(&namespace).await?;
         let begin = world.begin().await?;
         let took = sets::create(&namespace, shape).await?;
@@ -161,11 +166,14 @@ pub(super) async fn roll_slowly(gate: bool) -> Result<Vec<Figure>> {
     {
         let shape = Shape { groups: 10, at_once, ..Shape::default() };
         let namespace = world.namespace().await?;
-        floor::create(&namespace, shape).await?;
+        let model = Model::of_rollout(&namespace, shape).await?;
+        world.pause().await?;
+        model.create(&namespace).await?;
         world.set_ready_delay(READINESS)?;
-        let floor = floor::roll(&namespace, shape).await?;
+        let floor = model.roll(&namespace).await?;
         world.set_ready_delay(Duration::ZERO)?;
         sets::remove(&namespace).await?;
+        world.resume().await?;
         sets::create(&namespace, shape).await?;
         world.set_ready_delay(READINESS)?;
         let begin = world.begin().await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use lws_e2e::{CONTROLLER, Namespace};
 use lws_harness::audit::{AuditLog, Mark, RequestKey};
-use lws_harness::system::{System, SystemOptions};
+use lws_harness::system::{Component, System, SystemOptions};
 use lws_harness::{Cluster, ClusterOptions, wait};
 use tokio::time::sleep;
 
@@ -118,17 +118,28 @@ impl World {
         self.cluster.audit()
     }
 
+    /// Ends the controller, in good order.
+    pub(super) async fn pause(&mut self) -> Result<()> {
+        self.component()?.process().stop(STOP_DEADLINE).await?;
+        Ok(())
+    }
+
+    /// Starts the controller anew and waits until it leads. Ended in good order, its predecessor has given the lease back, so
+    /// that is at once.
+    pub(super) async fn resume(&mut self) -> Result<()> {
+        self.pause().await?;
+        let audit = self.audit();
+        let stopped = audit.mark()?;
+        self.component()?.restart().await?;
+        let leads = async || audit.counts_since(stopped).map(|counts| leads(&counts));
+        wait::until(LEAD_DEADLINE, "the new controller leads", leads, |leads| *leads).await?;
+        Ok(())
+    }
+
     /// Starts the controller anew, so that its memory is what the following needs, and begins to measure once it leads and
     /// has nothing to do.
     pub(super) async fn begin(&mut self) -> Result<Begin> {
-        let audit = self.audit();
-        let controller = self.system.controllers().first_mut().context("no controller runs")?;
-        // Ended in good order it gives the lease back, and its successor leads at once.
-        controller.process().stop(STOP_DEADLINE).await?;
-        let stopped = audit.mark()?;
-        controller.restart().await?;
-        let leads = async || audit.counts_since(stopped).map(|counts| leads(&counts));
-        wait::until(LEAD_DEADLINE, "the new controller leads", leads, |leads| *leads).await?;
+        self.resume().await?;
         loop {
             let mark = self.audit().mark()?;
             sleep(AFTERMATH).await;
@@ -153,8 +164,11 @@ impl World {
 
     /// The running controller.
     pub(super) fn controller(&mut self) -> Result<Measured> {
-        let controller = self.system.controllers().first().context("no controller runs")?;
-        Ok(Measured::new(controller.process().pid()))
+        Ok(Measured::new(self.component()?.process().pid()))
+    }
+
+    fn component(&mut self) -> Result<&mut Component> {
+        self.system.controllers().first_mut().context("no controller was started")
     }
 
     fn requests(&self, mark: Mark) -> Result<Requests> {

@@ -1,5 +1,6 @@
 //! A hundred recreations in every cascade mode: nothing of the former sets is taken over that is not to be, and in the
-//! end nothing is left.
+//! end nothing is left. They are ten names, ten times each, at the same time: a predecessor is met at every stage, while
+//! the garbage collector and the controllers have other sets to see to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -26,6 +27,7 @@ use crate::namespace;
 const SETS: usize = 10;
 /// How often each is recreated.
 const ROUNDS: usize = 10;
+const _: () = assert!(SETS * ROUNDS == 100, "recreations in each cascade mode");
 
 fn fixture(set: &TestSet) -> Fixture {
     Fixture::named(set.name()).replicas(1)

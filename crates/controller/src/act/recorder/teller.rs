@@ -29,7 +29,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How often a request is made, when it may succeed the next time. Others wait meanwhile.
 const ATTEMPTS: u32 = 3;
 /// Pauses between attempts.
-const RETRY: Backoff = Backoff { base: Duration::from_millis(250), max: Duration::from_secs(1) };
+const RETRY: Backoff =
+    Backoff { base: Duration::from_millis(100), max: Duration::from_millis(200) };
 
 /// Writes events for as long as this process leads.
 pub(super) struct Teller {

@@ -1,0 +1,91 @@
+//! The connection to the API server, which every request and watch of a client shares.
+//!
+//! The library's own clients speak HTTP/1.1 and let the kernel hold back small segments: each request
+//! in flight costs a connection with a handshake, and one in a row waits up to 40 ms for the
+//! acknowledgement of the last. This one speaks HTTP/2 where the server does, as every API server, and
+//! sends at once.
+
+use std::time::Duration;
+
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
+use kube::{Client, Config};
+use rustls_pki_types::ServerName;
+use tower::{BoxError, ServiceBuilder};
+
+/// A connection on which nothing was received for this long is asked whether it still works, as the
+/// clients of Kubernetes do.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// And given up when there is no answer in this time: the watches on it start anew.
+const ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A configuration that no client can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its credentials, certificates or headers cannot be used.
+    #[error("the configuration of the API server's client cannot be used")]
+    Config(#[from] Box<kube::Error>),
+    /// The name that the server's certificate shall have is none.
+    #[error("{name:?} is not a name that a certificate can have (tls-server-name)")]
+    ServerName {
+        /// The name.
+        name: String,
+        /// Why.
+        source: rustls_pki_types::InvalidDnsNameError,
+    },
+    /// The way to the server leads through a proxy.
+    #[error(
+        "the API server can only be reached directly, and the configuration names the proxy {0}"
+    )]
+    Proxy(http::Uri),
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
+/// A client with a connection of its own. It makes each request once: whoever asks decides about
+/// retries, whatever `default_retry` says.
+///
+/// # Errors
+/// When `config` cannot be used.
+pub fn new(config: Config) -> Result<Client, Error> {
+    if let Some(proxy) = &config.proxy_url {
+        return Err(Error::Proxy(proxy.clone()));
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(config.connect_timeout);
+    let mut tls = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = ServerName::try_from(name.clone())
+            .map_err(|source| Error::ServerName { name: name.clone(), source })?;
+        tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let mut connector = TimeoutConnector::new(tls.enable_all_versions().wrap_connector(tcp));
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(ALIVE_INTERVAL)
+        .http2_keep_alive_timeout(ALIVE_TIMEOUT)
+        .http2_keep_alive_while_idle(true)
+        .build(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(ClientBuilder::new(service, config.default_namespace).build())
+}
