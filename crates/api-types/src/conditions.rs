@@ -61,7 +61,7 @@ impl ConditionType {
 ///
 /// A condition that turns false keeps the reason and message of its true state: clients match on
 /// them. The transition time is renewed when the status changes, not when only the generation
-/// does. `observedGeneration` of every condition is raised to `generation`.
+/// does. `observedGeneration` of every condition becomes `generation`.
 pub fn set_true(
     stored: &mut Vec<Condition>,
     wanted: ConditionType,

@@ -31,11 +31,11 @@ impl Backoff {
     }
 }
 
-/// 5 ms to 1000 s: the first retries hide a conflict or a restart of the API server, the last ones
-/// (from the 19th on, after about 22 minutes) leave what needs a human alone.
+/// 5 ms to 30 s: the first retries hide a conflict or a restart of the API server; from the 14th on, after
+/// about 40 seconds, what needs a human is tried twice a minute, so that he sees soon that he has healed it.
 impl Default for Backoff {
     fn default() -> Self {
-        Self { base: Duration::from_millis(5), max: Duration::from_secs(1000) }
+        Self { base: Duration::from_millis(5), max: Duration::from_secs(30) }
     }
 }
 
@@ -54,9 +54,9 @@ mod tests {
             (2, 10),
             (3, 20),
             (11, 5_120),
-            (18, 655_360),
-            (19, 1_000_000),
-            (u32::MAX, 1_000_000),
+            (13, 20_480),
+            (14, 30_000),
+            (u32::MAX, 30_000),
         ] {
             assert_eq!(
                 backoff.delay(failures),

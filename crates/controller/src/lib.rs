@@ -14,6 +14,7 @@
 //! | [`reconcile`] | the loop that runs the three for one set after another |
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
 //! | [`pace`] | which status writes wait for more to say |
+//! | [`shortages`] | what is remembered of pods that cannot be created |
 //! | [`client`] | the connection to the API server |
 //! | [`lease`] | that only one controller acts |
 //! | [`server_version`] | that the API server is new enough |
@@ -31,3 +32,4 @@ pub mod plan;
 pub mod queue;
 pub mod reconcile;
 pub mod server_version;
+pub mod shortages;

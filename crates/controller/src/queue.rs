@@ -150,6 +150,15 @@ impl<K: Key> Queue<K> {
         self.update(|state, _| state.forget(key));
     }
 
+    /// How long ago the first of the failures of `key` since its last success was; zero when there was
+    /// none.
+    #[must_use]
+    pub fn failing_for(&self, key: &K) -> Duration {
+        let state = self.lock();
+        let since = state.entries.get(key).and_then(|entry| entry.failing);
+        since.map_or(Duration::ZERO, |since| Instant::now() - since)
+    }
+
     /// The next key that is due, as soon as there is one; `None` once the queue is closed and nothing is
     /// due any more. May be called from several tasks at once, and cancelled without loss.
     pub async fn next(&self) -> Option<Work<K>> {
@@ -224,6 +233,8 @@ struct Entry {
     timer: Option<Timer>,
     /// Failures since the last success.
     failures: u32,
+    /// When the first of them was.
+    failing: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -300,6 +311,7 @@ impl<K: Key> State<K> {
         self.retries += 1;
         let entry = self.entries.entry(key.clone()).or_default();
         entry.failures = entry.failures.saturating_add(1);
+        entry.failing.get_or_insert(now);
         let delay = self.backoff.delay(entry.failures);
         self.add_after(key, delay, now);
         delay
@@ -308,6 +320,7 @@ impl<K: Key> State<K> {
     fn forget(&mut self, key: &K) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.failures = 0;
+            entry.failing = None;
         }
         self.prune(key);
     }
@@ -339,7 +352,7 @@ impl<K: Key> State<K> {
 
     /// Drops the entry of `key` if there is nothing to remember.
     fn prune(&mut self, key: &K) {
-        if let Some(Entry { due: None, timer: None, failures: 0 }) = self.entries.get(key) {
+        if let Some(Entry { due: None, timer: None, failures: 0, .. }) = self.entries.get(key) {
             self.entries.remove(key);
         }
     }

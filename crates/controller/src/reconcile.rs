@@ -19,9 +19,11 @@ use crate::observe::index::{Index, SetKey};
 use crate::observe::nodes::KnownNodes;
 use crate::observe::watch::Synced;
 use crate::pace::Pace;
-use crate::plan::task::{Failure, Plan, StatusChange};
+use crate::plan::shortage::Shortages;
+use crate::plan::task::{Plan, StatusChange, Target, Verdict};
 use crate::plan::{self, Context};
 use crate::queue::{Queue, Work};
+use crate::shortages::KnownShortages;
 
 /// Rounds of planning and acting in one go. A rollout step takes two or three; more than this
 /// means that somebody undoes what we do, and other sets get their turn in between.
@@ -31,6 +33,9 @@ const REST: Duration = Duration::from_millis(5);
 /// How much of that there is for each of its pods, if that is longer. A plan takes about a
 /// microsecond a pod, so a large set whose pods change all the time takes a tenth of a core.
 const REST_A_POD: Duration = Duration::from_micros(10);
+/// How long the server is at fault until the status of a set says so: longer than one of its processes
+/// needs to make way for another.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// Reconciles sets.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ pub struct Reconciler {
     actor: Actor,
     nodes: KnownNodes,
     pace: Pace,
+    shortages: KnownShortages,
     synced: Synced,
     restarts: GroupRestartSettings,
     metrics: Metrics,
@@ -63,8 +69,9 @@ impl Reconciler {
         restarts: GroupRestartSettings,
         metrics: Metrics,
     ) -> Self {
-        let nodes = KnownNodes::default();
-        Self { index, queue, actor, nodes, pace: Pace::default(), synced, restarts, metrics }
+        let (nodes, pace) = (KnownNodes::default(), Pace::default());
+        let shortages = KnownShortages::default();
+        Self { index, queue, actor, nodes, pace, shortages, synced, restarts, metrics }
     }
 
     /// Works on all sets, then on those in the queue, `workers` at once, until `stop`. Requests that
@@ -126,11 +133,12 @@ impl Reconciler {
     /// Plans and acts until nothing is left to do before the status, and writes that.
     async fn rounds(&self, key: &SetKey) -> End {
         for _ in 0..MOST_ROUNDS {
-            let planned = self.plan(key, None);
+            let planned = self.plan(key, Verdict::Fine);
             let waiting = planned.as_ref().map_or(0, |(_, plan)| plan.waiting_groups);
             self.metrics.set_waiting_groups(key, waiting);
             let Some((set, plan)) = planned else {
                 self.pace.settled(key);
+                self.shortages.replace(key, &Shortages::new());
                 return End { outcome: Outcome::Success, recheck: None };
             };
             let set = match set {
@@ -147,15 +155,16 @@ impl Reconciler {
             let failed = self.act(key, &set, plan).await;
             if !failed.is_empty() {
                 // What could not be done must not keep the status from being told.
-                let failure = failed.iter().find_map(|it| it.failure.as_ref());
-                self.write_present_status(key, failure).await;
+                let lasts = self.queue.failing_for(key) >= LASTING;
+                let told = failed.iter().find_map(|it| it.told(lasts));
+                self.write_present_status(key, told.map_or(Verdict::Open, Verdict::Refused)).await;
                 return End {
                     outcome: outcome_of(key, failed.iter().map(|it| &it.error)),
                     recheck,
                 };
             }
         }
-        self.write_present_status(key, None).await;
+        self.write_present_status(key, Verdict::Open).await;
         End { outcome: Outcome::Requeue, recheck: None }
     }
 
@@ -178,6 +187,7 @@ impl Reconciler {
         }
         let mut failures = self.actor.read_nodes(set, plan.unknown_nodes, &self.nodes).await;
         failures.extend(self.actor.read_pods(key, plan.doubted_pods).await);
+        failures.extend(self.explain_shortage(key, set, plan.unexplained).await);
         failures.extend(self.actor.perform(set, plan.tasks).await);
         failures
     }
@@ -197,24 +207,26 @@ impl Reconciler {
         Outcome::Success
     }
 
-    async fn write_present_status(&self, key: &SetKey, failure: Option<&Failure>) {
-        if let Some((Ok(set), Plan { status, .. })) = self.plan(key, failure) {
+    async fn write_present_status(&self, key: &SetKey, verdict: Verdict<'_>) {
+        if let Some((Ok(set), Plan { status, .. })) = self.plan(key, verdict) {
             self.write_status(key, &set, status).await;
         }
     }
 
-    /// The plan for a set, given what the former one failed with; `None` when it does not exist.
+    /// The plan for a set, given what the requests of the former one have shown; `None` when it does
+    /// not exist.
     fn plan(
         &self,
         key: &SetKey,
-        failure: Option<&Failure>,
+        verdict: Verdict<'_>,
     ) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
-        let nodes = self.nodes.fresh();
+        let (nodes, shortages) = (self.nodes.fresh(), self.shortages.of(key));
         let context = Context {
             nodes: &nodes,
+            shortages: &shortages,
             pod_groups: self.synced.pod_groups(),
             restarts: &self.restarts,
-            failure,
+            verdict,
             now: Timestamp::now(),
         };
         self.index.read(key, |entry| {
@@ -223,8 +235,26 @@ impl Reconciler {
                 Ok(set) => plan::plan(set, entry, &context),
                 Err(_) => Plan::default(),
             };
+            self.shortages.replace(key, &plan.shortages);
             Some((set, plan))
         })?
+    }
+
+    /// Asks why a `StatefulSet` lacks pods; gives the failure.
+    async fn explain_shortage(
+        &self,
+        key: &SetKey,
+        set: &LeaderWorkerSet,
+        unexplained: Option<Target>,
+    ) -> Option<Failed> {
+        let target = unexplained?;
+        match self.actor.reason_of_shortage(set, &target).await {
+            Ok(reason) => {
+                self.shortages.explained(key, &target.uid, reason, Timestamp::now());
+                None
+            }
+            Err(failed) => Some(failed),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{self, Pod, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use lws_api_types::keys;
 use lws_harness::audit::{AuditEvent, AuditLog, Mark};
 use lws_harness::wait;
@@ -154,6 +154,21 @@ impl Namespace {
         let description = format!("event `{expected}`");
         let events = async || self.events().await;
         wait::until(DEADLINE, &description, events, |seen| seen.iter().any(|it| is(it))).await?;
+        Ok(())
+    }
+
+    /// Waits until there are neither sets nor objects of sets.
+    pub async fn nothing_is_left(&self) -> Result<()> {
+        let left = async || {
+            let sets = self.sets().list(&ListParams::default()).await?.items;
+            let mut left: Vec<_> = sets.iter().map(ResourceExt::name_any).collect();
+            left.extend(self.all::<StatefulSet>().await?.iter().map(ResourceExt::name_any));
+            left.extend(self.all::<Pod>().await?.iter().map(ResourceExt::name_any));
+            left.extend(self.all::<Service>().await?.iter().map(ResourceExt::name_any));
+            left.extend(self.all::<ControllerRevision>().await?.iter().map(ResourceExt::name_any));
+            Ok::<_, anyhow::Error>(left)
+        };
+        wait::until(DEADLINE, "nothing is left", left, Vec::is_empty).await?;
         Ok(())
     }
 

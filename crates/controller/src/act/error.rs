@@ -26,10 +26,8 @@ pub enum Cause {
     #[error("no answer in time")]
     TimedOut,
     /// The name is taken by an object that is not ours.
-    #[error(
-        "an object of that name exists and is not controlled by this set: it is left as it is, delete or rename it"
-    )]
-    Foreign,
+    #[error("{0}")]
+    Foreign(String),
     /// The object is ours, but somebody has removed the label by which we watch it.
     #[error("it exists without label {}: put the label back, or delete it", keys::labels::NAME)]
     Unlabelled,
@@ -41,6 +39,17 @@ pub enum Cause {
     NotLeading,
 }
 
+/// What a failed request says about the object that it was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nothing: the server had no time, or expected another state than it met.
+    Nothing,
+    /// The server, or something that it asked, is at fault. It may be another the next time.
+    Faulty,
+    /// It is refused, and will be as long as nothing else changes.
+    Refused,
+}
+
 /// The server's own words; `kube::Error` repeats them in debug form.
 pub(crate) fn server_message(error: &kube::Error) -> String {
     match error {
@@ -50,10 +59,12 @@ pub(crate) fn server_message(error: &kube::Error) -> String {
 }
 
 impl Error {
-    /// Why it failed, in the words of the server where it answered.
+    /// Why it failed, in the words of the server where it answered; the object is named either way.
     #[must_use]
     pub fn reason(&self) -> String {
-        self.cause.to_string()
+        let words = self.cause.to_string();
+        let name = self.what.rsplit(['/', ' ']).next().unwrap_or_default();
+        if words.contains(name) { words } else { format!("{}: {words}", self.what) }
     }
 
     /// Whether the object has changed since it was read: looking again is the cure.
@@ -63,17 +74,17 @@ impl Error {
             || self.status().is_some_and(|status| status.code == 409)
     }
 
-    /// Whether the API server refused the request, rather than having no time for it, or another
-    /// state to apply it to, than was expected.
+    /// What it says about the object that the request was for.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
+    pub fn meaning(&self) -> Meaning {
         match &self.cause {
-            Cause::Foreign | Cause::Unlabelled => true,
-            Cause::SetGone | Cause::TimedOut | Cause::NotLeading => false,
-            Cause::Server(_) => {
-                let passes = |status: &Status| matches!(status.code, 409 | 429 | 503 | 504);
-                self.status().is_some_and(|status| !passes(status))
-            }
+            Cause::Foreign(_) | Cause::Unlabelled => Meaning::Refused,
+            Cause::SetGone | Cause::TimedOut | Cause::NotLeading => Meaning::Nothing,
+            Cause::Server(_) => match self.status().map(|status| status.code) {
+                None | Some(409 | 429 | 503 | 504) => Meaning::Nothing,
+                Some(500..) => Meaning::Faulty,
+                Some(_) => Meaning::Refused,
+            },
         }
     }
 

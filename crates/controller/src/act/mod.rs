@@ -6,16 +6,19 @@ mod error;
 mod group;
 mod limiter;
 mod nodes;
+mod reasons;
 mod recorder;
 mod request;
+mod revision;
 
-pub use error::Error;
 pub(crate) use error::server_message;
+pub use error::{Error, Meaning};
 pub use limiter::Limiter;
 pub use recorder::Recorder;
 pub use request::{Requests, Unanswered};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt as _;
 use lws_api_types::LeaderWorkerSet;
@@ -37,14 +40,41 @@ const REQUESTS_IN_FLIGHT: usize = 32;
 pub struct Failed {
     /// Why.
     pub error: Error,
-    /// What the set's status has to say of it, if anything.
+    /// What the set's status says of it, if the error means anything.
     pub failure: Option<Failure>,
+}
+
+impl Failed {
+    /// What the set's status has to say of it. A fault of the server is told only if it `lasts`.
+    #[must_use]
+    pub fn told(&self, lasts: bool) -> Option<&Failure> {
+        let is_told = match self.error.meaning() {
+            Meaning::Nothing => false,
+            Meaning::Faulty => lasts,
+            Meaning::Refused => true,
+        };
+        self.failure.as_ref().filter(|_| is_told)
+    }
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self { error, failure: None }
     }
+}
+
+/// A request that failed, before it is told.
+struct Unsaid {
+    error: Error,
+    event: Option<EventDraft>,
+}
+
+/// What became of a request that did not fail.
+enum Answer {
+    /// It was carried out; the object that was made, where an event may refer to it.
+    Done(Option<ObjectRef>),
+    /// There was nothing to do any more.
+    Idle,
 }
 
 /// Carries out plans.
@@ -54,6 +84,8 @@ pub struct Actor {
     recorder: Recorder,
     index: Arc<Index>,
     metrics: Metrics,
+    /// Whether it has been logged that events cannot be read.
+    is_blind: AtomicBool,
 }
 
 impl Actor {
@@ -66,7 +98,7 @@ impl Actor {
         index: Arc<Index>,
         metrics: Metrics,
     ) -> Self {
-        Self { requests, recorder, index, metrics }
+        Self { requests, recorder, index, metrics, is_blind: AtomicBool::new(false) }
     }
 
     /// Reads pods anew; gives the failures.
@@ -82,18 +114,42 @@ impl Actor {
         outcomes.filter_map(failed).collect().await
     }
 
+    /// Why a `StatefulSet` of `set` lacks pods; `None` when nobody tells. Without the permission to
+    /// read events that is so for all, which is logged once.
+    ///
+    /// # Errors
+    /// When the request fails for another reason.
+    pub async fn reason_of_shortage(
+        &self,
+        set: &LeaderWorkerSet,
+        target: &Target,
+    ) -> Result<Option<String>, Failed> {
+        match self.requests.reason_of_shortage(set.namespace(), target).await {
+            Err(error) if error.is_forbidden() => {
+                if !self.is_blind.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        %error,
+                        "not permitted: grant list on events to learn why pods cannot be created"
+                    );
+                }
+                Ok(None)
+            }
+            answer => answer.map_err(Failed::from),
+        }
+    }
+
     /// Carries out `tasks`, several at once; gives the failures in the order of the tasks. A failed
     /// task hinders no other.
     pub async fn perform(&self, set: &LeaderWorkerSet, tasks: Vec<Task>) -> Vec<Failed> {
         let outcomes = futures::stream::iter(tasks.into_iter().enumerate())
             .map(|(position, task)| async move { (position, self.perform_one(set, task).await) })
             .buffer_unordered(REQUESTS_IN_FLIGHT);
-        let failed = |(position, outcome): (usize, Result<(), Failed>)| async move {
+        let failed = |(position, outcome): (usize, Result<(), Unsaid>)| async move {
             Some((position, outcome.err()?))
         };
         let mut failed: Vec<_> = outcomes.filter_map(failed).collect().await;
         failed.sort_unstable_by_key(|(position, _)| *position);
-        failed.into_iter().map(|(_, failed)| failed).collect()
+        self.warn(set, failed.into_iter().map(|(_, unsaid)| unsaid))
     }
 
     /// Tells events that belong to no request. One that was told lately is not told again.
@@ -120,46 +176,55 @@ impl Actor {
         Ok(())
     }
 
-    async fn perform_one(&self, set: &LeaderWorkerSet, task: Task) -> Result<(), Failed> {
-        match self.request(set, &task.action).await {
-            Ok(answer) => {
-                if let Some(cause) = task.cause {
-                    self.metrics.recreated(cause);
-                }
-                for mut event in task.done {
-                    if event.related == Related::Answer {
-                        event.related = answer.clone().map_or(Related::None, Related::Object);
-                    }
-                    self.recorder.tell(set, event);
-                }
-                Ok(())
-            }
-            Err(error) => Err(self.warn(set, error, task.failed)),
+    async fn perform_one(&self, set: &LeaderWorkerSet, task: Task) -> Result<(), Unsaid> {
+        let answer = match self.request(set, &task.action).await {
+            Ok(Answer::Idle) => return Ok(()),
+            Ok(Answer::Done(reference)) => reference,
+            Err(error) => return Err(Unsaid { error, event: task.failed }),
+        };
+        if let Some(cause) = task.cause {
+            self.metrics.recreated(cause);
         }
-    }
-
-    /// Tells that a request failed.
-    fn warn(&self, set: &LeaderWorkerSet, error: Error, event: Option<EventDraft>) -> Failed {
-        // A leader that leaves says nothing of what it has not begun: its successor does it.
-        let event = event.filter(|_| !error.is_unmade());
-        let event = event.map(|event| event.because(&error.reason()));
-        let failure = event.as_ref().and_then(EventDraft::failure).filter(|_| error.is_refusal());
-        if let Some(event) = event {
+        for mut event in task.done {
+            if event.related == Related::Answer {
+                event.related = answer.clone().map_or(Related::None, Related::Object);
+            }
             self.recorder.tell(set, event);
         }
-        Failed { error, failure }
+        Ok(())
     }
 
-    /// Makes one request; gives the object that was made, where an event may refer to it.
-    async fn request(
-        &self,
-        set: &LeaderWorkerSet,
-        action: &Action,
-    ) -> Result<Option<ObjectRef>, Error> {
+    /// Tells that requests failed: once for all that failed alike.
+    fn warn(&self, set: &LeaderWorkerSet, failed: impl IntoIterator<Item = Unsaid>) -> Vec<Failed> {
+        let mut all = Vec::new();
+        let mut warnings: Vec<(usize, EventDraft)> = Vec::new();
+        for Unsaid { error, event } in failed {
+            // A leader that leaves says nothing of what it has not begun: its successor does it.
+            let event = event.filter(|_| !error.is_unmade());
+            let event = event.map(|event| event.because(&error.reason()));
+            let position = all.len();
+            all.push(Failed::from(error));
+            let Some(event) = event else { continue };
+            match warnings.iter_mut().find(|(_, it)| it.is_like(&event)) {
+                Some((_, earlier)) => earlier.others += 1,
+                None => warnings.push((position, event)),
+            }
+        }
+        for (position, warning) in warnings {
+            if let Some(failed) = all.get_mut(position) {
+                failed.failure = warning.failure();
+            }
+            self.recorder.tell(set, warning);
+        }
+        all
+    }
+
+    /// Makes one request.
+    async fn request(&self, set: &LeaderWorkerSet, action: &Action) -> Result<Answer, Error> {
         let (requests, index, namespace) = (&self.requests, &self.index, set.namespace());
         match action {
             Action::CreateRevision(object) => {
-                let revision = requests.create_revision(namespace, object).await?;
+                let revision = self.create_revision(set, object).await?;
                 let reference = ObjectRef {
                     api_version: "apps/v1",
                     kind: "ControllerRevision",
@@ -167,13 +232,14 @@ impl Actor {
                     uid: revision.identity.uid().to_owned(),
                 };
                 index.written(revision);
-                return Ok(Some(reference));
+                return Ok(Answer::Done(Some(reference)));
             }
             Action::RaiseRevision { target, number } => {
                 index.written(requests.raise_revision(namespace, target, *number).await?);
             }
             Action::DeleteRevision(target) => {
-                self.removed(namespace, target, requests.delete_revision(namespace, target).await?);
+                let deleted = requests.delete_revision(namespace, target).await?;
+                return Ok(self.removed(namespace, target, deleted));
             }
             Action::ApplyLeaderSet { object, existing } => {
                 let applied =
@@ -197,14 +263,16 @@ impl Actor {
                 index.written(requests.create_pod_group(namespace, object).await?);
             }
             Action::DeleteLeader(target) => {
-                self.removed(namespace, target, requests.delete_leader(namespace, target).await?);
+                let deleted = requests.delete_leader(namespace, target).await?;
+                return Ok(self.removed(namespace, target, deleted));
             }
             Action::DeleteWorkerSet(target) => {
                 let deleted = requests.delete_worker_set(namespace, target).await?;
-                self.removed(namespace, target, deleted);
+                return Ok(self.removed(namespace, target, deleted));
             }
             Action::ReleasePod(target) => {
-                self.removed(namespace, target, requests.release_pod(namespace, target).await?);
+                let released = requests.release_pod(namespace, target).await?;
+                return Ok(self.removed(namespace, target, released));
             }
             Action::Annotate { stateful_set, key, value } => {
                 match requests.annotate(namespace, stateful_set, key, value.as_deref()).await? {
@@ -217,7 +285,7 @@ impl Actor {
                 }
             }
         }
-        Ok(None)
+        Ok(Answer::Done(None))
     }
 
     async fn adopt<V: Indexed + Written>(
@@ -230,12 +298,16 @@ impl Actor {
         Ok(())
     }
 
-    fn removed<V: Indexed>(&self, namespace: &str, target: &Target, answer: Deleted<V>) {
+    fn removed<V: Indexed>(&self, namespace: &str, target: &Target, answer: Deleted<V>) -> Answer {
+        let is_done = !matches!(answer, Deleted::Missing);
         match answer {
             Deleted::Terminating(object) => {
                 self.index.written(*object);
             }
-            Deleted::Gone => self.index.forget::<V>(namespace, &target.name, &target.uid),
+            Deleted::Gone | Deleted::Missing => {
+                self.index.forget::<V>(namespace, &target.name, &target.uid);
+            }
         }
+        if is_done { Answer::Done(None) } else { Answer::Idle }
     }
 }

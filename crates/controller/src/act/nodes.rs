@@ -9,7 +9,7 @@ use lws_api_types::LeaderWorkerSet;
 
 use super::error::Error;
 use super::request::Requests;
-use super::{Actor, Failed, REQUESTS_IN_FLIGHT};
+use super::{Actor, Failed, REQUESTS_IN_FLIGHT, Unsaid};
 use crate::observe::nodes::{KnownNodes, Node, NodeHealth};
 use crate::plan::task::EventDraft;
 
@@ -34,11 +34,12 @@ impl Actor {
                         known.read(name, node);
                         None
                     }
-                    Err(error) => Some(self.warn(set, error, Some(failed))),
+                    Err(error) => Some(Unsaid { error, event: Some(failed) }),
                 }
             })
             .buffer_unordered(REQUESTS_IN_FLIGHT);
-        outcomes.filter_map(|failed| async { failed }).collect().await
+        let failed: Vec<_> = outcomes.filter_map(|failed| async { failed }).collect().await;
+        self.warn(set, failed)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::lease::Leadership;
 use crate::observe::views::{
     PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
 };
+use crate::plan::ownership;
 use crate::plan::task::Target;
 
 /// The longest a request may take. The API server cuts requests off at 60 s; one that takes this
@@ -32,8 +33,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 pub(super) enum Deleted<V> {
     /// It is on its way out.
     Terminating(Box<V>),
-    /// It is gone, or was before.
+    /// It is gone.
     Gone,
+    /// There was no such object any more.
+    Missing,
 }
 
 /// Makes requests for as long as this process leads.
@@ -103,14 +106,6 @@ impl Requests {
     #[must_use]
     pub fn unanswered(&self) -> Unanswered {
         self.unanswered.clone()
-    }
-
-    pub(super) async fn create_revision(
-        &self,
-        ns: &str,
-        object: &Value,
-    ) -> Result<RevisionView, Error> {
-        self.create(ns, object).await
     }
 
     pub(super) async fn create_service(
@@ -241,7 +236,7 @@ impl Requests {
         self.send("get", &what::<PodView>(ns, name), api.get_opt(name)).await
     }
 
-    async fn create<K: Written>(&self, ns: &str, object: &Value) -> Result<K, Error> {
+    pub(super) async fn create<K: Written>(&self, ns: &str, object: &Value) -> Result<K, Error> {
         let params =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let request = Request::new(K::url_path(&(), Some(ns)))
@@ -272,17 +267,7 @@ impl Requests {
         let api = Api::<K>::namespaced(self.client.clone(), ns);
         let name = name(object);
         let found = self.send("get", &what::<K>(ns, name), api.get_opt(name)).await?;
-        let owner = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
-        match found {
-            Some(found) if !owner.is_some_and(|uid| found.identity().is_controlled_by(uid)) => {
-                Err(Error { cause: Cause::Foreign, ..refused })
-            }
-            Some(found) if found.set_name().is_none() => {
-                Err(Error { cause: Cause::Unlabelled, ..refused })
-            }
-            Some(found) => Ok(found),
-            None => Err(refused),
-        }
+        ours(found, refused, object)
     }
 
     /// Deletes this very object.
@@ -302,7 +287,7 @@ impl Requests {
             Ok(answer) => {
                 Ok(answer.left().map_or(Deleted::Gone, |it| Deleted::Terminating(Box::new(it))))
             }
-            Err(error) if error.is_gone() => Ok(Deleted::Gone),
+            Err(error) if error.is_gone() => Ok(Deleted::Missing),
             Err(error) => Err(error),
         }
     }
@@ -324,7 +309,7 @@ impl Requests {
         let failed = |cause| Error { verb, what: what.to_owned(), cause };
         let turn = self.stop.run_until_cancelled(self.limiter.turn()).await;
         let deadline = match verb {
-            "get" => Some(Instant::now() + TIME_LIMIT),
+            "get" | "list" => Some(Instant::now() + TIME_LIMIT),
             _ => self.leadership.borrow().deadline(TIME_LIMIT),
         };
         let Some(deadline) = deadline.filter(|_| turn.is_some()) else {
@@ -334,7 +319,7 @@ impl Requests {
             Ok(answer) => answer.map_err(Cause::Server),
             Err(_) => Err(Cause::TimedOut),
         };
-        if verb != "get"
+        if !matches!(verb, "get" | "list")
             && matches!(&outcome, Err(cause) if !matches!(cause, Cause::Server(kube::Error::Api(_))))
         {
             self.unanswered.note();
@@ -347,6 +332,26 @@ pub(super) fn what<K: Resource<DynamicType = ()>>(ns: &str, name: &str) -> Strin
     format!("{} {ns}/{name}", K::plural(&()))
 }
 
-fn name(object: &Value) -> &str {
+/// What was `found` in the way of `object`, when it is ours after all: controlled by the owner that
+/// `object` names. Else what the request was `refused` for.
+pub(super) fn ours<K: Written + View>(
+    found: Option<K>,
+    refused: Error,
+    object: &Value,
+) -> Result<K, Error> {
+    let owner = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+    match found {
+        Some(found) if !owner.is_some_and(|uid| found.identity().is_controlled_by(uid)) => {
+            Err(Error { cause: Cause::Foreign(ownership::in_the_way(&found)), ..refused })
+        }
+        Some(found) if found.set_name().is_none() => {
+            Err(Error { cause: Cause::Unlabelled, ..refused })
+        }
+        Some(found) => Ok(found),
+        None => Err(refused),
+    }
+}
+
+pub(super) fn name(object: &Value) -> &str {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
 }

@@ -63,16 +63,18 @@ impl Entry {
     /// `StatefulSet` → leader pod, or directly worker pod → leader pod, each checked by UID.
     #[must_use]
     pub fn leader_of(&self, worker: &PodView) -> Option<&Arc<PodView>> {
-        let mut owner = worker.identity.owner.as_ref()?;
-        if owner.kind == "StatefulSet" {
-            let stateful_set = self.stateful_sets.get(&owner.name)?;
-            if stateful_set.identity.uid() != owner.uid {
-                return None;
-            }
-            owner = stateful_set.identity.owner.as_ref()?;
+        let owner = worker.identity.owner.as_ref()?;
+        if owner.kind != "StatefulSet" {
+            return self.pods.get(&owner.name).filter(|it| it.identity.uid() == owner.uid);
         }
-        let leader = self.pods.get(&owner.name)?;
-        (leader.identity.uid() == owner.uid).then_some(leader)
+        let found = self.stateful_sets.get(&owner.name);
+        let Some(worker_set) = found.filter(|it| it.identity.uid() == owner.uid) else {
+            // It is gone, and was named like its leader.
+            let leader = self.pods.get(&owner.name);
+            return leader.filter(|it| self.notes.has_had(it.identity.uid(), &owner.uid));
+        };
+        let owner = worker_set.identity.owner.as_ref()?;
+        self.pods.get(&owner.name).filter(|it| it.identity.uid() == owner.uid)
     }
 
     /// Whether the spec of `desired` was the last that was applied to `live`, whose spec has not
@@ -102,6 +104,13 @@ impl Entry {
         self.notes.is_doubted(leader_uid)
     }
 
+    /// Whether the leader with this UID was waiting for a node while a pod of the former group of
+    /// its name was there, which is gone.
+    #[must_use]
+    pub fn has_outlasted(&self, leader_uid: &str) -> bool {
+        self.notes.has_outlasted(leader_uid)
+    }
+
     /// Whether this worker of a leader is known to be gone, however long ago.
     #[must_use]
     pub fn is_gone(&self, leader_uid: &str, name: &str, uid: &str) -> bool {
@@ -128,25 +137,34 @@ impl Entry {
         let leader = self.leader_of(gone).filter(|it| !it.identity.is_terminating());
         if let Some(uid) = leader.map(|it| it.identity.uid().to_owned()) {
             self.notes.note_loss(&uid, gone);
+            return;
+        }
+        let successor = worker_set_of(gone.identity.name()).and_then(|it| self.pods.get(it));
+        if let Some(leader) = successor.filter(|it| it.is_leader() && it.node.is_none()) {
+            self.notes.note_outlasted(leader.identity.uid());
         }
     }
 
     pub(super) fn stateful_set_removed(&mut self, gone: &Arc<StatefulSetView>) {
         self.notes.forget_worker_set(gone.identity.uid());
-        self.doubt_owner_of(gone);
+        let leader = self.doubt_owner_of(gone);
+        if let Some(leader) = leader {
+            self.notes.note_former_set(&leader, gone.identity.uid());
+        }
     }
 
     pub(super) fn pod_group_removed(&mut self, gone: &Arc<PodGroupView>) {
         self.doubt_owner_of(gone);
     }
 
-    fn doubt_owner_of<V: View>(&mut self, gone: &Arc<V>) {
+    /// Doubts the leader that controlled an object; gives its UID, unless it is known to be gone.
+    fn doubt_owner_of<V: View>(&mut self, gone: &Arc<V>) -> Option<String> {
         let owner = gone.identity().owner.as_ref().filter(|it| it.kind == "Pod");
         let is_there =
             |name: &str, uid: &str| self.pods.get(name).is_some_and(|it| it.identity.uid() == uid);
-        if let Some(owner) = owner.filter(|it| is_there(&it.name, &it.uid)) {
-            self.notes.doubt(&owner.uid);
-        }
+        let owner = owner.filter(|it| is_there(&it.name, &it.uid))?;
+        self.notes.doubt(&owner.uid);
+        Some(owner.uid.clone())
     }
 
     #[cfg(test)]
@@ -166,13 +184,13 @@ impl Entry {
     /// Drops losses that no longer matter: of groups that are going, and those that leave their
     /// group alone.
     pub(super) fn prune(&mut self) {
-        let mut notes = std::mem::take(&mut self.notes);
+        let mut losses = self.notes.take_losses();
         let keeps_failing_pods = self.keeps_failing_pods();
-        notes.retain_losses(|lost| {
+        losses.retain(|lost| {
             let leader = self.leader_of(lost);
             !keeps_failing_pods && leader.is_some_and(|it| !it.identity.is_terminating())
         });
-        self.notes = notes;
+        self.notes.set_losses(losses);
     }
 
     /// Whether a failing pod leaves its group alone, so that nothing is made of it later either.

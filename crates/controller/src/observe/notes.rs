@@ -14,32 +14,51 @@ pub(super) struct Notes {
     /// Worker pods that vanished although their leader was not going, by the UID of that and by
     /// name. Kept until the group has been recreated, so that a loss is noticed even when a pod of
     /// the same name is already back.
-    losses: BTreeMap<String, BTreeMap<String, Arc<PodView>>>,
+    losses: Losses,
     /// UIDs of leaders whose worker `StatefulSet` or `PodGroup` disappeared. The leader may have
     /// changed or gone as well: streams of different kinds are not in step. It is read anew before
     /// its group is completed.
     doubted: BTreeSet<String>,
+    /// The last worker `StatefulSet` of a leader that disappeared, by their UIDs. Pods that it has left
+    /// still are members of the group.
+    former_sets: BTreeMap<String, String>,
+    /// UIDs of leaders that had no node yet when a pod of the former group of their name went.
+    outlasted: BTreeSet<String>,
     /// UIDs of recorded workers that were looked for and are gone, by the UID of the `StatefulSet`
     /// that has the record.
     gone: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// Worker pods that vanished, by the UID of their leader and by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Losses(BTreeMap<String, BTreeMap<String, Arc<PodView>>>);
+
+impl Losses {
+    pub(super) fn retain(&mut self, matters: impl Fn(&PodView) -> bool) {
+        self.0.retain(|_, losses| {
+            losses.retain(|_, worker| matters(worker));
+            !losses.is_empty()
+        });
+    }
+}
+
 impl Notes {
     pub(super) fn losses(&self, leader_uid: &str) -> impl Iterator<Item = &PodView> {
-        self.losses.get(leader_uid).into_iter().flat_map(BTreeMap::values).map(AsRef::as_ref)
+        self.losses.0.get(leader_uid).into_iter().flat_map(BTreeMap::values).map(AsRef::as_ref)
     }
 
     /// The first loss of a name stays: a group is recreated once for all of them.
     pub(super) fn note_loss(&mut self, leader_uid: &str, worker: &Arc<PodView>) {
-        let losses = self.losses.entry(leader_uid.to_owned()).or_default();
+        let losses = self.losses.0.entry(leader_uid.to_owned()).or_default();
         losses.entry(worker.identity.name().to_owned()).or_insert_with(|| worker.clone());
     }
 
-    pub(super) fn retain_losses(&mut self, matters: impl Fn(&PodView) -> bool) {
-        self.losses.retain(|_, losses| {
-            losses.retain(|_, worker| matters(worker));
-            !losses.is_empty()
-        });
+    pub(super) fn take_losses(&mut self) -> Losses {
+        std::mem::take(&mut self.losses)
+    }
+
+    pub(super) fn set_losses(&mut self, losses: Losses) {
+        self.losses = losses;
     }
 
     pub(super) fn doubt(&mut self, leader_uid: &str) {
@@ -55,6 +74,23 @@ impl Notes {
         self.doubted.remove(leader_uid);
     }
 
+    pub(super) fn note_former_set(&mut self, leader_uid: &str, worker_set_uid: &str) {
+        self.former_sets.insert(leader_uid.to_owned(), worker_set_uid.to_owned());
+    }
+
+    /// Whether a leader has had this worker `StatefulSet`, which is gone.
+    pub(super) fn has_had(&self, leader_uid: &str, worker_set_uid: &str) -> bool {
+        self.former_sets.get(leader_uid).is_some_and(|it| it == worker_set_uid)
+    }
+
+    pub(super) fn note_outlasted(&mut self, leader_uid: &str) {
+        self.outlasted.insert(leader_uid.to_owned());
+    }
+
+    pub(super) fn has_outlasted(&self, leader_uid: &str) -> bool {
+        self.outlasted.contains(leader_uid)
+    }
+
     pub(super) fn note_gone(&mut self, worker_set_uid: &str, worker_uid: &str) {
         let gone = self.gone.entry(worker_set_uid.to_owned()).or_default();
         gone.insert(worker_uid.to_owned());
@@ -65,8 +101,10 @@ impl Notes {
     }
 
     pub(super) fn forget_leader(&mut self, uid: &str) {
-        self.losses.remove(uid);
+        self.losses.0.remove(uid);
         self.doubted.remove(uid);
+        self.former_sets.remove(uid);
+        self.outlasted.remove(uid);
     }
 
     pub(super) fn forget_worker_set(&mut self, uid: &str) {
@@ -76,7 +114,8 @@ impl Notes {
     /// How many there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let losses = self.losses.values().map(BTreeMap::len).sum::<usize>();
-        losses + self.doubted.len() + self.gone.values().map(BTreeSet::len).sum::<usize>()
+        let losses = self.losses.0.values().map(BTreeMap::len).sum::<usize>();
+        let leaders = self.doubted.len() + self.former_sets.len() + self.outlasted.len();
+        losses + leaders + self.gone.values().map(BTreeSet::len).sum::<usize>()
     }
 }

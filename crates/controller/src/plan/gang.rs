@@ -25,11 +25,11 @@ pub(super) fn is_formed(
     }
     // The name comes from the labels: the annotation is anybody's to change.
     let name = build::pod_group_name(set, leader);
-    let holder = ownership::holder(entry.pod_groups.get(&name), Controller::Leader(leader));
-    if holder == Holder::Us {
+    let (found, controller) = (entry.pod_groups.get(&name), Controller::Leader(leader));
+    if ownership::holder(found, controller) == Holder::Us {
         return true;
     }
-    if ownership::is_held(plan, holder, "pod group", &name) {
+    if ownership::is_held(plan, found, controller, "pod group") {
         return false;
     }
     if let Some(obstacle) = obstacle(pod_groups) {

@@ -9,6 +9,7 @@ use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, names, revision as content};
 
 use super::build::{self, Topology};
+use super::members::workers;
 use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
@@ -44,6 +45,8 @@ pub struct Groups<'a> {
     pub all: Vec<Group<'a>>,
     /// Leader pods without a usable group index.
     pub unreadable: Vec<&'a Arc<PodView>>,
+    /// Leader pods whose group index is not that of their name.
+    pub misplaced: Vec<&'a Arc<PodView>>,
 }
 
 impl<'a> Groups<'a> {
@@ -57,7 +60,7 @@ impl<'a> Groups<'a> {
         revisions: &[&RevisionView],
     ) -> Self {
         let mut specs = Specs { set, key, revisions, known: BTreeMap::new() };
-        let mut groups = Self { all: Vec::new(), unreadable: Vec::new() };
+        let mut groups = Self { all: Vec::new(), unreadable: Vec::new(), misplaced: Vec::new() };
         let leaders = entry.pods.values().filter(|pod| {
             pod.is_leader() && pod.identity.is_controlled_by(leader_set.identity.uid())
         });
@@ -74,6 +77,9 @@ impl<'a> Groups<'a> {
             let spec = specs.at(leader.revision.as_deref().unwrap_or_default());
             let size = spec.as_ref().unwrap_or(&specs.live()).leader_worker_template.size();
             let carries_key = |revision: &Option<String>| revision.as_deref() == Some(key);
+            if names::leader_pod(set.name(), i64::from(index)) != leader.identity.name() {
+                groups.misplaced.push(leader);
+            }
             groups.all.push(Group {
                 index: i64::from(index),
                 leader,
@@ -137,24 +143,6 @@ impl Group<'_> {
     }
 }
 
-/// The workers that `leader` owns. A `StatefulSet` counts a pod on its way out as available, so they
-/// are looked at too.
-pub(super) fn workers<'a>(
-    entry: &'a Entry,
-    leader: &'a PodView,
-) -> impl Iterator<Item = &'a PodView> {
-    let prefix = format!("{}-", leader.identity.name());
-    let is_owned = |pod: &&PodView| {
-        entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
-    };
-    entry
-        .pods
-        .range(prefix.clone()..)
-        .take_while(move |(name, _)| name.starts_with(&prefix))
-        .map(|(_, pod)| pod.as_ref())
-        .filter(is_owned)
-}
-
 /// The specs of a set at its revisions, each restored once.
 struct Specs<'a> {
     set: &'a LeaderWorkerSet,
@@ -200,11 +188,10 @@ pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
         return;
     };
     let controller = Controller::Leader(leader);
-    if spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
-        let holder = ownership::holder(entry.services.get(name), controller);
-        if !ownership::is_held(plan, holder, "service", name) {
-            plan.tasks.push(super::service_task(build::group_service(set, leader)));
-        }
+    if spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica
+        && !ownership::is_held(plan, entry.services.get(name), controller, "service")
+    {
+        plan.tasks.push(super::service_task(build::group_service(set, leader)));
     }
     if !gang::is_formed(plan, scope, group, spec) {
         return;
@@ -214,8 +201,8 @@ pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
     if group.size() == 1 || !is_due {
         return;
     }
-    let holder = ownership::holder(entry.stateful_sets.get(name), controller);
-    if ownership::is_held(plan, holder, "worker statefulset", name) {
+    let found = entry.stateful_sets.get(name);
+    if ownership::is_held(plan, found, controller, "worker statefulset") {
         return;
     }
     if entry.is_doubted(leader.identity.uid()) {
@@ -274,6 +261,21 @@ pub(super) fn unreadable(leader: &PodView) -> EventDraft {
         leader.identity.name(),
         labels::GROUP_INDEX,
         leader.group_index.as_deref().unwrap_or_default(),
+    );
+    EventDraft::warning("InvalidGroup", "Update", message).about(reference(leader))
+}
+
+/// A leader whose label tells another group than its name: it is not ready for the rollout, whatever
+/// its pods are.
+pub(super) fn misplaced(leader: &PodView) -> EventDraft {
+    let name = leader.identity.name();
+    let ordinal = names::parent_and_ordinal(name).map(|(_, ordinal)| ordinal).unwrap_or_default();
+    let message = format!(
+        "leader pod {name} makes no group: label {} is {:?}, expected {:?}; set it back, or delete the \
+         pod to build the group anew",
+        labels::GROUP_INDEX,
+        leader.group_index.as_deref().unwrap_or_default(),
+        ordinal.to_string(),
     );
     EventDraft::warning("InvalidGroup", "Update", message).about(reference(leader))
 }

@@ -5,6 +5,7 @@
 //! failure is looked at, it counts once. It is written by a patch of its own rather than with the
 //! fields that are applied, so that an apply which the server refuses holds back no group.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use serde_json::json;
 use super::group::Group;
 use crate::backoff::Backoff;
 use crate::observe::views::StatefulSetView;
+
+/// The longest text of a history, in bytes: half of the room that Kubernetes gives to the annotations
+/// of an object. It holds the failures of about 500 groups.
+const LONGEST: usize = 128 * 1024;
 
 /// Why a group is recreated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -110,7 +115,22 @@ impl History {
     /// Its text; `None` when no group has failed.
     #[must_use]
     pub fn text(&self) -> Option<String> {
-        (!self.0.is_empty()).then(|| json!(self.0).to_string())
+        let text = json!(self.0).to_string();
+        if text.len() > LONGEST {
+            return Some(json!(self.worst(text.len())).to_string());
+        }
+        (!self.0.is_empty()).then_some(text)
+    }
+
+    /// As many failures as there is room for when all of them take `length`: those of the groups that
+    /// keep failing, and of these the latest. The others count as first ones again.
+    fn worst(&self, length: usize) -> BTreeMap<i64, &Incident> {
+        let mut all: Vec<_> = self.0.iter().collect();
+        all.sort_unstable_by_key(|(index, it)| (Reverse((it.count, it.time)), **index));
+        let room = all.len() * LONGEST / length;
+        // Some are longer than others.
+        let kept = all.into_iter().take(room * 9 / 10);
+        kept.map(|(index, incident)| (*index, incident)).collect()
     }
 
     /// The failure that ends the group which `leader` leads, once it has been counted.
@@ -132,6 +152,11 @@ impl History {
             time: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
         };
         self.0.insert(group.index, incident);
+    }
+
+    /// Forgets a group whose failures do not matter any more.
+    pub(super) fn forget_group(&mut self, index: i64) {
+        self.0.remove(&index);
     }
 
     /// Forgets groups that are gone and those that have been ready long enough. Gives how long it
@@ -219,6 +244,20 @@ mod tests {
         assert_eq!(History::of(&carried).text(), text);
         let broken = StatefulSetView { group_restarts: Some("?".into()), ..Default::default() };
         assert_eq!(History::of(&broken).text(), None);
+    }
+
+    #[test]
+    fn a_history_keeps_the_worst_failures_that_there_is_room_for() {
+        let long = |count| Incident { pod: "p".repeat(200), ..incident(count) };
+        let mut history = History((0..2000).map(|index| (index, long(1))).collect());
+        history.0.extend([(7, long(4)), (1500, long(3))]);
+        let text = history.text().unwrap();
+        assert!(text.len() <= LONGEST && text.len() > LONGEST / 2, "{}", text.len());
+        let carried = StatefulSetView { group_restarts: Some(text.clone()), ..Default::default() };
+        let kept = History::of(&carried);
+        assert_eq!(kept.of_leader(7, "l").map(|it| it.count), Some(4));
+        assert_eq!(kept.of_leader(1500, "l").map(|it| it.count), Some(3));
+        assert_eq!(kept.text(), Some(text), "what was written is not written again");
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use lws_api_types::LeaderWorkerSet;
 
 use super::build::{self, LeaderRollout};
-use super::group::Groups;
+use super::group::{Groups, reference};
 use super::ownership::{self, Controller, Holder};
 use super::task::{Action, EventDraft, Orphaned, Plan, Task};
-use super::{Scope, applied, revision, rollout};
+use super::{Scope, applied, members, revision, rollout};
 use crate::observe::entry::Entry;
-use crate::observe::views::StatefulSetView;
+use crate::observe::views::{PodView, StatefulSetView};
 
 /// The name is held by an object that is not, or not yet, ours; the plan says what follows.
 pub(super) struct Taken;
@@ -25,15 +25,13 @@ pub(super) fn find<'a>(
     entry: &'a Entry,
 ) -> Result<Option<&'a StatefulSetView>, Taken> {
     let found = entry.stateful_sets.get(set.name());
-    let holder = ownership::holder(found, Controller::Set(set.uid()));
-    match (holder, found) {
+    let controller = Controller::Set(set.uid());
+    match (ownership::holder(found, controller), found) {
         (Holder::Us, _) => return Ok(found.map(AsRef::as_ref)),
         (Holder::Orphan, Some(orphan)) => {
             plan.tasks.push(ownership::adoption(set, Orphaned::LeaderSet, &orphan.identity));
         }
-        (holder, _)
-            if !ownership::is_held(plan, holder.clone(), "leader statefulset", set.name()) =>
-        {
+        _ if !ownership::is_held(plan, found, controller, "leader statefulset") => {
             return Ok(None);
         }
         _ => {}
@@ -154,11 +152,41 @@ pub(super) fn replace(
     .into_iter()
     .collect();
     for group in groups.all.iter().filter(|group| replaced.contains(&group.index)) {
-        let task = Task::delete_leader(group.target());
-        // A pod of the group may have failed as well.
-        if plan.tasks.iter().all(|it| it.action != task.action) {
-            plan.tasks.push(task);
+        delete_once(plan, Task::delete_leader(group.target()));
+    }
+}
+
+/// Adds the deletion of a leader that is not deleted anyway, because a pod of its group failed.
+fn delete_once(plan: &mut Plan, task: Task) {
+    if plan.tasks.iter().all(|it| it.action != task.action) {
+        plan.tasks.push(task);
+    }
+}
+
+/// Adds the deletion of leaders that found no node because of pods of the former group of their name,
+/// which are gone. To keep them company is the only place where they may not be, and the scheduler looks
+/// again when pods go that keep a pod away, not when those go that attract it: it would take five
+/// minutes. Each is deleted once: the next one has met none of them.
+pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
+    for group in &groups.all {
+        let leader: &PodView = group.leader;
+        let is_stuck = leader.is_unschedulable
+            && leader.node.is_none()
+            && group.placement.group.is_some()
+            && !leader.identity.is_terminating()
+            && scope.entry.has_outlasted(leader.identity.uid())
+            && members::named_like_workers(scope.entry, leader).next().is_none();
+        if !is_stuck {
+            continue;
         }
+        let note = format!(
+            "Leader pod {} found no node because of pods of its predecessor, which are gone: deleted \
+             it, so that the next one is scheduled at once",
+            leader.identity.name(),
+        );
+        let event = EventDraft::normal("LeaderRescheduled", "Delete", note);
+        let event = event.about(reference(leader));
+        delete_once(plan, Task::delete_leader(group.target()).told(event));
     }
 }
 

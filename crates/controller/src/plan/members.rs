@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::annotations;
-use lws_api_types::set::RestartPolicy;
 
 use super::Scope;
-use super::group::{Group, Groups, workers};
+use super::group::{Group, Groups};
 use super::history::since;
 use super::task::{Action, EventDraft, Plan, Target, Task};
 use crate::observe::entry::Entry;
@@ -38,9 +37,7 @@ impl<'a> Members<'a> {
     pub(super) fn of(group: &Group<'a>, entry: &'a Entry, waits_for_start: bool) -> Self {
         let leader: &PodView = group.leader;
         let is_current = |pod: &&PodView| pod.revision == leader.revision;
-        let is_owned = |pod: &&PodView| {
-            entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
-        };
+        let is_owned = |pod: &&PodView| is_worker_of(leader, pod, entry);
         // A policy that waits for the start does not mind pods that had not started.
         let lost = entry
             .losses(leader.identity.uid())
@@ -56,6 +53,43 @@ impl<'a> Members<'a> {
     pub(super) fn all(&self) -> impl Iterator<Item = &'a PodView> {
         std::iter::once(self.leader).chain(self.workers.iter().copied())
     }
+}
+
+/// Whether `leader` owns `pod`, through its worker `StatefulSet` or directly.
+fn is_worker_of(leader: &PodView, pod: &PodView, entry: &Entry) -> bool {
+    entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
+}
+
+/// The workers that `leader` owns. A `StatefulSet` counts a pod on its way out as available, so they
+/// are looked at too.
+pub(super) fn workers<'a>(
+    entry: &'a Entry,
+    leader: &'a PodView,
+) -> impl Iterator<Item = &'a PodView> {
+    named_like_workers(entry, leader).filter(move |pod| is_worker_of(leader, pod, entry))
+}
+
+/// The pods that have names of workers of `leader`, whosever they are.
+pub(super) fn named_like_workers<'a>(
+    entry: &'a Entry,
+    leader: &PodView,
+) -> impl Iterator<Item = &'a PodView> + use<'a> {
+    let prefix = format!("{}-", leader.identity.name());
+    let pods = entry.pods.range(prefix.clone()..);
+    pods.take_while(move |(name, _)| name.starts_with(&prefix)).map(|(_, pod)| pod.as_ref())
+}
+
+/// Whether a pod is a leader of the set, or a worker of one of its leaders, who may be gone.
+pub(super) fn is_of_set(pod: &PodView, leader_set: &StatefulSetView, entry: &Entry) -> bool {
+    let Some(owner) = &pod.identity.owner else { return false };
+    if pod.is_leader() {
+        return owner.uid == leader_set.identity.uid();
+    }
+    let worker_set = entry.stateful_sets.get(&owner.name);
+    worker_set.filter(|it| it.identity.uid() == owner.uid).is_some_and(|worker_set| {
+        let leader = worker_set.identity.owner.as_ref();
+        leader.is_some_and(|it| it.kind == "Pod" && it.name == worker_set.identity.name())
+    })
 }
 
 /// A recorded worker that is not there.
@@ -145,11 +179,11 @@ enum Due {
 
 fn due(scope: &Scope<'_>, group: &Group<'_>, worker_set: &StatefulSetView) -> Due {
     let before = worker_set.members.as_deref();
-    let keeps_failing_pods = scope.restart_policy() == RestartPolicy::None;
+    let keeps_failing_pods = scope.keeps_failing_pods(group);
     if keeps_failing_pods && before.is_none() {
         return Due::Never;
     }
-    let waits_for_start = scope.waits_for_start();
+    let waits_for_start = scope.waits_for_start(group);
     let members = Members::of(group, scope.entry, waits_for_start);
     let counts = |pod: &&PodView| !waits_for_start || pod.phase != Phase::Pending;
     let workers: Vec<_> = members.workers.iter().copied().filter(counts).collect();

@@ -12,6 +12,7 @@
 //! | `restart` | which groups are recreated because a pod failed |
 //! | [`history`] | how often groups have failed, and how long they wait because of that |
 //! | [`termination`] | that the pods of a group end together, on lost nodes too |
+//! | [`shortage`] | which `StatefulSet`s have to be asked why they lack pods |
 //! | [`status`] | counts, conditions and their event |
 //! | `ownership` | whose an object is that has the name we need |
 //! | [`build`] | the objects themselves |
@@ -24,10 +25,11 @@ pub mod group;
 pub mod history;
 mod leader;
 mod members;
-mod ownership;
+pub(crate) mod ownership;
 mod restart;
 pub mod revision;
 pub mod rollout;
+pub mod shortage;
 pub mod status;
 pub mod task;
 pub mod termination;
@@ -41,12 +43,13 @@ use serde_json::Value;
 
 use crate::observe::entry::Entry;
 use crate::observe::nodes::Nodes;
-use crate::observe::views::{RevisionView, StatefulSetView};
+use crate::observe::views::{PodView, RevisionView, StatefulSetView};
 use crate::observe::watch::PodGroups;
-use group::Groups;
+use group::{Group, Groups};
 use ownership::{Controller, Holder};
+use shortage::Shortages;
 use status::Seen;
-use task::{Action, EventDraft, Failure, Orphaned, Plan, Task};
+use task::{Action, EventDraft, Orphaned, Plan, Task, Verdict};
 
 /// What a plan depends on besides the set and its objects.
 #[derive(Clone, Copy, Debug)]
@@ -55,10 +58,12 @@ pub struct Context<'a> {
     pub nodes: &'a Nodes,
     /// Whether there are `PodGroup`s.
     pub pod_groups: PodGroups,
+    /// What is known of `StatefulSet`s of the set that are short of pods.
+    pub shortages: &'a Shortages,
     /// How groups with failed pods are recreated.
     pub restarts: &'a GroupRestartSettings,
-    /// What a request of the former plan failed with.
-    pub failure: Option<&'a Failure>,
+    /// What the requests of the former plan have shown.
+    pub verdict: Verdict<'a>,
     /// The present time.
     pub now: Timestamp,
 }
@@ -76,9 +81,15 @@ pub fn plan(set: &LeaderWorkerSet, entry: &Entry, context: &Context<'_>) -> Plan
         return plan;
     }
     let seen = work(&mut plan, set, entry, context);
+    plan.events = task::merged(std::mem::take(&mut plan.events));
     let obstacle = plan.events.iter().find_map(EventDraft::failure);
-    let failure = context.failure.or(obstacle.as_ref());
-    plan.status = status::change(set, seen.as_ref(), failure, context.now);
+    let verdict = match (context.verdict, &obstacle) {
+        (Verdict::Fine | Verdict::Open, Some(obstacle)) => Verdict::Refused(obstacle),
+        // Whether what was missing is there now is not known yet.
+        (Verdict::Fine, None) if plan.awaits_reason() => Verdict::Open,
+        (verdict, _) => verdict,
+    };
+    plan.status = status::change(set, seen.as_ref(), verdict, context.now);
     plan
 }
 
@@ -122,19 +133,23 @@ impl<'a> Scope<'a> {
         let key = self.current.key.as_str();
         let groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
+        plan.events.extend(groups.misplaced.iter().map(|leader| group::misplaced(leader)));
         let leader::Wanted { replicas: existing, applies } =
             leader::apply(plan, self, Some((leader_set, &groups)));
         let failed = restart::recreate(plan, self, leader_set, &groups, existing);
         members::record(plan, self, &groups, &failed, existing);
         termination::of_workers(plan, &groups);
-        termination::of_lost_pods(plan, self, leader_set);
+        termination::of_lost_pods(plan, self, leader_set, &groups);
         if !applies {
             leader::replace(plan, self.set, leader_set, &groups);
         }
+        leader::revive(plan, self, &groups);
         // Those beyond are about to go.
-        for group in groups.all.iter().filter(|it| it.index < existing) {
+        let is_kept = |it: &&Group<'_>| it.index < existing && !failed.contains(&it.index);
+        for group in groups.all.iter().filter(is_kept) {
             group::complete(plan, self, group);
         }
+        shortage::look(plan, self, leader_set, &groups);
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
         let counts = status::Counts::of(&groups.observations(), replicas, strategy.partition);
@@ -144,13 +159,29 @@ impl<'a> Scope<'a> {
         Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
     }
 
-    fn restart_policy(&self) -> RestartPolicy {
-        self.set.spec.leader_worker_template.restart_policy()
+    /// What a failed pod means for its group, by the revision of the group: a policy that is about to
+    /// be rolled out recreates nothing that the rollout has not reached.
+    fn restart_policy(&self, group: &Group<'_>) -> RestartPolicy {
+        let spec = group.spec.as_deref().unwrap_or(&self.set.spec);
+        spec.leader_worker_template.restart_policy()
     }
 
-    /// Whether groups that have not started as a whole are left alone.
-    fn waits_for_start(&self) -> bool {
-        self.restart_policy() == RestartPolicy::RecreateGroupAfterStart
+    /// Whether a failed pod leaves its group alone.
+    fn keeps_failing_pods(&self, group: &Group<'_>) -> bool {
+        self.restart_policy(group) == RestartPolicy::None
+    }
+
+    /// Whether a failed pod, whose leader may be gone, leaves its group alone.
+    fn keeps_failed_pod(&self, pod: &PodView, groups: &Groups<'_>) -> bool {
+        match groups.all.iter().find(|it| it.leader.revision == pod.revision) {
+            Some(alike) => self.keeps_failing_pods(alike),
+            None => self.set.spec.leader_worker_template.restart_policy() == RestartPolicy::None,
+        }
+    }
+
+    /// Whether a group that has not started as a whole is left alone.
+    fn waits_for_start(&self, group: &Group<'_>) -> bool {
+        self.restart_policy(group) == RestartPolicy::RecreateGroupAfterStart
             || self.set.has_annotation(annotations::RECREATE_AFTER_START)
     }
 
@@ -161,12 +192,13 @@ impl<'a> Scope<'a> {
         }
         let name = self.set.name();
         let found = self.entry.services.get(name);
-        let holder = ownership::holder(found, Controller::Set(self.set.uid()));
-        let left = found.filter(|it| holder == Holder::Orphan && it.serves_set(name));
+        let controller = Controller::Set(self.set.uid());
+        let is_orphan = ownership::holder(found, controller) == Holder::Orphan;
+        let left = found.filter(|it| is_orphan && it.serves_set(name));
         if let Some(orphan) = left {
             let adoption = ownership::adoption(self.set, Orphaned::Service, &orphan.identity);
             plan.tasks.push(adoption);
-        } else if !ownership::is_held(plan, holder, "service", name) {
+        } else if !ownership::is_held(plan, found, controller, "service") {
             plan.tasks.push(service_task(build::shared_service(self.set)));
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Resource;
 use lws_api_types::LeaderWorkerSet;
 
 use super::build;
@@ -15,7 +16,7 @@ use crate::observe::views::{Identity, Owner, PodView, View};
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who holds a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     /// No object has it.
     Nobody,
@@ -28,7 +29,7 @@ pub(super) enum Holder {
     /// of the former owner leaves it.
     Orphan,
     /// Somebody else's object.
-    Other(String),
+    Other,
 }
 
 /// Who is to control an object.
@@ -69,20 +70,24 @@ pub(super) fn holder<V: View>(object: Option<&Arc<V>>, controller: Controller<'_
     match &identity.owner {
         Some(owner) if owner.uid == controller.uid() => Holder::Us,
         Some(owner) if controller.follows(owner, identity.name()) => Holder::Going,
-        Some(owner) => Holder::Other(format!("{} {}", owner.kind, owner.name)),
+        Some(_) => Holder::Other,
         None => Holder::Orphan,
     }
 }
 
-/// Whether nothing is to be done about an object of group or set because somebody holds its name;
-/// tells of a holder who will not go.
-pub(super) fn is_held(plan: &mut Plan, holder: Holder, what: &str, name: &str) -> bool {
-    match holder {
+/// Whether nothing is to be done about an object of group or set, called `what`, because it is there
+/// or `found` holds its name; tells of a holder who will not go.
+pub(super) fn is_held<V: View + Resource<DynamicType = ()>>(
+    plan: &mut Plan,
+    found: Option<&Arc<V>>,
+    controller: Controller<'_>,
+    what: &str,
+) -> bool {
+    match holder(found, controller) {
         Holder::Nobody => return false,
         Holder::Us => {}
         Holder::Going => plan.recheck_after(PATIENCE),
-        Holder::Orphan => plan.events.push(foreign(what, name, "nobody")),
-        Holder::Other(owner) => plan.events.push(foreign(what, name, &owner)),
+        Holder::Orphan | Holder::Other => plan.events.extend(found.map(|it| foreign(what, &**it))),
     }
     true
 }
@@ -97,10 +102,21 @@ pub(super) fn adoption(set: &LeaderWorkerSet, kind: Orphaned, orphan: &Identity)
 }
 
 /// The event that tells of an object in the way.
-pub(super) fn foreign(what: &str, name: &str, owner: &str) -> EventDraft {
-    let note = format!(
-        "Failed to create {what} {name}: a {what} of that name exists and is controlled by \
-         {owner}; it is left as it is, delete or rename it"
-    );
+fn foreign<V: View + Resource<DynamicType = ()>>(what: &str, object: &V) -> EventDraft {
+    let note =
+        format!("Failed to create {what} {}: {}", object.identity().name(), in_the_way(object));
     EventDraft::warning("FailedCreate", "Create", note)
+}
+
+/// What is in the way, whose it is, and what to do.
+pub(crate) fn in_the_way<V: View + Resource<DynamicType = ()>>(object: &V) -> String {
+    let (kind, name) = (V::kind(&()).to_lowercase(), object.identity().name());
+    let owner = object.identity().owner.as_ref();
+    let owner = owner.map_or("nobody".to_owned(), |it| format!("{} {}", it.kind, it.name));
+    let set = object.set_name().filter(|_| owner.starts_with("Pod "));
+    let set = set.map(|it| format!(" of set {it}")).unwrap_or_default();
+    format!(
+        "{kind} {name} exists and is controlled by {owner}{set}: it is left as it is; create this \
+         set under another name, or remove that {kind}"
+    )
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use lws_api_types::keys::annotations;
-use lws_api_types::set::RestartPolicy;
 
 use super::Scope;
 use super::group::{Group, Groups, reference};
@@ -23,18 +22,17 @@ pub(super) fn recreate(
     existing: i64,
 ) -> Vec<i64> {
     let mut recreations = Recreations { history: History::of(leader_set), ..Default::default() };
-    if scope.restart_policy() == RestartPolicy::None {
-        recreations.history = History::default();
-    } else {
-        for group in groups.all.iter().filter(|group| !group.leader.identity.is_terminating()) {
+    for group in groups.all.iter().filter(|group| !group.leader.identity.is_terminating()) {
+        if scope.keeps_failing_pods(group) {
+            recreations.history.forget_group(group.index);
+        } else {
             recreations.consider(plan, scope, group);
         }
-        let settings = scope.context.restarts;
-        let forgets =
-            recreations.history.forget(&groups.all, existing, settings, scope.context.now);
-        if let Some(delay) = forgets {
-            plan.recheck_after(delay);
-        }
+    }
+    let settings = scope.context.restarts;
+    let forgets = recreations.history.forget(&groups.all, existing, settings, scope.context.now);
+    if let Some(delay) = forgets {
+        plan.recheck_after(delay);
     }
     // The history is sent first.
     plan.tasks.extend(recreations.record(leader_set));
@@ -53,13 +51,17 @@ struct Recreations {
 
 impl Recreations {
     fn consider(&mut self, plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
-        let members = Members::of(group, scope.entry, scope.waits_for_start());
+        let waits_for_start = scope.waits_for_start(group);
+        let members = Members::of(group, scope.entry, waits_for_start);
         let uid = group.leader.identity.uid();
         let is_counted = self.history.of_leader(group.index, uid).is_some();
         let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group, &members));
-        if failure.is_none() && !is_counted
-            || scope.waits_for_start() && !have_started(group, &members)
-        {
+        if failure.is_some() && scope.entry.is_doubted(uid) {
+            // It may have gone with its workers.
+            plan.doubted_pods.push(group.target());
+            return;
+        }
+        if failure.is_none() && !is_counted || waits_for_start && !have_started(group, &members) {
             return;
         }
         if let Some((pod, cause)) = failure.filter(|_| !is_counted) {

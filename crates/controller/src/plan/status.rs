@@ -3,10 +3,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use lws_api_types::conditions::{ConditionType, set_failure, set_true};
+use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE, set_failure, set_true};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus, names};
 
-use super::task::{EventDraft, Failure, StatusChange};
+use super::task::{EventDraft, Failure, StatusChange, Verdict};
 
 /// A group whose leader pod exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,8 +93,8 @@ pub struct Transition {
     pub note: String,
 }
 
-/// Makes the conditions of `counts` true in `stored`, the excluded ones false, and raises every
-/// observed generation to `generation`. Gives the event to emit when any status changed.
+/// Makes the conditions of `counts` true in `stored`, the excluded ones false, and every observed
+/// generation `generation`. Gives the event to emit when any status changed.
 pub fn merge_conditions(
     stored: &mut Vec<Condition>,
     counts: &Counts,
@@ -128,17 +128,16 @@ pub struct Seen {
 }
 
 /// The status of `set` as it should be, when it differs from the stored one. Where nothing is
-/// `seen`, only `failure` is news.
+/// `seen`, only `verdict` is news.
 ///
-/// `status.observedGeneration` is the last generation that was acted on: it is raised once the
-/// leader `StatefulSet` is as that generation wants it. While its apply fails, who waits for a
-/// condition of this generation waits on, and `failure` says why. Conditions carry the generation
-/// that they judge the groups by, which is always the present one.
+/// `status.observedGeneration`, and that of the conditions, is the last generation that was acted
+/// on: it is raised once the leader `StatefulSet` is as that generation wants it. While its apply
+/// fails, who waits for a condition of this generation waits on, and the failure says why.
 #[must_use]
 pub fn change(
     set: &LeaderWorkerSet,
     seen: Option<&Seen>,
-    failure: Option<&Failure>,
+    verdict: Verdict<'_>,
     now: Timestamp,
 ) -> Option<StatusChange> {
     let stored = set.status.clone().unwrap_or_default();
@@ -155,14 +154,43 @@ pub fn change(
         if status.hpa_pod_selector.is_empty() {
             status.hpa_pod_selector = names::hpa_pod_selector(set.name());
         }
-        let transition = merge_conditions(&mut status.conditions, counts, generation, now);
+        // Without any, who waits would take a condition for one of the present generation.
+        let observed = Some(status.observed_generation.unwrap_or(0));
+        let transition = merge_conditions(&mut status.conditions, counts, observed, now);
         event = transition.map(|it| EventDraft::normal(it.reason, "Update", it.note));
     }
-    let told = failure.map(|it| (it.reason, it.message.as_str()));
-    set_failure(&mut status.conditions, told, generation, now);
-    let begins = set.status.is_none() && failure.is_none() && !is_available(&status);
+    tell_failure(&mut status.conditions, &stored.conditions, verdict, generation, now);
+    let begins = set.status.is_none() && !has_failure(&status) && !is_available(&status);
     let may_wait = begins || has_same_conditions(&stored, &status);
     (status != stored).then_some(StatusChange { status, event, may_wait })
+}
+
+/// Makes condition `ReplicaFailure` say what `verdict` does. One that nothing is known of stays as
+/// it is `stored`.
+fn tell_failure(
+    conditions: &mut Vec<Condition>,
+    stored: &[Condition],
+    verdict: Verdict<'_>,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    match verdict {
+        Verdict::Fine => set_failure(conditions, None, generation, now),
+        Verdict::Refused(Failure { reason, message }) => {
+            set_failure(conditions, Some((reason, message)), generation, now);
+        }
+        Verdict::Open => {
+            let before = stored.iter().find(|it| it.type_ == REPLICA_FAILURE);
+            let present = conditions.iter_mut().find(|it| it.type_ == REPLICA_FAILURE);
+            if let Some((before, present)) = before.zip(present) {
+                present.clone_from(before);
+            }
+        }
+    }
+}
+
+fn has_failure(status: &LeaderWorkerSetStatus) -> bool {
+    status.conditions.iter().any(|it| it.type_ == REPLICA_FAILURE)
 }
 
 fn is_available(status: &LeaderWorkerSetStatus) -> bool {

@@ -8,6 +8,7 @@ use lws_api_types::LeaderWorkerSetStatus;
 use serde_json::Value;
 
 use super::history::Cause;
+use super::shortage::Shortages;
 use crate::observe::views::View;
 
 /// Everything that is to be done about one set now.
@@ -24,6 +25,10 @@ pub struct Plan {
     pub unknown_nodes: BTreeMap<String, EventDraft>,
     /// Pods that have to be read anew before the plan can be completed.
     pub doubted_pods: Vec<Target>,
+    /// The `StatefulSet`s that are short of pods, and what is known of that.
+    pub shortages: Shortages,
+    /// One of these, which has to be asked for the reason before the plan can be completed.
+    pub unexplained: Option<Target>,
     /// Groups that failed and wait for their recreation, because they keep failing.
     pub waiting_groups: usize,
     /// When to look again although nothing may have been observed.
@@ -49,6 +54,19 @@ pub struct Failure {
     pub reason: &'static str,
     /// What failed, and why in the words of the server.
     pub message: String,
+}
+
+/// What the last requests have shown of a set.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Verdict<'a> {
+    /// None failed.
+    #[default]
+    Fine,
+    /// One was refused.
+    Refused(&'a Failure),
+    /// Nothing: what failed passes by itself, or not everything has been tried. A failure that the
+    /// status tells of has not healed by that.
+    Open,
 }
 
 /// The longest text of an event, and of a failure, in bytes. The API server takes no longer one.
@@ -218,6 +236,8 @@ pub struct EventDraft {
     pub note: String,
     /// The other object it is about.
     pub related: Related,
+    /// How many others like it there are that it speaks for.
+    pub others: usize,
 }
 
 /// The object besides the set that an event is about.
@@ -249,7 +269,15 @@ impl Plan {
     /// Whether there is nothing to do before the status is written.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tasks.is_empty() && self.unknown_nodes.is_empty() && self.doubted_pods.is_empty()
+        self.tasks.is_empty()
+            && self.unknown_nodes.is_empty()
+            && self.doubted_pods.is_empty()
+            && self.unexplained.is_none()
+    }
+
+    /// Whether pods are missing and nobody has been asked why so far.
+    pub(super) fn awaits_reason(&self) -> bool {
+        !self.shortages.is_empty() && self.shortages.values().all(|it| it.asked.is_none())
     }
 
     /// Has a node read; `reason` and `action` are those of what needs it.
@@ -297,7 +325,7 @@ impl Task {
 
 impl EventDraft {
     pub(crate) fn normal(reason: &'static str, action: &'static str, note: String) -> Self {
-        Self { is_warning: false, reason, action, note, related: Related::None }
+        Self { is_warning: false, reason, action, note, related: Related::None, others: 0 }
     }
 
     pub(crate) fn warning(reason: &'static str, action: &'static str, note: String) -> Self {
@@ -316,15 +344,40 @@ impl EventDraft {
     }
 
     /// The text, cut to the length that the API server takes.
-    pub(crate) fn text(&self) -> &str {
-        let end = self.note.floor_char_boundary(LONGEST_TEXT);
-        self.note.get(..end).unwrap_or_default()
+    pub(crate) fn text(&self) -> String {
+        let others = match self.others {
+            0 => String::new(),
+            others => format!(" (and {others} more like this)"),
+        };
+        let end = self.note.floor_char_boundary(LONGEST_TEXT.saturating_sub(others.len()));
+        format!("{}{others}", self.note.get(..end).unwrap_or_default())
+    }
+
+    /// Whether it is a warning that differs from `other` in numbers at most, such as that of a group
+    /// or what is left of a quota: they are one fault.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let is_no_digit = |it: &char| !it.is_ascii_digit();
+        self.is_warning
+            && (self.reason, self.action) == (other.reason, other.action)
+            && self.note.chars().filter(is_no_digit).eq(other.note.chars().filter(is_no_digit))
     }
 
     /// The failure that the event tells of, if it is about one.
     pub(crate) fn failure(&self) -> Option<Failure> {
         let is_failure = matches!(self.reason, "FailedCreate" | "FailedUpdate" | "FailedDelete");
         (self.is_warning && is_failure)
-            .then(|| Failure { reason: self.reason, message: self.text().to_owned() })
+            .then(|| Failure { reason: self.reason, message: self.text() })
     }
+}
+
+/// The events without those that an earlier one can speak for.
+pub(super) fn merged(events: Vec<EventDraft>) -> Vec<EventDraft> {
+    let mut kept: Vec<EventDraft> = Vec::new();
+    for event in events {
+        match kept.iter_mut().find(|it| it.is_like(&event)) {
+            Some(earlier) => earlier.others += 1,
+            None => kept.push(event),
+        }
+    }
+    kept
 }

@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use lws_api_types::set::RestartPolicy;
-
 use super::Scope;
 use super::group::{Groups, reference};
 use super::history::since;
+use super::members::is_of_set;
 use super::task::{Action, EventDraft, Plan, Target, Task};
-use crate::observe::entry::Entry;
 use crate::observe::views::{PodView, StatefulSetView};
 
 /// Finalizers of an object whose dependents the garbage collector sees to: it deletes them first,
@@ -44,16 +42,18 @@ fn ends_alone(leader: &PodView) -> bool {
 
 /// Adds the final deletion of pods that should have ended long ago and whose node is lost, so that
 /// their group can be recreated elsewhere.
-pub(super) fn of_lost_pods(plan: &mut Plan, scope: &Scope<'_>, leader_set: &StatefulSetView) {
+pub(super) fn of_lost_pods(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    leader_set: &StatefulSetView,
+    groups: &Groups<'_>,
+) {
     let Some(margin) = scope.context.restarts.node_lost_after else { return };
-    if scope.restart_policy() == RestartPolicy::None {
-        return;
-    }
     for pod in scope.entry.pods.values() {
         // Without a grace period its node has confirmed the end, or nobody waits for that.
         let has_grace = pod.identity.meta.deletion_grace_period_seconds != Some(0);
         let Some(end) = pod.identity.ends().filter(|_| has_grace) else { continue };
-        if !is_ours(pod, leader_set, scope.entry) {
+        if scope.keeps_failed_pod(pod, groups) || !is_of_set(pod, leader_set, scope.entry) {
             continue;
         }
         let Some(node) = &pod.node else { continue };
@@ -69,19 +69,6 @@ pub(super) fn of_lost_pods(plan: &mut Plan, scope: &Scope<'_>, leader_set: &Stat
             Some(Some(fault)) => plan.tasks.push(release(pod, node, fault)),
         }
     }
-}
-
-/// Whether a pod is a leader of the set, or a worker of one of its leaders, who may be gone.
-fn is_ours(pod: &PodView, leader_set: &StatefulSetView, entry: &Entry) -> bool {
-    let Some(owner) = &pod.identity.owner else { return false };
-    if pod.is_leader() {
-        return owner.uid == leader_set.identity.uid();
-    }
-    let worker_set = entry.stateful_sets.get(&owner.name);
-    worker_set.filter(|it| it.identity.uid() == owner.uid).is_some_and(|worker_set| {
-        let leader = worker_set.identity.owner.as_ref();
-        leader.is_some_and(|it| it.kind == "Pod" && it.name == worker_set.identity.name())
-    })
 }
 
 fn release(pod: &PodView, node: &str, fault: &str) -> Task {

@@ -416,3 +416,19 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_fails_since_its_first_failure_after_a_success() {
+    let queue = queue();
+    assert_eq!(queue.failing_for(&1), Duration::ZERO);
+    queue.retry(1);
+    advance(SECOND).await;
+    queue.retry(1);
+    advance(SECOND).await;
+    assert_eq!((queue.failing_for(&1), queue.failing_for(&2)), (2 * SECOND, Duration::ZERO));
+    queue.forget(&1);
+    assert_eq!(queue.failing_for(&1), Duration::ZERO);
+    queue.retry(1);
+    advance(SECOND).await;
+    assert_eq!(queue.failing_for(&1), SECOND);
+}

@@ -12,6 +12,7 @@ mod failures;
 mod gang;
 mod placement;
 mod restarts;
+mod shortages;
 mod world;
 
 use lws_api_types::keys::{annotations, labels};

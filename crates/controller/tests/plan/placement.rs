@@ -60,3 +60,58 @@ fn a_group_that_is_completed_during_an_update_is_placed_as_its_leader_is() {
     assert_eq!(template["metadata"]["annotations"][EXCLUSIVE_TOPOLOGY], "zone");
     assert_eq!(template["spec"]["nodeSelector"], json!({"zone": "a"}));
 }
+
+/// A new leader that the scheduler has looked at while a worker of its predecessor was there.
+fn stuck() -> World {
+    let mut world = World::settled(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
+    place(&mut world, &json!({EXCLUSIVE_TOPOLOGY: "zone"}));
+    world.carry_out_all();
+    world.forget("StatefulSet", "s-0");
+    world.forget("Pod", "s-0");
+    world.start_leader(0);
+    world.change("Pod", "s-0", |it| {
+        let unschedulable =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"});
+        it["status"]["conditions"] = json!([unschedulable]);
+    });
+    world
+}
+
+#[test]
+fn a_leader_that_found_no_node_because_of_the_former_group_is_made_anew_once() {
+    let mut world = stuck();
+    world.carry_out_all();
+    assert_eq!(world.tasks(), [""; 0], "the worker is still there");
+    world.forget("Pod", "s-0-1");
+    assert!(world.deletes("s-0"));
+    world.told.clear();
+    world.carry_out();
+    let told = "Normal LeaderRescheduled: Leader pod s-0 ";
+    assert!(world.told.iter().any(|it| it.starts_with(told)), "{:?}", world.told);
+    // The next one has met nobody: if it finds no node, there is none.
+    world.forget("Pod", "s-0");
+    world.start_leader(0);
+    world.change("Pod", "s-0", |it| {
+        let unschedulable =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"});
+        it["status"]["conditions"] = json!([unschedulable]);
+    });
+    world.carry_out_all();
+    assert!(!world.deletes("s-0"));
+}
+
+#[test]
+fn a_leader_that_may_be_anywhere_or_has_a_node_is_left_alone() {
+    let mut world = stuck();
+    world.change("Pod", "s-0", |it| {
+        it["metadata"]["annotations"][EXCLUSIVE_TOPOLOGY] = json!("");
+        it["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/template-revision-hash"] =
+            json!("old");
+    });
+    world.forget("Pod", "s-0-1");
+    assert!(!world.deletes("s-0"));
+    let mut world = stuck();
+    world.change("Pod", "s-0", |it| it["spec"]["nodeName"] = json!("n1"));
+    world.forget("Pod", "s-0-1");
+    assert!(!world.deletes("s-0"));
+}

@@ -450,3 +450,62 @@ fn a_worker_of_a_former_leader_is_released_too() {
          deleted for good, its containers may go on where the node does"
     );
 }
+
+#[test]
+fn a_policy_that_is_rolled_out_recreates_no_group_that_the_rollout_has_not_reached() {
+    let template = json!({"size": 3, "restartPolicy": "None"});
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": template}));
+    for group in 0..2 {
+        restart_container(&mut world, &format!("s-{group}-1"));
+    }
+    assert_eq!(world.tasks(), [""; 0]);
+    world.change_set(|set| {
+        set["spec"]["leaderWorkerTemplate"]["restartPolicy"] = json!("RecreateGroupOnPodRestart");
+    });
+    world.carry_out_all();
+    assert!(!world.told.iter().any(|it| it.contains("RecreateGroup")), "{:?}", world.told);
+    let leader = world.get("Pod", "s-0");
+    assert!(leader["metadata"]["deletionTimestamp"].is_null(), "{leader}");
+    // Of the new revision, a group has the new policy.
+    world.rebuild_group(1, 3);
+    restart_container(&mut world, "s-1-1");
+    assert!(world.deletes("s-1"), "{:?}", world.tasks());
+    assert!(!world.deletes("s-0"));
+}
+
+#[test]
+fn a_worker_stateful_set_that_is_deleted_recreates_its_group_once() {
+    let mut world = one_group();
+    world.forget("StatefulSet", "s-0");
+    // Somebody may have deleted the leader, and this may be the garbage collector.
+    assert_eq!(world.plan().doubted_pods[0].name, "s-0");
+    world.read_pods();
+    for worker in ["s-0-1", "s-0-2"] {
+        world.change("Pod", worker, terminating(0, 30));
+    }
+    assert!(world.deletes("s-0"), "{:?}", world.tasks());
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0]);
+    assert_eq!(world.told.iter().filter(|it| it.contains("RecreateGroup")).count(), 1);
+}
+
+#[test]
+fn workers_that_vanish_with_their_stateful_set_recreate_their_group() {
+    let mut world = one_group();
+    world.forget("StatefulSet", "s-0");
+    world.forget("Pod", "s-0-1");
+    assert!(!world.deletes("s-0"), "the leader is doubted");
+    world.read_pods();
+    assert!(world.deletes("s-0"), "{:?}", world.tasks());
+}
+
+#[test]
+fn workers_that_were_orphaned_get_another_stateful_set_and_no_restart() {
+    let mut world = one_group();
+    for worker in ["s-0-1", "s-0-2"] {
+        world.change("Pod", worker, |it| it["metadata"]["ownerReferences"] = json!([]));
+    }
+    world.forget("StatefulSet", "s-0");
+    world.read_pods();
+    assert_eq!(world.tasks(), ["create statefulset s-0"]);
+}

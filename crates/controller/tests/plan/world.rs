@@ -13,7 +13,10 @@ use lws_controller::observe::views::{
     PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
 use lws_controller::observe::watch::PodGroups;
-use lws_controller::plan::task::{Action, EventDraft, Failure, Orphaned, Plan, StatusChange};
+use lws_controller::plan::shortage::Shortages;
+use lws_controller::plan::task::{
+    Action, EventDraft, Failure, Orphaned, Plan, StatusChange, Verdict,
+};
 use lws_controller::plan::{self, Context};
 use lws_runtime::config::GroupRestartSettings;
 use serde::de::DeserializeOwned;
@@ -29,8 +32,12 @@ pub(crate) struct World {
     /// What admission adds to the annotations of new pods.
     pub(crate) pod_annotations: Value,
     pub(crate) restarts: GroupRestartSettings,
+    /// What is known of `StatefulSet`s that are short of pods.
+    pub(crate) shortages: Shortages,
     /// What a request failed with.
     pub(crate) failure: Option<Failure>,
+    /// Whether a request failed that says nothing.
+    pub(crate) is_open: bool,
     pub(crate) now: Timestamp,
     /// Events told so far; the revision key reads `KEY`.
     pub(crate) told: Vec<String>,
@@ -132,9 +139,14 @@ impl World {
         let key = SetKey::new("n", "s");
         let context = Context {
             nodes: &self.nodes,
+            shortages: &self.shortages,
             pod_groups: self.pod_groups,
             restarts: &self.restarts,
-            failure: self.failure.as_ref(),
+            verdict: match &self.failure {
+                Some(failure) => Verdict::Refused(failure),
+                None if self.is_open => Verdict::Open,
+                None => Verdict::Fine,
+            },
             now: self.now,
         };
         let plan = |entry: &_| plan::plan(&self.set(), entry, &context);

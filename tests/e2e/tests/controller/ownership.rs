@@ -139,7 +139,7 @@ async fn a_foreign_revision_is_left_alone_and_passed_over() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_foreign_revision_of_our_name_is_left_alone_and_told_of() -> Result<()> {
+async fn a_foreign_revision_of_our_name_is_left_alone_and_the_next_number_taken() -> Result<()> {
     let namespace = namespace().await?;
     let name = "test-sample-7bdcf6cbd6-1";
     let foreign: ControllerRevision = serde_json::from_value(
@@ -147,12 +147,16 @@ async fn a_foreign_revision_of_our_name_is_left_alone_and_told_of() -> Result<()
     )?;
     let before = namespace.revisions().create(&PostParams::default(), &foreign).await?;
     let set = namespace.create_set(&Fixture::default()).await?;
-    let parts = ["Warning FailedCreate: Failed to create revision", name, "already exists"];
-    namespace.expect_event_of(&parts).await?;
+    set.valid_leader_set(2).await?;
+    let instead = "Warning FailedCreate: Failed to create revision test-sample-7bdcf6cbd6-1, \
+                   test-sample-7bdcf6cbd6-2 is created instead: ";
+    let holder = "controllerrevision test-sample-7bdcf6cbd6-1 exists and is controlled by nobody";
+    namespace.expect_event_of(&[instead, holder]).await?;
     let after = namespace.revisions().get(name).await?;
     anyhow::ensure!(after == before, "{after:?}");
-    namespace.revisions().delete(name, &DeleteParams::default()).await?;
-    set.valid_leader_set(2).await
+    set.all_ready().await?;
+    set.done(2).await?;
+    set.expect_no_failure().await
 }
 
 #[tokio::test]
@@ -163,8 +167,9 @@ async fn a_set_that_is_named_like_a_group_of_another_one_takes_nothing_from_it()
     first.valid_worker_sets().await?;
     let before = namespace.stateful_sets().get("x-0").await?;
     namespace.create_set(&Fixture::named("x-0").replicas(1)).await?;
-    let note = "Failed to create leader statefulset x-0";
-    namespace.expect_event_of(&["Warning FailedCreate: ", note, "exists"]).await?;
+    let note = "Failed to create leader statefulset x-0: statefulset x-0 exists and is controlled by \
+                Pod x-0 of set x: it is left as it is; create this set under another name";
+    namespace.expect_event_of(&["Warning FailedCreate: ", note]).await?;
     let after = namespace.stateful_sets().get("x-0").await?;
     anyhow::ensure!(after == before, "{after:?}");
     first.valid_worker_sets().await

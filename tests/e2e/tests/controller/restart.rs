@@ -1,15 +1,18 @@
 //! Failing pods and what becomes of their group.
 
+use std::fmt::Debug;
+
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt as _};
 use lws_api_types::keys::annotations;
 use lws_api_types::set::RestartPolicy::{self, RecreateGroupAfterStart, RecreateGroupOnPodRestart};
 use lws_e2e::policy::{Refusal, Refused};
 use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::wait;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::{create, settle};
@@ -173,24 +176,30 @@ async fn workers_of_the_former_revision_take_no_updated_leader_with_them() -> Re
     expect_recreation(&set, 3, "test-sample-3-1").await
 }
 
-#[tokio::test]
-async fn a_leader_is_deleted_by_its_uid() -> Result<()> {
-    let set = with_all_pods(one_group(RecreateGroupOnPodRestart)).await?;
+/// Refuses deletions of a kind that do not name the UID of the object.
+async fn refuse_without_uid<K>(set: &TestSet, api: &Api<K>) -> Result<Refused>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
     let refusal = Refusal {
-        group: "",
-        resource: "pods",
+        group: &K::group(&()),
+        resource: &K::plural(&()),
         operation: "DELETE",
         allowed: "has(request.options.preconditions) && \
                   has(request.options.preconditions.uid) && \
                   request.options.preconditions.uid == oldObject.metadata.uid",
         message: "'no precondition'",
     };
-    let pods = set.namespace().pods();
     let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
-    Refused::start(set.namespace(), refusal, async || {
-        pods.delete(&set.group(0), &dry_run).await.map(drop)
-    })
-    .await?;
+    let probe = async || api.delete(&set.group(0), &dry_run).await.map(drop);
+    Refused::start(set.namespace(), refusal, probe).await
+}
+
+#[tokio::test]
+async fn a_leader_is_deleted_by_its_uid() -> Result<()> {
+    let set = with_all_pods(one_group(RecreateGroupOnPodRestart)).await?;
+    let pods = set.namespace().pods();
+    let _refused = refuse_without_uid(&set, &pods).await?;
     set.delete_pod(&set.worker(0, 1)).await?;
     expect_recreation(&set, 0, "test-sample-0-1").await
 }
@@ -211,21 +220,8 @@ async fn a_container_that_restarts_while_a_sibling_is_pending_recreates_its_grou
 #[tokio::test]
 async fn a_worker_set_is_deleted_by_its_uid_when_somebody_else_deletes_its_leader() -> Result<()> {
     let set = with_all_pods(one_group(RestartPolicy::None)).await?;
-    let refusal = Refusal {
-        group: "apps",
-        resource: "statefulsets",
-        operation: "DELETE",
-        allowed: "has(request.options.preconditions) && \
-                  has(request.options.preconditions.uid) && \
-                  request.options.preconditions.uid == oldObject.metadata.uid",
-        message: "'no precondition'",
-    };
     let stateful_sets = set.namespace().stateful_sets();
-    let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
-    Refused::start(set.namespace(), refusal, async || {
-        stateful_sets.delete(&set.group(0), &dry_run).await.map(drop)
-    })
-    .await?;
+    let _refused = refuse_without_uid(&set, &stateful_sets).await?;
     let pods = set.namespace().pods();
     let held = Patch::Merge(json!({"metadata": {"finalizers": ["example.org/held"]}}));
     pods.patch(&set.group(0), &PatchParams::default(), &held).await?;

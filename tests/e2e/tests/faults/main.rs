@@ -3,6 +3,7 @@
 mod life;
 mod moments;
 mod requests;
+mod telling;
 mod watches;
 
 use std::sync::LazyLock;

@@ -37,7 +37,7 @@ async fn a_foreign_pod_group_is_left_alone_and_told_of() -> Result<()> {
     let failed = format!(
         "Warning FailedCreate: Failed to create pod group {name} for leader pod test-sample-1: "
     );
-    set.namespace().expect_event_of(&[&failed, "exists and is not controlled by this set"]).await?;
+    set.namespace().expect_event_of(&[&failed, "exists and is controlled by "]).await?;
     set.ready(&[0]).await?;
     set.expect("progressing p0 r2 (1/1)").await?;
     stays_without_workers(&set, &[set.group(0)]).await?;

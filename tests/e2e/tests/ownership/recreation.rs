@@ -80,19 +80,6 @@ fn controller(object: &impl ResourceExt) -> Option<String> {
     owners.iter().find(|it| it.controller == Some(true)).map(|it| it.uid.clone())
 }
 
-async fn nothing_is_left(namespace: &Namespace) -> Result<()> {
-    let left = async || {
-        let mut left = Vec::new();
-        left.extend(namespace.all::<StatefulSet>().await?.iter().map(ResourceExt::name_any));
-        left.extend(namespace.all::<Pod>().await?.iter().map(ResourceExt::name_any));
-        left.extend(namespace.all::<Service>().await?.iter().map(ResourceExt::name_any));
-        left.extend(namespace.all::<ControllerRevision>().await?.iter().map(ResourceExt::name_any));
-        Ok::<_, anyhow::Error>(left)
-    };
-    wait::until(DEADLINE, "nothing is left", left, Vec::is_empty).await?;
-    Ok(())
-}
-
 /// Fails when an object has had more than one controller.
 fn ensure_no_adoption<K>(recording: &Recording<K>) -> Result<()>
 where
@@ -139,7 +126,7 @@ async fn is_recreated(policy: PropagationPolicy) -> Result<()> {
         set.namespace().services().get(set.name()).await?;
         delete(set, policy.clone()).await?;
     }
-    nothing_is_left(&namespace).await
+    namespace.nothing_is_left().await
 }
 
 #[tokio::test]
@@ -256,5 +243,5 @@ async fn sets_whose_objects_are_orphaned_are_taken_over_without_a_restart() -> R
         delete(set, PropagationPolicy::Background).await
     }))
     .await?;
-    nothing_is_left(&namespace).await
+    namespace.nothing_is_left().await
 }

@@ -6,10 +6,11 @@ use std::sync::LazyLock;
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use lws_e2e::{DEADLINE, Environment, Fixture, Namespace};
 use lws_harness::system::{Component, System, SystemOptions};
 use lws_harness::{ClusterOptions, wait};
+use serde_json::json;
 
 static ENVIRONMENT: LazyLock<Result<Environment>> = LazyLock::new(|| {
     Environment::start(
@@ -82,6 +83,31 @@ async fn without_its_list_of_pods_the_controller_waits_and_says_so() -> Result<(
     restarted?;
     set.create_leaders().await?;
     set.valid_worker_sets().await
+}
+
+#[tokio::test]
+async fn without_its_list_of_events_the_controller_goes_on_and_says_so_once() -> Result<()> {
+    let mut system = environment()?.system().await;
+    let namespace = environment()?.namespace().await?;
+    let whole = without(&namespace, "events", &["list"]).await?;
+    let log = first_controller(&mut system)?.process().log().to_owned();
+    let told = "not permitted: grant list on events";
+    // The leader StatefulSet stays short of a pod.
+    let set = namespace.create_set(&Fixture::default()).await?;
+    set.valid_leader_set(2).await?;
+    let generation = set.leader_set().await?.metadata.generation;
+    let short = json!({"status": {"observedGeneration": generation, "replicas": 1}});
+    let stateful_sets = namespace.stateful_sets();
+    let params = PatchParams::default();
+    stateful_sets.patch_status(set.name(), &params, &Patch::Merge(short)).await?;
+    expect_in(&log, told).await?;
+    set.create_leaders().await?;
+    set.valid_worker_sets().await?;
+    set.expect_no_failure().await?;
+    let count = std::fs::read_to_string(&log)?.matches(told).count();
+    restore(&namespace, whole).await?;
+    anyhow::ensure!(count == 1, "told {count} times");
+    Ok(())
 }
 
 fn first_controller(system: &mut System) -> Result<&mut Component> {

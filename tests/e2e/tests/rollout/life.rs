@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PropagationPolicy};
 use lws_api_types::keys::{env, labels};
@@ -121,18 +120,7 @@ async fn everything_goes(policy: PropagationPolicy) -> Result<()> {
     let set = settle(fixture).await?;
     let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
     set.namespace().sets().delete(set.name(), &params).await?;
-    let left = async || {
-        let namespace = set.namespace();
-        let mut left = Vec::new();
-        left.extend(namespace.sets().get_opt(set.name()).await?.map(|it| it.name_any()));
-        left.extend(namespace.all::<StatefulSet>().await?.iter().map(ResourceExt::name_any));
-        left.extend(namespace.all::<Pod>().await?.iter().map(ResourceExt::name_any));
-        left.extend(namespace.all::<Service>().await?.iter().map(ResourceExt::name_any));
-        left.extend(namespace.all::<ControllerRevision>().await?.iter().map(ResourceExt::name_any));
-        Ok::<_, anyhow::Error>(left)
-    };
-    wait::until(DEADLINE, "nothing is left", left, Vec::is_empty).await?;
-    Ok(())
+    set.namespace().nothing_is_left().await
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod life;
 mod placement;
 mod recreation;
 mod requests;
+mod shortage;
 mod stages;
 mod termination;
 

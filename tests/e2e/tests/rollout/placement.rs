@@ -5,22 +5,25 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
 use lws_e2e::recording::{Change, Recording};
 use lws_e2e::set::partition;
-use lws_e2e::{DEADLINE, Fixture, TestSet};
+use lws_e2e::{DEADLINE, Fixture, Namespace, TestSet};
+use lws_harness::simulator::TERMINATE_AFTER;
 use lws_harness::wait;
 use serde_json::json;
 
-use crate::settle;
+use crate::{namespace, settle};
 use lws_e2e::groups::{Pods, leaders};
 
 const NODE: &str = "kubernetes.io/hostname";
 /// Each node is one of these, too. So every group can stay where it is when it is changed to this,
 /// whichever of its pods are still there when its new leader is scheduled.
 const RACK: &str = "example.org/rack";
+/// Which namespace a node is for.
+const POOL: &str = "example.org/pool";
 
 async fn place(set: &TestSet, topology: Option<&str>) -> Result<()> {
     set.update(|it| {
@@ -125,4 +128,40 @@ async fn groups_that_have_not_left_their_domain_stay_when_the_change_is_taken_ba
     let leaders = leaders(&recording)?;
     anyhow::ensure!(leaders.get("0").is_some_and(|uids| uids.len() == 1), "{leaders:?}");
     set.expect_revisions(1).await
+}
+
+/// Nodes for the pods of one namespace: so many more of those that no test has to itself yet.
+async fn reserve_nodes(namespace: &Namespace, count: usize) -> Result<()> {
+    let api: Api<Node> = Api::all(namespace.client());
+    let nodes = api.list(&ListParams::default()).await?.items;
+    for node in nodes.iter().filter(|it| !it.labels().contains_key(POOL)).take(count) {
+        let label = Patch::Merge(json!({"metadata": {"labels": {POOL: namespace.name()}}}));
+        api.patch(&node.name_any(), &PatchParams::default(), &label).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn groups_that_shared_a_node_get_one_each_although_their_workers_end_late() -> Result<()> {
+    let namespace = namespace().await?;
+    let set = TestSet::named(namespace.clone(), "test-sample");
+    let selector = json!({POOL: namespace.name()});
+    let mut object = Fixture::default().pod_spec("nodeSelector", &selector).object();
+    let late = json!({"annotations": {TERMINATE_AFTER: "3s"}});
+    object.data["spec"]["leaderWorkerTemplate"]["workerTemplate"]["metadata"] = late;
+    reserve_nodes(&namespace, 1).await?;
+    namespace.sets().create(&PostParams::default(), &object).await?;
+    set.created_leader_set().await?;
+    set.done(2).await?;
+    reserve_nodes(&namespace, 2).await?;
+    // The next leader of group 1 is scheduled while its former worker is there, beside group 0.
+    place(&set, Some(NODE)).await?;
+    set.expect_conditions("rolling").await?;
+    set.expect("available p0 r2 (2/2)").await?;
+    let (first, second) = (nodes(&set, 0).await?, nodes(&set, 1).await?);
+    anyhow::ensure!(
+        first.len() == 1 && second.len() == 1 && first != second,
+        "{first:?} {second:?}"
+    );
+    namespace.expect_event_of(&["Normal LeaderRescheduled: Leader pod test-sample-1 "]).await
 }

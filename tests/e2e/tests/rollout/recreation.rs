@@ -7,6 +7,7 @@ use kube::api::{DeleteParams, EvictParams};
 use lws_api_types::keys::annotations;
 use lws_e2e::groups::leaders;
 use lws_e2e::recording::Recording;
+use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::simulator::READY_AFTER;
 use lws_harness::wait;
@@ -67,6 +68,39 @@ async fn all_workers_that_are_gone_at_once_are_one_incident() -> Result<()> {
     }
     recreated_once(&set, &recording).await?;
     told_once(&set).await
+}
+
+#[tokio::test]
+async fn a_deleted_worker_stateful_set_takes_its_group_with_it() -> Result<()> {
+    for params in [DeleteParams::background(), DeleteParams::foreground()] {
+        let set = settle(Fixture::default().size(3)).await?;
+        let recording = Recording::start(set.namespace()).await?;
+        set.namespace().stateful_sets().delete(&set.group(0), &params).await?;
+        recreated_once(&set, &recording).await?;
+        told_once(&set).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn workers_that_outlive_their_stateful_set_get_another_one() -> Result<()> {
+    let set = settle(Fixture::default().size(3)).await?;
+    let recording = Recording::<Pod>::start(set.namespace()).await?;
+    let stateful_sets = set.namespace().stateful_sets();
+    let former = uid(&stateful_sets.get(&set.group(0)).await?);
+    stateful_sets.delete(&set.group(0), &DeleteParams::orphan()).await?;
+    let look = async || stateful_sets.get_opt(&set.group(0)).await;
+    wait::until(DEADLINE, "another StatefulSet", look, |it| {
+        it.as_ref().is_some_and(|it| uid(it) != former)
+    })
+    .await?;
+    set.done(2).await?;
+    set::stays(async || {
+        let leaders = leaders(&recording)?;
+        anyhow::ensure!(leaders.values().all(|uids| uids.len() == 1), "{leaders:?}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub struct PodView {
     pub disruption: Option<Disruption>,
     /// Whether any container or init container has been restarted.
     pub restarted: bool,
+    /// Whether the scheduler has found no node for it.
+    pub is_unschedulable: bool,
     /// Node it is bound to.
     pub node: Option<String>,
     /// Whether any container or init container asks for TPUs.
@@ -197,6 +199,8 @@ impl From<Wire> for PodView {
             ready_changed: ready.and_then(|it| it.last_transition_time.as_ref()).map(|it| it.0),
             disruption: condition("DisruptionTarget").and_then(disruption),
             restarted,
+            is_unschedulable: condition("PodScheduled")
+                .is_some_and(|it| it.status == "False" && it.reason == "Unschedulable"),
             node: spec.node_name.filter(|node| !node.is_empty()),
             requests_tpus,
             identity: metadata.into_identity(),

@@ -1,0 +1,60 @@
+//! Why a `StatefulSet` lacks pods, as its controller tells it: in events.
+
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ListParams};
+
+use super::error::Error;
+use super::request::{Requests, what};
+use crate::plan::task::Target;
+
+impl Requests {
+    /// The newest reason why a pod of a `StatefulSet` could not be created; `None` when none is told.
+    pub(super) async fn reason_of_shortage(
+        &self,
+        ns: &str,
+        target: &Target,
+    ) -> Result<Option<String>, Error> {
+        let api = Api::<Event>::namespaced(self.client.clone(), ns);
+        let fields = format!(
+            "involvedObject.kind=StatefulSet,involvedObject.uid={},type=Warning,reason=FailedCreate",
+            target.uid
+        );
+        let params = ListParams::default().fields(&fields);
+        let events = self.send("list", &what::<Event>(ns, &target.name), api.list(&params)).await?;
+        Ok(events.items.into_iter().max_by_key(last_seen).and_then(|it| it.message))
+    }
+}
+
+/// When an event was last observed, however its reporter tells that.
+fn last_seen(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref().and_then(|it| it.last_observed_time.as_ref());
+    let last = event.last_timestamp.as_ref().map(|it| it.0);
+    series.map(|it| it.0).or(last).or(event.event_time.as_ref().map(|it| it.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_last_observation_of_an_event_counts() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let (old, new) = (at(1).to_string(), at(2).to_string());
+        for event in [
+            json!({"lastTimestamp": new, "firstTimestamp": old}),
+            json!({"eventTime": new}),
+            json!({"eventTime": old, "series": {"count": 2, "lastObservedTime": new}}),
+        ] {
+            let event: Event = serde_json::from_value(json!({
+                "metadata": {}, "involvedObject": {},
+                "lastTimestamp": event["lastTimestamp"], "firstTimestamp": event["firstTimestamp"],
+                "eventTime": event["eventTime"], "series": event["series"],
+            }))
+            .unwrap();
+            assert_eq!(last_seen(&event), Some(at(2)), "{event:?}");
+        }
+    }
+}
