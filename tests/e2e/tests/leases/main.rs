@@ -18,9 +18,9 @@ use tokio::time::Instant;
 use pair::Pair;
 
 /// How long the other one waits for a leader that does not renew.
-const LEASE: Duration = Duration::from_secs(6);
-/// How long a leader acts without a renewal.
-const RENEW: Duration = Duration::from_secs(4);
+const LEASE: Duration = Duration::from_secs(10);
+/// How long a leader acts without a renewal. Nobody starts one again that a busy machine has kept from it.
+const RENEW: Duration = Duration::from_secs(8);
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the other one may take to lead once it may.
 const TAKE_OVER: Duration = Duration::from_secs(3);
