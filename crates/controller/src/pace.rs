@@ -14,7 +14,7 @@ use crate::observe::index::SetKey;
 
 /// How long new numbers wait. A group that is ready and the next one that makes way for the update
 /// then are one write; for people it is still at once.
-pub const COUNTS_WAIT: Duration = Duration::from_secs(1);
+pub const COUNTS_WAIT: Duration = Duration::from_millis(400);
 
 /// Sets whose numbers wait to be written, and until when.
 #[derive(Debug, Default)]

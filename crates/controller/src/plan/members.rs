@@ -3,8 +3,7 @@
 //! The record is what makes a vanished worker a fact that outlives this process: a recorded UID
 //! that no worker has any more is a worker that is gone, even when a new one of its name is there.
 //! It goes with the worker `StatefulSet`, so every group begins with none. It is written once,
-//! when all workers of the group run, so that no group waits for it; a group that stays incomplete is
-//! recorded as it is.
+//! when the group is complete; a group that stays incomplete is recorded as it is.
 
 use std::time::Duration;
 
@@ -198,8 +197,7 @@ fn due(scope: &Scope<'_>, group: &Group<'_>, worker_set: &StatefulSetView) -> Du
     if !keeps_failing_pods && missing(group, &members, scope.entry).is_some() {
         return Due::Never;
     }
-    let run = workers.iter().filter(|pod| pod.phase != Phase::Pending).count();
-    let is_complete = i64::try_from(run).is_ok_and(|it| it >= worker_set.replicas);
+    let is_complete = i64::try_from(workers.len()).is_ok_and(|it| it >= worker_set.replicas);
     let now = scope.context.now;
     let news = workers.iter().filter_map(|pod| latest_news(pod)).max().filter(|it| *it <= now);
     let rest = news.map_or(Duration::ZERO, |news| SETTLED.saturating_sub(since(news, now)));

@@ -27,9 +27,8 @@ const MEMORY: usize = 8192;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How often an event is tried, when it may succeed the next time.
 const ATTEMPTS: u32 = 3;
-/// How long an event waits, and again when it failed. A busy moment ends sooner when the requests that
-/// groups wait for go first; nobody reads as fast.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The pause between two attempts. Other events have their turn meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes events for as long as this process leads.
 pub(super) struct Teller {
@@ -37,11 +36,11 @@ pub(super) struct Teller {
     limiter: Arc<Limiter>,
     leadership: watch::Receiver<Leadership>,
     memory: HashMap<Key, Memory>,
-    /// Events that are to be told, the earliest first.
-    waiting: VecDeque<Attempt>,
+    /// Events that failed, the earliest first.
+    again: VecDeque<Attempt>,
 }
 
-/// An event that is to be told once it is due.
+/// An event that is to be told.
 struct Attempt {
     told: Told,
     /// How often that has failed.
@@ -64,40 +63,37 @@ impl Teller {
         limiter: Arc<Limiter>,
         leadership: watch::Receiver<Leadership>,
     ) -> Self {
-        Self { client, limiter, leadership, memory: HashMap::new(), waiting: VecDeque::new() }
+        Self { client, limiter, leadership, memory: HashMap::new(), again: VecDeque::new() }
     }
 
     pub(super) async fn run(mut self, mut receiver: mpsc::Receiver<Told>) {
         let mut is_open = true;
-        while is_open || !self.waiting.is_empty() {
-            let due = self.waiting.front().map(|it| it.due);
-            tokio::select! {
+        while is_open || !self.again.is_empty() {
+            let due = self.again.front().map(|it| it.due);
+            let attempt = tokio::select! {
                 biased;
-                told = receiver.recv(), if is_open && self.waiting.len() < MEMORY => match told {
-                    Some(told) => self.wait(told, 0),
-                    None => is_open = false,
-                },
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if is_open && due.is_some() => {
-                    self.attempt_next().await;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.again.pop_front()
                 }
-                () = std::future::ready(()), if !is_open => self.attempt_next().await,
+                told = receiver.recv(), if is_open => {
+                    is_open = told.is_some();
+                    told.map(|told| Attempt { told, failures: 0, due: Instant::now() })
+                }
+            };
+            if let Some(attempt) = attempt {
+                self.attempt(attempt).await;
             }
         }
     }
 
-    fn wait(&mut self, told: Told, failures: u32) {
-        self.waiting.push_back(Attempt { told, failures, due: Instant::now() + PAUSE });
-    }
-
-    async fn attempt_next(&mut self) {
-        let Some(Attempt { told, failures, .. }) = self.waiting.pop_front() else { return };
+    async fn attempt(&mut self, Attempt { told, failures, .. }: Attempt) {
         let failures = failures + 1;
         let Err(error) = self.tell(&told, failures == 1).await else { return };
         let Key { reason, note, .. } = &told.key;
         if matches!(error, Cause::NotLeading) {
             tracing::debug!(reason, note, "event left to the leader");
-        } else if is_transient(&error) && failures < ATTEMPTS && self.waiting.len() < MEMORY {
-            self.wait(told, failures);
+        } else if is_transient(&error) && failures < ATTEMPTS && self.again.len() < MEMORY {
+            self.again.push_back(Attempt { told, failures, due: Instant::now() + PAUSE });
         } else {
             tracing::warn!(%error, reason, note, "event not recorded");
         }
