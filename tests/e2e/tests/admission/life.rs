@@ -175,14 +175,17 @@ async fn during_an_outage_nothing_of_a_set_is_let_through() -> Result<()> {
     let other = Pod::leader("before", 2).of_no_set().put("/metadata/name", json!("other")).json;
     pods.create(&other).await?.object().context("a pod of no set")?;
     let unchanged = edit_around_the_spec(&sets).await?;
-    for (pointer, value) in [
-        ("/spec/replicas", json!(2)),
-        ("/spec/startupPolicy", json!("LeaderReady")),
-        (ANNOTATIONS, json!({EXCLUSIVE_TOPOLOGY: "rack"})),
+    let many = (0..101).map(|it| (format!("example.com/{it}"), Value::from("x"))).collect();
+    for (pointer, value, webhook) in [
+        ("/spec/replicas", json!(2), "mleaderworkerset.kb.io"),
+        ("/spec/startupPolicy", json!("LeaderReady"), "mleaderworkerset.kb.io"),
+        (ANNOTATIONS, json!({EXCLUSIVE_TOPOLOGY: "rack"}), "vleaderworkerset.kb.io"),
+        // To compare them all would take the API server longer than to ask.
+        (ANNOTATIONS, many, "vleaderworkerset.kb.io"),
     ] {
         let changed = with(unchanged.clone(), &[(pointer, value)])?;
         let answer = sets.replace(&changed).await?;
-        ensure_unavailable(&answer, "mleaderworkerset.kb.io").context(pointer)?;
+        ensure_unavailable(&answer, webhook).context(pointer)?;
     }
     sets.delete("before").await?.object().context("deletion")?;
     sets.delete("held").await?.object().context("the deletion that waits")?;
