@@ -28,7 +28,7 @@ const ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 pub enum Error {
     /// Its credentials, certificates or headers cannot be used.
     #[error("the configuration of the API server's client cannot be used")]
-    Config(#[from] Box<kube::Error>),
+    Config(#[source] Box<kube::Error>),
     /// The name that the server's certificate shall have is none.
     #[error("{name:?} is not a name that a certificate can have (tls-server-name)")]
     ServerName {

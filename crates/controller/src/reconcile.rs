@@ -138,7 +138,7 @@ impl Reconciler {
             self.metrics.set_waiting_groups(key, waiting);
             let Some((set, plan)) = planned else {
                 self.pace.settled(key);
-                self.shortages.replace(key, &Shortages::new());
+                self.shortages.replace(key, Shortages::new());
                 return End { outcome: Outcome::Success, recheck: None };
             };
             let set = match set {
@@ -231,11 +231,11 @@ impl Reconciler {
         };
         self.index.read(key, |entry| {
             let set = entry.set()?.set.clone();
-            let plan = match &set {
+            let mut plan = match &set {
                 Ok(set) => plan::plan(set, entry, &context),
                 Err(_) => Plan::default(),
             };
-            self.shortages.replace(key, &plan.shortages);
+            self.shortages.replace(key, std::mem::take(&mut plan.shortages));
             Some((set, plan))
         })?
     }

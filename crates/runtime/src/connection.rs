@@ -5,18 +5,21 @@ pub(crate) mod crowd;
 mod http1;
 mod http2;
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, response::Response};
+use http::Request;
+use hyper::body::Incoming;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+use tower::Service as _;
 use tracing::debug;
 
-use self::crowd::Member;
+use self::crowd::{InHand, Member};
 use crate::http_server::Limits;
 
 /// Once the server closes, a connection that has not yet carried a request is given this long: one
@@ -76,4 +79,16 @@ pub(crate) async fn serve<T: Transport>(
     } else {
         http1::serve(stream, app, limits, lifecycle, member).await;
     }
+}
+
+/// Hands a request to the application; the connection has it in hand as long as the first of the
+/// result lives. `None` when the connection has to leave.
+fn begin(
+    app: &Router,
+    member: &Arc<Member>,
+    request: Request<Incoming>,
+) -> Option<(Arc<InHand>, impl Future<Output = Result<Response, Infallible>> + use<>)> {
+    let in_hand = member.begin()?;
+    let response = app.clone().call(request.map(|body| in_hand.body(body)));
+    Some((in_hand, response))
 }

@@ -86,6 +86,31 @@ impl Refused {
         Ok(Self { namespace: namespace.clone() })
     }
 
+    /// Refuses the workers of group 1 of set `test-sample`, as a quota would, from now on.
+    pub async fn group(namespace: &Namespace) -> Result<Self> {
+        let refusal = Refusal {
+            group: "apps",
+            resource: "statefulsets",
+            operation: "CREATE",
+            allowed: "object.metadata.name != 'test-sample-1'",
+            message: "'exceeded quota: groups=1'",
+        };
+        let probe = serde_json::from_value(json!({
+            "metadata": {"name": "test-sample-1"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "probe"}},
+                "template": {
+                    "metadata": {"labels": {"app": "probe"}},
+                    "spec": {"containers": [{"name": "c", "image": "example.org/c"}]},
+                },
+            },
+        }))?;
+        let params = PostParams { dry_run: true, ..PostParams::default() };
+        let stateful_sets = namespace.stateful_sets();
+        let probe = async || stateful_sets.create(&params, &probe).await.map(drop);
+        Self::start(namespace, refusal, probe).await
+    }
+
     /// Refuses nothing any more; requests may still be refused for a moment.
     pub async fn stop(self) -> Result<()> {
         let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.namespace.client());

@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::observe::index::{Index, Indexed, SetKey};
 use crate::observe::views::{RevisionView, ServiceView, StatefulSetView};
 use crate::plan::task::{
-    Action, EventDraft, Failure, ObjectRef, Orphaned, Related, StatusChange, Target, Task,
+    self, Action, EventDraft, Failure, ObjectRef, Orphaned, Related, StatusChange, Target, Task,
 };
 use request::{Deleted, Written};
 
@@ -204,11 +204,9 @@ impl Actor {
             let event = event.map(|event| event.because(&error.reason()));
             let position = all.len();
             all.push(Failed::from(error));
-            let Some(event) = event else { continue };
-            match warnings.iter_mut().find(|(_, it)| it.is_like(&event)) {
-                Some((_, earlier)) => earlier.others += 1,
-                None => warnings.push((position, event)),
-            }
+            let earlier = warnings.iter_mut().map(|(_, it)| it);
+            let event = event.and_then(|event| task::unspoken(earlier, event));
+            warnings.extend(event.map(|event| (position, event)));
         }
         for (position, warning) in warnings {
             if let Some(failed) = all.get_mut(position) {
@@ -299,15 +297,17 @@ impl Actor {
     }
 
     fn removed<V: Indexed>(&self, namespace: &str, target: &Target, answer: Deleted<V>) -> Answer {
-        let is_done = !matches!(answer, Deleted::Missing);
+        let forget = || self.index.forget::<V>(namespace, &target.name, &target.uid);
         match answer {
             Deleted::Terminating(object) => {
                 self.index.written(*object);
             }
-            Deleted::Gone | Deleted::Missing => {
-                self.index.forget::<V>(namespace, &target.name, &target.uid);
+            Deleted::Gone => forget(),
+            Deleted::Missing => {
+                forget();
+                return Answer::Idle;
             }
         }
-        if is_done { Answer::Done(None) } else { Answer::Idle }
+        Answer::Done(None)
     }
 }

@@ -308,9 +308,11 @@ impl Requests {
     ) -> Result<T, Error> {
         let failed = |cause| Error { verb, what: what.to_owned(), cause };
         let turn = self.stop.run_until_cancelled(self.limiter.turn()).await;
-        let deadline = match verb {
-            "get" | "list" => Some(Instant::now() + TIME_LIMIT),
-            _ => self.leadership.borrow().deadline(TIME_LIMIT),
+        let is_read = matches!(verb, "get" | "list");
+        let deadline = if is_read {
+            Some(Instant::now() + TIME_LIMIT)
+        } else {
+            self.leadership.borrow().deadline(TIME_LIMIT)
         };
         let Some(deadline) = deadline.filter(|_| turn.is_some()) else {
             return Err(failed(Cause::NotLeading));
@@ -319,7 +321,7 @@ impl Requests {
             Ok(answer) => answer.map_err(Cause::Server),
             Err(_) => Err(Cause::TimedOut),
         };
-        if !matches!(verb, "get" | "list")
+        if !is_read
             && matches!(&outcome, Err(cause) if !matches!(cause, Cause::Server(kube::Error::Api(_))))
         {
             self.unanswered.note();

@@ -355,7 +355,7 @@ impl EventDraft {
 
     /// Whether it is a warning that differs from `other` in numbers at most, such as that of a group
     /// or what is left of a quota: they are one fault.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
+    fn is_like(&self, other: &Self) -> bool {
         let is_no_digit = |it: &char| !it.is_ascii_digit();
         self.is_warning
             && (self.reason, self.action) == (other.reason, other.action)
@@ -374,10 +374,22 @@ impl EventDraft {
 pub(super) fn merged(events: Vec<EventDraft>) -> Vec<EventDraft> {
     let mut kept: Vec<EventDraft> = Vec::new();
     for event in events {
-        match kept.iter_mut().find(|it| it.is_like(&event)) {
-            Some(earlier) => earlier.others += 1,
-            None => kept.push(event),
-        }
+        let event = unspoken(&mut kept, event);
+        kept.extend(event);
     }
     kept
+}
+
+/// An event that none of the `earlier` ones can speak for; one that can counts it.
+pub(crate) fn unspoken<'a>(
+    earlier: impl IntoIterator<Item = &'a mut EventDraft>,
+    event: EventDraft,
+) -> Option<EventDraft> {
+    match earlier.into_iter().find(|it| it.is_like(&event)) {
+        Some(alike) => {
+            alike.others += 1;
+            None
+        }
+        None => Some(event),
+    }
 }

@@ -68,13 +68,17 @@ fn stuck() -> World {
     world.carry_out_all();
     world.forget("StatefulSet", "s-0");
     world.forget("Pod", "s-0");
+    start_unschedulable_leader(&mut world);
+    world
+}
+
+fn start_unschedulable_leader(world: &mut World) {
     world.start_leader(0);
     world.change("Pod", "s-0", |it| {
         let unschedulable =
             json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"});
         it["status"]["conditions"] = json!([unschedulable]);
     });
-    world
 }
 
 #[test]
@@ -90,12 +94,7 @@ fn a_leader_that_found_no_node_because_of_the_former_group_is_made_anew_once() {
     assert!(world.told.iter().any(|it| it.starts_with(told)), "{:?}", world.told);
     // The next one has met nobody: if it finds no node, there is none.
     world.forget("Pod", "s-0");
-    world.start_leader(0);
-    world.change("Pod", "s-0", |it| {
-        let unschedulable =
-            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"});
-        it["status"]["conditions"] = json!([unschedulable]);
-    });
+    start_unschedulable_leader(&mut world);
     world.carry_out_all();
     assert!(!world.deletes("s-0"));
 }

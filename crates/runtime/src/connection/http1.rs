@@ -12,10 +12,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::io::InspectReader;
-use tower::Service as _;
 use tracing::debug;
 
-use super::{LAST_CALL, Lifecycle, crowd::Member};
+use super::{LAST_CALL, Lifecycle, begin, crowd::Member};
 use crate::http_server::Limits;
 
 /// What a connection is doing; each phase has its own time limit.
@@ -63,13 +62,11 @@ pub(super) async fn serve(
     });
     let service = service_fn(|request: Request<Incoming>| {
         phase.send_replace(Phase::Serving);
-        let in_hand = member.begin();
-        let response = in_hand
-            .as_ref()
-            .map(|in_hand| app.clone().call(request.map(|body| in_hand.body(body))));
+        let begun = begin(&app, &member, request);
         let (phase, draining) = (&phase, &lifecycle.draining);
         async move {
-            let Ok(mut response) = response.ok_or(Crowded)?.await;
+            let (in_hand, response) = begun.ok_or(Crowded)?;
+            let Ok(mut response) = response.await;
             if draining.is_cancelled() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }

@@ -13,10 +13,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tower::Service as _;
 use tracing::debug;
 
-use super::{LAST_CALL, Lifecycle, crowd::Member};
+use super::{LAST_CALL, Lifecycle, begin, crowd::Member};
 use crate::http_server::Limits;
 
 /// What a connection has carried.
@@ -73,13 +72,11 @@ pub(super) async fn serve(
     let requests = Arc::clone(&member);
     let service = service_fn(move |request: Request<Incoming>| {
         let open = Open::count(&streams);
-        let in_hand = requests.begin();
-        let response = in_hand
-            .as_ref()
-            .map(|in_hand| app.clone().call(request.map(|body| in_hand.body(body))));
+        let begun = begin(&app, &requests, request);
         async move {
-            let _request = (open, in_hand);
-            match timeout(limits.request, response.ok_or(Reset::Crowded)?).await {
+            let _open = open;
+            let (_in_hand, response) = begun.ok_or(Reset::Crowded)?;
+            match timeout(limits.request, response).await {
                 Ok(Ok(response)) => Ok::<Response, Reset>(response),
                 Ok(Err(never)) => match never {},
                 Err(_) => Err(Reset::TooSlow(limits.request)),

@@ -1,7 +1,7 @@
 //! Requests that the API server refuses.
 
 use anyhow::Result;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use lws_e2e::policy::{Refusal, Refused};
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::audit::Mark;
@@ -94,27 +94,7 @@ async fn a_refused_update_is_a_condition_until_it_heals_and_its_generation_is_no
 #[tokio::test]
 async fn a_group_that_cannot_be_created_is_a_condition_and_hinders_no_other() -> Result<()> {
     let namespace = crate::namespace().await?;
-    let refusal = Refusal {
-        group: "apps",
-        resource: "statefulsets",
-        operation: "CREATE",
-        allowed: "object.metadata.name != 'test-sample-1'",
-        message: "'exceeded quota: groups=1'",
-    };
-    let probe = serde_json::from_value(json!({
-        "metadata": {"name": "test-sample-1"},
-        "spec": {
-            "selector": {"matchLabels": {"app": "probe"}},
-            "template": {
-                "metadata": {"labels": {"app": "probe"}},
-                "spec": {"containers": [{"name": "c", "image": "example.org/c"}]},
-            },
-        },
-    }))?;
-    let params = PostParams { dry_run: true, ..PostParams::default() };
-    let stateful_sets = namespace.stateful_sets();
-    let probe = async || stateful_sets.create(&params, &probe).await.map(drop);
-    let refused = Refused::start(&namespace, refusal, probe).await?;
+    let refused = Refused::group(&namespace).await?;
 
     let set = namespace.create_set(&Fixture::default()).await?;
     set.create_leaders().await?;

@@ -4,13 +4,12 @@ use std::pin::pin;
 
 use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
-use kube::api::{DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{DynamicObject, ListParams, WatchEvent, WatchParams};
 use lws_api_types::conditions::REPLICA_FAILURE;
-use lws_e2e::policy::{Refusal, Refused};
+use lws_e2e::policy::Refused;
 use lws_e2e::{DEADLINE, Fixture, Namespace, TestSet, set};
 use lws_harness::proxy::{Effect, Failure, Rule};
 use lws_harness::wait;
-use serde_json::json;
 
 use crate::{add, namespace};
 
@@ -20,34 +19,10 @@ fn creations(namespace: &Namespace, failure: Failure) -> Rule {
     rule.namespace(namespace.name())
 }
 
-async fn refuse_group(namespace: &Namespace) -> Result<Refused> {
-    let refusal = Refusal {
-        group: "apps",
-        resource: "statefulsets",
-        operation: "CREATE",
-        allowed: "object.metadata.name != 'test-sample-1'",
-        message: "'exceeded quota: groups=1'",
-    };
-    let probe = serde_json::from_value(json!({
-        "metadata": {"name": "test-sample-1"},
-        "spec": {
-            "selector": {"matchLabels": {"app": "probe"}},
-            "template": {
-                "metadata": {"labels": {"app": "probe"}},
-                "spec": {"containers": [{"name": "c", "image": "example.org/c"}]},
-            },
-        },
-    }))?;
-    let params = PostParams { dry_run: true, ..PostParams::default() };
-    let stateful_sets = namespace.stateful_sets();
-    let probe = async || stateful_sets.create(&params, &probe).await.map(drop);
-    Refused::start(namespace, refusal, probe).await
-}
-
 #[tokio::test]
 async fn a_refusal_is_told_until_it_heals_whatever_else_fails_meanwhile() -> Result<()> {
     let namespace = namespace().await?;
-    let refused = refuse_group(&namespace).await?;
+    let refused = Refused::group(&namespace).await?;
     let set = namespace.create_set(&Fixture::default()).await?;
     set.expect_failure(&["True FailedCreate: ", "test-sample-1", "groups=1"]).await?;
 

@@ -37,13 +37,13 @@ pub(super) struct Teller {
     leadership: watch::Receiver<Leadership>,
     memory: HashMap<Key, Memory>,
     /// Events that failed, the earliest first.
-    again: VecDeque<Attempt>,
+    again: VecDeque<Failed>,
 }
 
-/// An event that is to be told.
-struct Attempt {
+/// An event that is to be told again.
+struct Failed {
     told: Told,
-    /// How often that has failed.
+    /// How often it has failed.
     failures: u32,
     due: Instant,
 }
@@ -70,30 +70,31 @@ impl Teller {
         let mut is_open = true;
         while is_open || !self.again.is_empty() {
             let due = self.again.front().map(|it| it.due);
-            let attempt = tokio::select! {
+            let next = tokio::select! {
                 biased;
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.again.pop_front()
+                    self.again.pop_front().map(|it| (it.told, it.failures))
                 }
                 told = receiver.recv(), if is_open => {
                     is_open = told.is_some();
-                    told.map(|told| Attempt { told, failures: 0, due: Instant::now() })
+                    told.map(|told| (told, 0))
                 }
             };
-            if let Some(attempt) = attempt {
-                self.attempt(attempt).await;
+            if let Some((told, failures)) = next {
+                self.attempt(told, failures).await;
             }
         }
     }
 
-    async fn attempt(&mut self, Attempt { told, failures, .. }: Attempt) {
+    /// Tells an event that has failed so often.
+    async fn attempt(&mut self, told: Told, failures: u32) {
         let failures = failures + 1;
         let Err(error) = self.tell(&told, failures == 1).await else { return };
         let Key { reason, note, .. } = &told.key;
         if matches!(error, Cause::NotLeading) {
             tracing::debug!(reason, note, "event left to the leader");
         } else if is_transient(&error) && failures < ATTEMPTS && self.again.len() < MEMORY {
-            self.again.push_back(Attempt { told, failures, due: Instant::now() + PAUSE });
+            self.again.push_back(Failed { told, failures, due: Instant::now() + PAUSE });
         } else {
             tracing::warn!(%error, reason, note, "event not recorded");
         }
