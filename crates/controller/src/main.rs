@@ -7,6 +7,7 @@ mod work;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
@@ -20,7 +21,7 @@ use lws_controller::certificates::{self, Keeper};
 use lws_controller::client;
 use lws_controller::lease::Leadership;
 use lws_controller::metrics::Metrics;
-use lws_controller::observe::index::Index;
+use lws_controller::observe::index::{Concerned, Index};
 use lws_controller::observe::watch::{self, Notify, Synced};
 use lws_controller::queue::Queue;
 use lws_controller::reconcile::Reconciler;
@@ -44,7 +45,12 @@ struct Arguments {
     common: Flags,
 }
 
-#[tokio::main]
+/// How long a set waits for more of what nothing is to be done about at once.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+// One thread: this process waits for the API server, and threads that wake one another cost more than they
+// gain.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Arguments { common } = flags::parse();
     match start(&common).await {
@@ -82,9 +88,12 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let leads = Arc::new(AtomicBool::new(false));
     let notify: Notify = {
         let (queue, leads) = (queue.clone(), leads.clone());
-        Arc::new(move |key| {
+        Arc::new(move |Concerned { sets, may_wait }| {
+            let delay = if may_wait { PATIENCE } else { Duration::ZERO };
             if leads.load(Ordering::SeqCst) {
-                queue.add(key);
+                for key in sets {
+                    queue.add_after(key, delay);
+                }
             }
         })
     };

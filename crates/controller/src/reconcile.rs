@@ -137,7 +137,7 @@ impl Reconciler {
             let waiting = planned.as_ref().map_or(0, |(_, plan)| plan.waiting_groups);
             self.metrics.set_waiting_groups(key, waiting);
             let Some((set, plan)) = planned else {
-                self.pace.settled(key);
+                self.pace.forget(key);
                 self.shortages.replace(key, Shortages::new());
                 return End { outcome: Outcome::Success, recheck: None };
             };
@@ -198,12 +198,19 @@ impl Reconciler {
         set: &LeaderWorkerSet,
         change: Option<StatusChange>,
     ) -> Outcome {
-        if let Some(change) = change
-            && let Err(error) = self.actor.write_status(set, change).await
-        {
+        let Some(change) = change else {
+            self.pace.settled(key);
+            return Outcome::Success;
+        };
+        let may_wait = change.may_wait;
+        if let Err(error) = self.actor.write_status(set, change).await {
             return outcome_of(key, [&error]);
         }
-        self.pace.settled(key);
+        if may_wait {
+            self.pace.told(key);
+        } else {
+            self.pace.forget(key);
+        }
         Outcome::Success
     }
 

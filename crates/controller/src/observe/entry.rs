@@ -145,6 +145,11 @@ impl Entry {
         }
     }
 
+    /// Whether a worker goes because its leader does.
+    pub(super) fn is_leaving(&self, worker: &PodView) -> bool {
+        !worker.is_leader() && self.leader_of(worker).is_some_and(|it| it.identity.is_terminating())
+    }
+
     pub(super) fn stateful_set_removed(&mut self, gone: &Arc<StatefulSetView>) {
         self.notes.forget_worker_set(gone.identity.uid());
         let leader = self.doubt_owner_of(gone);

@@ -41,6 +41,22 @@ impl fmt::Display for SetKey {
     }
 }
 
+/// Whom an observation concerns.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Concerned {
+    /// The sets.
+    pub sets: Vec<SetKey>,
+    /// Whether nothing is to be done at once: they may wait for more of its kind.
+    pub may_wait: bool,
+}
+
+impl Concerned {
+    fn add(&mut self, key: SetKey, may_wait: bool) {
+        self.may_wait = may_wait && (self.may_wait || self.sets.is_empty());
+        self.sets.push(key);
+    }
+}
+
 /// A kind of object that the index stores.
 pub trait Indexed: View {
     /// The objects of this kind in `entry`.
@@ -49,6 +65,10 @@ pub trait Indexed: View {
     fn kind(kinds: &mut Kinds) -> &mut KindState;
     /// Called after `gone` has left `entry`.
     fn removed(_entry: &mut Entry, _gone: &Arc<Self>) {}
+    /// Whether an object in `entry` is on its way out with what it belongs to, as was to be expected.
+    fn leaves(_entry: &Entry, _object: &Self) -> bool {
+        false
+    }
 }
 
 /// What is known of one kind across sets.
@@ -74,7 +94,7 @@ pub struct Kinds {
 }
 
 macro_rules! indexed {
-    ($view:ty, $field:ident $(, $removed:expr)?) => {
+    ($view:ty, $field:ident $(, removed: $removed:expr)? $(, leaves: $leaves:expr)?) => {
         impl Indexed for $view {
             fn objects(entry: &mut Entry) -> &mut Objects<Self> {
                 &mut entry.$field
@@ -86,16 +106,20 @@ macro_rules! indexed {
                 let removed: fn(&mut Entry, &Arc<Self>) = $removed;
                 removed(entry, gone);
             })?
+            $(fn leaves(entry: &Entry, object: &Self) -> bool {
+                let leaves: fn(&Entry, &Self) -> bool = $leaves;
+                leaves(entry, object)
+            })?
         }
     };
 }
 
 indexed!(SetView, sets);
-indexed!(StatefulSetView, stateful_sets, Entry::stateful_set_removed);
-indexed!(PodView, pods, Entry::pod_removed);
+indexed!(StatefulSetView, stateful_sets, removed: Entry::stateful_set_removed);
+indexed!(PodView, pods, removed: Entry::pod_removed, leaves: Entry::is_leaving);
 indexed!(ServiceView, services);
 indexed!(RevisionView, revisions);
-indexed!(PodGroupView, pod_groups, Entry::pod_group_removed);
+indexed!(PodGroupView, pod_groups, removed: Entry::pod_group_removed);
 
 /// What is known of every set.
 #[derive(Debug, Default)]
@@ -110,9 +134,9 @@ struct Inner {
 }
 
 impl Index {
-    /// Takes in an object from a watch stream; gives the sets that are concerned. Nobody is by what
-    /// the answer to a write of ours has shown already.
-    pub fn observed<V: Indexed>(&self, object: V) -> Vec<SetKey> {
+    /// Takes in an object from a watch stream; gives whom it concerns. Nobody is concerned by what the
+    /// answer to a write of ours has shown already, nor by a change of nothing that is kept.
+    pub fn observed<V: Indexed>(&self, object: V) -> Concerned {
         let mut inner = self.lock();
         let version = object.identity().version();
         let place = place(&object);
@@ -121,7 +145,7 @@ impl Index {
         if let Some(listed) = &mut state.listed {
             listed.insert(place);
         }
-        if inner.knows(&object) { Vec::new() } else { inner.store(object) }
+        if inner.knows(&object) { Concerned::default() } else { inner.store(object) }
     }
 
     /// Takes in the answer to a write of ours; gives whether it was news.
@@ -136,11 +160,11 @@ impl Index {
         if let Some(listed) = &mut state.listed {
             listed.insert(place);
         }
-        !inner.store(object).is_empty()
+        !inner.store(object).sets.is_empty()
     }
 
-    /// Takes in a deletion; gives the set that is concerned.
-    pub fn deleted<V: Indexed>(&self, object: &V) -> Option<SetKey> {
+    /// Takes in a deletion; gives whom it concerns.
+    pub fn deleted<V: Indexed>(&self, object: &V) -> Concerned {
         let mut inner = self.lock();
         let state = V::kind(&mut inner.kinds);
         state.watched = state.watched.max(object.identity().version());
@@ -186,13 +210,14 @@ impl Index {
     }
 
     /// Ends a relist; gives the sets that lost objects.
-    pub fn relist_done<V: Indexed>(&self) -> Vec<SetKey> {
+    pub fn relist_done<V: Indexed>(&self) -> Concerned {
         let mut inner = self.lock();
         let state = V::kind(&mut inner.kinds);
-        let Some(listed) = state.listed.take() else { return Vec::new() };
+        let Some(listed) = state.listed.take() else { return Concerned::default() };
         let gone: Vec<_> =
             state.homes.keys().filter(|place| !listed.contains(*place)).cloned().collect();
-        gone.into_iter().filter_map(|place| inner.remove::<V>(&place, None)).collect()
+        let sets = gone.into_iter().filter_map(|place| inner.take::<V>(&place, None));
+        Concerned { sets: sets.map(|(key, _)| key).collect(), may_wait: false }
     }
 
     /// The sets of which anything is known.
@@ -249,36 +274,49 @@ impl Inner {
         })
     }
 
-    /// Files `object` under its set unless a newer version is there; gives the sets concerned.
-    fn store<V: Indexed>(&mut self, object: V) -> Vec<SetKey> {
+    /// Files `object` under its set unless a newer version is there; gives whom it concerns.
+    fn store<V: Indexed>(&mut self, object: V) -> Concerned {
         let place = place(&object);
-        let mut concerned = Vec::new();
         let Some(key) = object.set_name().map(|name| SetKey::new(&place.0, name)) else {
-            concerned.extend(self.remove::<V>(&place, None));
-            return concerned;
+            return self.remove::<V>(&place, None);
         };
         let home = V::kind(&mut self.kinds).homes.get(&place).cloned();
-        if home.is_some_and(|home| home != key) {
-            concerned.extend(self.remove::<V>(&place, None));
-        }
+        let mut concerned = if home.is_some_and(|home| home != key) {
+            self.remove::<V>(&place, None)
+        } else {
+            Concerned::default()
+        };
         let entry = self.entries.entry(key.clone()).or_default().clone();
         let mut entry = lock(&entry);
-        let stored = V::objects(&mut entry).get(&place.1);
-        if stored.is_some_and(|it| it.identity().version() > object.identity().version()) {
+        let before = V::objects(&mut entry).get(&place.1).cloned();
+        if before.as_ref().is_some_and(|it| it.identity().version() > object.identity().version()) {
             return concerned;
         }
-        let replaced = stored.filter(|it| it.identity().uid() != object.identity().uid()).cloned();
+        if before.as_deref() != Some(&object) {
+            let may_wait = object.may_wait(before.as_deref()) || V::leaves(&entry, &object);
+            concerned.add(key.clone(), may_wait);
+        }
+        let replaced = before.filter(|it| it.identity().uid() != object.identity().uid());
         V::objects(&mut entry).insert(place.1.clone(), Arc::new(object));
         if let Some(replaced) = replaced {
             V::removed(&mut entry, &replaced);
         }
-        V::kind(&mut self.kinds).homes.insert(place, key.clone());
-        concerned.push(key);
+        V::kind(&mut self.kinds).homes.insert(place, key);
         concerned
     }
 
-    /// Removes what is filed at `place` when it has `uid` (whatever it is when `uid` is `None`).
-    fn remove<V: Indexed>(&mut self, place: &Place, uid: Option<&str>) -> Option<SetKey> {
+    /// Removes what is filed at `place` when it has `uid` (whatever it is when `uid` is `None`); gives
+    /// whom that concerns.
+    fn remove<V: Indexed>(&mut self, place: &Place, uid: Option<&str>) -> Concerned {
+        let mut concerned = Concerned::default();
+        if let Some((key, leaves)) = self.take::<V>(place, uid) {
+            concerned.add(key, leaves);
+        }
+        concerned
+    }
+
+    /// Takes out what is filed at `place`; gives its set, and whether that was to be expected.
+    fn take<V: Indexed>(&mut self, place: &Place, uid: Option<&str>) -> Option<(SetKey, bool)> {
         let key = V::kind(&mut self.kinds).homes.get(place)?.clone();
         let shared = self.entries.get(&key)?.clone();
         let mut entry = lock(&shared);
@@ -287,12 +325,13 @@ impl Inner {
             return None;
         }
         let gone = V::objects(&mut entry).remove(&place.1)?;
+        let leaves = V::leaves(&entry, &gone);
         V::removed(&mut entry, &gone);
         V::kind(&mut self.kinds).homes.remove(place);
         if entry.is_empty() {
             self.entries.remove(&key);
         }
-        Some(key)
+        Some((key, leaves))
     }
 }
 

@@ -17,11 +17,11 @@ use lws_runtime::config::GangScheduler;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use super::index::{Index, Indexed, SetKey};
+use super::index::{Concerned, Index, Indexed};
 use super::views::{PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView};
 
-/// Receives the sets that an observation concerns.
-pub type Notify = Arc<dyn Fn(SetKey) + Send + Sync>;
+/// Receives whom an observation concerns.
+pub type Notify = Arc<dyn Fn(Concerned) + Send + Sync>;
 
 /// How far the watch of each kind has come.
 #[derive(Clone, Debug)]
@@ -204,13 +204,7 @@ impl Stage {
     fn advance(&self, progress: Progress) {
         let before = self.progress.send_replace(progress);
         if before.state != progress.state && (before.is_hindered() || progress.is_hindered()) {
-            self.notify(self.index.sets());
-        }
-    }
-
-    fn notify(&self, concerned: Vec<SetKey>) {
-        for key in concerned {
-            (self.notify)(key);
+            (self.notify)(Concerned { sets: self.index.sets(), may_wait: false });
         }
     }
 }
@@ -246,7 +240,7 @@ where
         match events.try_next().await {
             Ok(Some(event)) => {
                 let is_listed = matches!(event, watcher::Event::InitDone);
-                stage.notify(apply(&stage.index, event));
+                (stage.notify)(apply(&stage.index, event));
                 if is_listed {
                     stage.advance(Progress { state: State::Listed, round });
                 }
@@ -283,15 +277,15 @@ fn is_expired(error: &watcher::Error) -> bool {
     status(error).is_some_and(|status| status.code == 410)
 }
 
-fn apply<V: Indexed>(index: &Index, event: watcher::Event<V>) -> Vec<SetKey> {
+fn apply<V: Indexed>(index: &Index, event: watcher::Event<V>) -> Concerned {
     match event {
         watcher::Event::Init => {
             index.relist_started::<V>();
-            Vec::new()
+            Concerned::default()
         }
         watcher::Event::InitApply(object) | watcher::Event::Apply(object) => index.observed(object),
         watcher::Event::InitDone => index.relist_done::<V>(),
-        watcher::Event::Delete(object) => index.deleted(&object).into_iter().collect(),
+        watcher::Event::Delete(object) => index.deleted(&object),
     }
 }
 

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use lws_api_types::LeaderWorkerSet;
-use lws_api_types::revision::{encode, key as hash, same_content};
+use lws_api_types::revision::{encode, key as hash};
 use serde_json::Value;
 
 use super::task::{Action, EventDraft, ObjectRef, Orphaned, Plan, Related, Target, Task};
@@ -89,7 +89,7 @@ pub fn decide<'a>(
     let fits = |key: &str| placement(key).is_none_or(|it| *it == wanted);
 
     let cause = match (recorded, key) {
-        (Some(revision), _) if is_placed && same_content(&revision.data, &data, &set.spec) => {
+        (Some(revision), _) if is_placed && revision.records(&data, &set.spec) => {
             return Decision::Current(Current { revision, changed: false });
         }
         (Some(_), _) => Cause::Changed,
@@ -98,8 +98,7 @@ pub fn decide<'a>(
     };
     let highest = revisions.iter().map(|it| it.number).max().unwrap_or(0);
     if cause != Cause::Missing {
-        let is_equal =
-            |it: &&RevisionView| fits(&it.key) && same_content(&it.data, &data, &set.spec);
+        let is_equal = |it: &&RevisionView| fits(&it.key) && it.records(&data, &set.spec);
         let equal = own.iter().copied().filter(is_equal);
         // The one that groups have is worth most: they need not be replaced.
         if let Some(revision) = equal.max_by_key(|it| (placement(&it.key).is_some(), it.number)) {

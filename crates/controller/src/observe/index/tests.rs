@@ -1,8 +1,11 @@
 //! Observations and answers in every order, and what is noted of groups meanwhile.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
+use crate::observe::views::Phase;
 
 fn pod(name: &str, uid: &str, version: u64, owner: Option<(&str, &str, &str)>) -> PodView {
     let owners = owner.map(
@@ -18,6 +21,10 @@ fn pod(name: &str, uid: &str, version: u64, owner: Option<(&str, &str, &str)>) -
         "ownerReferences": owners.unwrap_or_else(|| json!([])),
     }}))
     .unwrap()
+}
+
+fn running(pod: PodView) -> PodView {
+    PodView { phase: Phase::Running, ..pod }
 }
 
 fn stateful_set(name: &str, uid: &str, owner: (&str, &str, &str)) -> StatefulSetView {
@@ -41,8 +48,8 @@ fn uid_of(index: &Index, pod: &str) -> Option<String> {
 #[test]
 fn an_older_version_never_replaces_a_newer_one() {
     let index = Index::default();
-    assert_eq!(index.observed(pod("s-0", "b", 20, None)), [key()]);
-    assert!(index.observed(pod("s-0", "a", 10, None)).is_empty());
+    assert_eq!(index.observed(pod("s-0", "b", 20, None)).sets, [key()]);
+    assert!(index.observed(pod("s-0", "a", 10, None)).sets.is_empty());
     assert_eq!(uid_of(&index, "s-0").as_deref(), Some("b"));
 }
 
@@ -50,9 +57,9 @@ fn an_older_version_never_replaces_a_newer_one() {
 fn a_late_deletion_of_the_former_pod_leaves_its_successor() {
     let index = Index::default();
     index.observed(pod("s-0", "b", 20, None));
-    assert_eq!(index.deleted(&pod("s-0", "a", 15, None)), None);
+    assert!(index.deleted(&pod("s-0", "a", 15, None)).sets.is_empty());
     assert_eq!(uid_of(&index, "s-0").as_deref(), Some("b"));
-    assert_eq!(index.deleted(&pod("s-0", "b", 21, None)), Some(key()));
+    assert_eq!(index.deleted(&pod("s-0", "b", 21, None)).sets, [key()]);
     assert!(index.entry(&key()).is_none(), "an empty entry is dropped");
 }
 
@@ -62,16 +69,69 @@ fn the_answer_to_a_write_does_not_bring_back_what_was_deleted_meanwhile() {
     index.observed(pod("s-1", "other", 30, None));
     assert!(!index.written(pod("s-0", "a", 25, None)), "the watch is past 25 without it");
     assert!(index.written(pod("s-0", "a", 31, None)));
-    assert!(index.written(pod("s-1", "other", 30, None)), "a known object is refreshed");
+    assert!(index.written(running(pod("s-1", "other", 30, None))), "a known object is refreshed");
 }
 
 #[test]
 fn the_watch_repeats_an_answer_without_concerning_anybody() {
     let index = Index::default();
     index.written(pod("s-0", "a", 10, None));
-    assert!(index.observed(pod("s-0", "a", 10, None)).is_empty());
-    assert_eq!(index.observed(pod("s-0", "a", 11, None)), [key()]);
-    assert_eq!(index.observed(pod("s-0", "b", 12, None)), [key()]);
+    assert!(index.observed(pod("s-0", "a", 10, None)).sets.is_empty());
+    assert_eq!(index.observed(running(pod("s-0", "a", 11, None))).sets, [key()]);
+    assert_eq!(index.observed(pod("s-0", "b", 12, None)).sets, [key()]);
+}
+
+#[test]
+fn a_new_version_that_shows_nothing_new_concerns_nobody_and_is_kept() {
+    let index = Index::default();
+    index.observed(pod("s-0", "a", 10, None));
+    assert_eq!(index.observed(pod("s-0", "a", 11, None)), Concerned::default());
+    assert!(index.observed(running(pod("s-0", "a", 10, None))).sets.is_empty(), "it is older");
+}
+
+#[test]
+fn workers_that_start_or_leave_with_their_leader_may_wait() {
+    let index = Index::default();
+    let worker = |version| pod("s-0-1", "w", version, Some(("StatefulSet", "s-0", "ws")));
+    let going = |pod: PodView| {
+        let mut pod = pod;
+        pod.identity.meta.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        pod
+    };
+    let may_wait = |concerned: Concerned| {
+        assert_eq!(concerned.sets, [key()]);
+        concerned.may_wait
+    };
+    let leader = |version| pod("s-0", "l", version, Some(("StatefulSet", "s", "ls")));
+    assert!(!may_wait(index.observed(leader(1))), "a leader wants workers");
+    assert!(!may_wait(index.observed(stateful_set("s-0", "ws", ("Pod", "s-0", "l")))));
+    assert!(may_wait(index.observed(worker(2))));
+    assert!(may_wait(index.observed(running(worker(3)))));
+    let restarted = PodView { restarted: true, ..running(worker(4)) };
+    assert!(!may_wait(index.observed(restarted)), "a failure");
+    assert!(!may_wait(index.observed(going(worker(5)))), "it goes alone");
+    assert!(!may_wait(index.observed(going(leader(6)))));
+    assert!(may_wait(index.observed(going(running(worker(7))))), "it goes with its leader");
+    assert!(may_wait(index.deleted(&worker(8))));
+    index.observed(leader(9));
+    assert!(may_wait(index.observed(worker(10))));
+    let successor = pod("s-0-1", "x", 11, Some(("StatefulSet", "s-0", "ws")));
+    assert!(!may_wait(index.observed(successor)), "the former one is a loss");
+}
+
+#[test]
+fn workers_are_counted_once_all_are_ready() {
+    let index = Index::default();
+    let counted = |version: u64, replicas, available_replicas| {
+        let mut view = stateful_set("s-0", "ws", ("Pod", "s-0", "l"));
+        view.identity.meta.resource_version = Some(version.to_string());
+        StatefulSetView { replicas: 2, status_replicas: replicas, available_replicas, ..view }
+    };
+    assert!(!index.observed(counted(1, 0, 0)).may_wait);
+    assert!(index.observed(counted(2, 2, 0)).may_wait);
+    assert!(index.observed(counted(3, 2, 1)).may_wait);
+    assert!(!index.observed(counted(4, 2, 2)).may_wait);
+    assert!(!index.observed(counted(5, 2, 1)).may_wait);
 }
 
 #[test]
@@ -82,7 +142,7 @@ fn a_relist_removes_what_it_does_not_name_but_not_what_was_written_meanwhile() {
     index.relist_started::<PodView>();
     index.observed(pod("s-0", "a", 1, None));
     index.written(pod("s-2", "c", 9, None));
-    assert_eq!(index.relist_done::<PodView>(), [key()]);
+    assert_eq!(index.relist_done::<PodView>().sets, [key()]);
     let names = index.read(&key(), |it| it.pods.keys().cloned().collect::<Vec<_>>());
     assert_eq!(names.unwrap(), ["s-0", "s-2"]);
 }
@@ -141,7 +201,7 @@ fn an_object_that_changes_its_set_leaves_the_former_one() {
     index.observed(pod("s-0", "a", 1, None));
     let mut moved = pod("s-0", "a", 2, None);
     moved.set = Some("t".into());
-    assert_eq!(index.observed(moved), [key(), SetKey::new("n", "t")]);
+    assert_eq!(index.observed(moved).sets, [key(), SetKey::new("n", "t")]);
     assert!(index.entry(&key()).is_none());
 }
 

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 /// Who an object is. Identity is the UID: an object that was deleted and made again under its old
 /// name is another one.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// Two versions of an object that differ in nothing that is kept are equal.
+#[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// Name, namespace, UID, resource version, generation, timestamps, grace period and finalizers;
     /// nothing else is kept.
@@ -36,6 +38,21 @@ impl Owner {
     #[must_use]
     pub fn new(kind: &str, name: &str, uid: &str) -> Self {
         Self { kind: kind.to_owned(), name: name.to_owned(), uid: uid.to_owned(), controller: true }
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, two) = (&self.meta, &other.meta);
+        one.uid == two.uid
+            && one.name == two.name
+            && one.namespace == two.namespace
+            && one.generation == two.generation
+            && one.creation_timestamp == two.creation_timestamp
+            && one.deletion_timestamp == two.deletion_timestamp
+            && one.deletion_grace_period_seconds == two.deletion_grace_period_seconds
+            && one.finalizers == two.finalizers
+            && self.owner == other.owner
     }
 }
 

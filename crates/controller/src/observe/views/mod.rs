@@ -21,11 +21,16 @@ pub use set::SetView;
 pub use stateful_set::StatefulSetView;
 
 /// What the index needs from every kind of object: who it is and which set it names.
-pub trait View: Clone + Send + Sync + 'static {
+pub trait View: Clone + PartialEq + Send + Sync + 'static {
     /// Identity of the object.
     fn identity(&self) -> &Identity;
     /// Name of the set it belongs to by label, or its own for a set; `None` when it names none.
     fn set_name(&self) -> Option<&str>;
+    /// Whether nothing is to be done at once about what this object, which was `before` (`None` when
+    /// it is new), shows: it may wait for more of its kind.
+    fn may_wait(&self, _before: Option<&Self>) -> bool {
+        false
+    }
 }
 
 /// Implements `kube::Resource` for a view that keeps an [`Identity`], so that typed API calls and

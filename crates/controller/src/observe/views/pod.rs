@@ -101,6 +101,16 @@ impl View for PodView {
     fn set_name(&self) -> Option<&str> {
         self.set.as_deref()
     }
+    /// A worker that comes into being, finds a node, starts and becomes ready is one of many; its
+    /// `StatefulSet` tells when all are ready.
+    fn may_wait(&self, before: Option<&Self>) -> bool {
+        let is_starting = matches!(self.phase, Phase::Pending | Phase::Running)
+            && !self.restarted
+            && self.disruption.is_none()
+            && !self.identity.is_terminating();
+        let is_same = before.is_none_or(|it| it.identity.uid() == self.identity.uid());
+        !self.is_leader() && is_starting && is_same
+    }
 }
 
 resource!(PodView, "Pod", "", "v1", "pods");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lws_api_types::keys::labels;
+use lws_api_types::{LeaderWorkerSetSpec, revision};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,6 +24,19 @@ pub struct RevisionView {
     pub number: i64,
     /// The recorded content.
     pub data: Arc<Value>,
+    /// Its normalised byte form, unless that is up to the live set too.
+    pub content: Option<Arc<str>>,
+}
+
+impl RevisionView {
+    /// Whether it records the content of `live`, whose byte form is `encoded`.
+    #[must_use]
+    pub fn records(&self, encoded: &str, live: &LeaderWorkerSetSpec) -> bool {
+        match self.content.as_deref() {
+            Some(content) => content == encoded,
+            None => revision::same_content(&self.data, encoded, live),
+        }
+    }
 }
 
 impl View for RevisionView {
@@ -46,11 +60,12 @@ struct Wire {
 }
 
 impl From<Wire> for RevisionView {
-    fn from(Wire { mut metadata, revision, data }: Wire) -> Self {
+    fn from(Wire { mut metadata, revision: number, data }: Wire) -> Self {
         Self {
             set: metadata.take_label(labels::NAME),
             key: metadata.take_label(labels::REVISION).unwrap_or_default(),
-            number: revision,
+            number,
+            content: revision::content(&data).map(Into::into),
             data: Arc::new(data),
             identity: metadata.into_identity(),
         }

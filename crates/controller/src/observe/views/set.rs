@@ -11,7 +11,7 @@ use super::{Identity, View, resource};
 
 /// A stored set. One that cannot be read (its schema is newer than this program) is kept with the
 /// reason, so that it hinders no other.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct SetView {
     /// Who it is.

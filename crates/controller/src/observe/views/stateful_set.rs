@@ -61,6 +61,17 @@ impl View for StatefulSetView {
     fn set_name(&self) -> Option<&str> {
         self.set.as_deref()
     }
+    /// How many workers of a group there are, and how many are ready, matters once all are.
+    fn may_wait(&self, before: Option<&Self>) -> bool {
+        let is_of_workers = self.object.is_none();
+        before.filter(|_| is_of_workers).is_some_and(|before| {
+            let mut counted = before.clone();
+            counted.observed_generation = self.observed_generation;
+            counted.status_replicas = self.status_replicas;
+            counted.available_replicas = self.available_replicas;
+            counted == *self && before.is_ready() == self.is_ready()
+        })
+    }
 }
 
 resource!(StatefulSetView, "StatefulSet", "apps", "v1", "statefulsets");
