@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
 use http::{Request as HttpRequest, StatusCode, header};
+use lws_runtime::http_server::HangUp;
 
 use crate::body::{self, JSON};
 use crate::hook::Hook;
@@ -24,10 +25,21 @@ const LOGGED: usize = 256;
 /// The API server repeats a request after so many seconds, as long as it waits for an answer.
 const RETRY: [(header::HeaderName, &str); 1] = [(header::RETRY_AFTER, "1")];
 
+/// The operation of a review that could not be read.
+const UNREAD: &str = "unknown";
+
 struct Webhook {
     settings: Settings,
     metrics: Metrics,
     memory: Memory,
+}
+
+/// A review that has been judged.
+struct Judged {
+    /// The value of metric label `operation`.
+    operation: &'static str,
+    answer: Answer,
+    json: Vec<u8>,
 }
 
 /// An answer, with its room until the last byte has been sent.
@@ -70,7 +82,7 @@ impl Webhook {
             }
             Err(shortage) => {
                 let message = shortage.message.clone();
-                self.record(hook, "unknown", &Err(shortage));
+                self.record(hook, UNREAD, &Err(shortage));
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY, message).into_response()
             }
         };
@@ -85,40 +97,63 @@ impl Webhook {
         request: HttpRequest<Body>,
     ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
         let (parts, body) = request.into_parts();
-        let (answer, room) = match body::read(&parts, body, &self.memory).await {
+        match body::read(&parts, body, &self.memory).await {
             Ok((body, room)) => {
-                let _turn = self.memory.turn(body.len()).await?;
-                (self.answer(hook, &body), room)
+                let hang_up = parts.extensions.get::<HangUp>();
+                self.answer_in(room, hook, body, hang_up).await
             }
-            Err(refusal) if refusal.is_shortage() => return Err(refusal),
-            Err(refusal) => return Ok(self.refuse_unread(hook, refusal).map(Bytes::from)),
-        };
-        match answer {
-            Ok(json) => {
-                let room = self.memory.resize(room, json.len())?;
-                Ok(Ok(Bytes::from_owner(Kept { json, _room: room })))
-            }
-            Err(error) => Ok(Err(error)),
+            Err(refusal) if refusal.is_shortage() => Err(refusal),
+            Err(refusal) => Ok(unread(refusal).map(|judged| self.told(hook, judged).into())),
         }
     }
 
-    /// The review that answers the one in `body`.
-    fn answer(&self, hook: Hook, body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    /// The review that answers the one in `body`, whose room it takes over.
+    ///
+    /// An answer that finds no room does not wait for it, because nothing would limit how many do:
+    /// it is made again once there is some. A client that does not read it is cut off when others
+    /// need the room.
+    async fn answer_in(
+        &self,
+        mut room: Room,
+        hook: Hook,
+        body: Bytes,
+        hang_up: Option<&HangUp>,
+    ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
+        loop {
+            let turn = self.memory.turn(body.len()).await?;
+            let judged = match self.judge(hook, &body) {
+                Ok(judged) => judged,
+                Err(error) => return Ok(Err(error)),
+            };
+            let bytes = judged.json.len();
+            if self.memory.resize(&mut room, bytes) {
+                let json = self.told(hook, judged);
+                if let Some(HangUp(hang_up)) = hang_up {
+                    room.lend(hang_up.clone());
+                }
+                return Ok(Ok(Bytes::from_owner(Kept { json, _room: room })));
+            }
+            drop((judged, turn));
+            self.memory.enlarge(&mut room, bytes).await?;
+        }
+    }
+
+    /// Judges the review in `body`.
+    fn judge(&self, hook: Hook, body: &[u8]) -> Result<Judged, serde_json::Error> {
         let (version, request) = match parse(body) {
             Ok(review) => review,
-            Err(refusal) => return self.refuse_unread(hook, refusal),
+            Err(refusal) => return unread(refusal),
         };
         let answer =
             check_weight(body).and_then(|()| self.guard(|| hook.decide(&request, self.settings)));
-        self.record(hook, request.operation().label(), &answer);
-        render(version, &request.uid, &answer)
+        let json = render(version, &request.uid, &answer)?;
+        Ok(Judged { operation: request.operation().label(), answer, json })
     }
 
-    /// The answer to a review that could not be read, so that its version and uid are unknown.
-    fn refuse_unread(&self, hook: Hook, refusal: Refusal) -> Result<Vec<u8>, serde_json::Error> {
-        let answer = Err(refusal);
-        self.record(hook, "unknown", &answer);
-        render(Version::default(), "", &answer)
+    /// The answer as it is sent, which counts from now on.
+    fn told(&self, hook: Hook, judged: Judged) -> Vec<u8> {
+        self.record(hook, judged.operation, &judged.answer);
+        judged.json
     }
 
     /// Turns a panic into a refusal: one bad object must not take the process down with the other
@@ -161,6 +196,13 @@ impl Webhook {
             }
         }
     }
+}
+
+/// The answer to a review that could not be read, so that its version and uid are unknown.
+fn unread(refusal: Refusal) -> Result<Judged, serde_json::Error> {
+    let answer = Err(refusal);
+    let json = render(Version::default(), "", &answer)?;
+    Ok(Judged { operation: UNREAD, answer, json })
 }
 
 #[cfg(test)]
