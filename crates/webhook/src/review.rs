@@ -188,12 +188,12 @@ impl Refusal {
         Self::new(503, "too many large requests at once: try again")
     }
 
-    /// Other requests need the memory of this one, whose body takes long to arrive.
+    /// Other requests need the memory that this one has kept for long.
     pub(crate) fn called_back() -> Self {
         Self::new(
             503,
-            "the request body is too slow: other requests needed its memory before it was \
-             complete: try again",
+            "the request took too long to arrive, or to get memory for its answer, while others \
+             needed what it had: try again",
         )
     }
 

@@ -11,6 +11,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::{Request as HttpRequest, StatusCode, header};
 use lws_runtime::http_server::HangUp;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::{self, JSON};
 use crate::hook::Hook;
@@ -110,7 +111,7 @@ impl Webhook {
     /// The review that answers the one in `body`, whose room it takes over.
     ///
     /// An answer that finds no room does not wait for it, because nothing would limit how many do:
-    /// it is made again once there is some. A client that does not read it is cut off when others
+    /// it is made again once there is some, and the review gives way meanwhile. A client that does not read it is cut off when others
     /// need the room.
     async fn answer_in(
         &self,
@@ -134,7 +135,9 @@ impl Webhook {
                 return Ok(Ok(Bytes::from_owner(Kept { json, _room: room })));
             }
             drop((judged, turn));
+            room.lend(CancellationToken::new());
             self.memory.enlarge(&mut room, bytes).await?;
+            room.settle()?;
         }
     }
 
@@ -207,15 +210,79 @@ fn unread(refusal: Refusal) -> Result<Judged, serde_json::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
+    use axum::body::HttpBody as _;
     use prometheus::Registry;
 
     use super::*;
+    use crate::body::BODY_LIMIT;
+    use crate::memory::SMALL;
     use crate::review::Consent;
+
+    fn webhook() -> (Webhook, Registry) {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        (Webhook { settings: Settings::default(), metrics, memory: Memory::default() }, registry)
+    }
+
+    /// A small review with a large answer.
+    fn many_containers(hang_up: &HangUp) -> HttpRequest<Body> {
+        let containers = vec!["{}"; 1000].join(",");
+        let object = format!(
+            r#"{{"metadata":{{"name":"test-1","labels":{{"leaderworkerset.sigs.k8s.io/name":"test","leaderworkerset.sigs.k8s.io/worker-index":"0"}},"annotations":{{"leaderworkerset.sigs.k8s.io/size":"2"}}}},"spec":{{"containers":[{containers}]}}}}"#
+        );
+        let review =
+            format!(r#"{{"request":{{"uid":"u","operation":"CREATE","object":{object}}}}}"#);
+        let request = HttpRequest::post("/mutate--v1-pod").header(header::CONTENT_TYPE, JSON);
+        request.extension(hang_up.clone()).body(review.into()).unwrap()
+    }
+
+    /// All large room.
+    async fn occupy(memory: &Memory) -> Vec<Room> {
+        let mut rooms = Vec::new();
+        while let Ok(room) = memory.room(BODY_LIMIT).await {
+            rooms.push(room);
+        }
+        rooms
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_answer_waits_for_room() {
+        let (webhook, registry) = webhook();
+        let hang_up = HangUp(CancellationToken::new());
+        let mut rooms = occupy(&webhook.memory).await;
+        let refused = webhook.handle(Hook::MutatePod, many_containers(&hang_up)).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+        let answer = webhook.handle(Hook::MutatePod, many_containers(&hang_up));
+        tokio::pin!(answer);
+        assert!(matches!(futures::poll!(&mut answer), Poll::Pending));
+        rooms.pop();
+        let answer = answer.await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.body().size_hint().exact().unwrap() > SMALL as u64);
+        let families = registry.gather();
+        let patches = families.iter().find(|it| it.name() == "lws_webhook_patch_operations");
+        let patches = patches.unwrap().get_metric()[0].get_histogram().get_sample_count();
+        assert_eq!(patches, 1, "what is not sent does not count");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_costs_the_connection() {
+        let (webhook, _) = webhook();
+        let hang_up = HangUp(CancellationToken::new());
+        let answer = webhook.handle(Hook::MutatePod, many_containers(&hang_up)).await;
+        let rooms = occupy(&webhook.memory).await;
+        assert!(hang_up.0.is_cancelled());
+        assert_eq!(rooms.len(), 3);
+        drop(answer);
+        webhook.memory.room(BODY_LIMIT).await.unwrap();
+    }
 
     #[test]
     fn a_panic_is_a_refusal() {
-        let metrics = Metrics::register(&Registry::new()).unwrap();
-        let webhook = Webhook { settings: Settings::default(), metrics, memory: Memory::default() };
+        let (webhook, _) = webhook();
         let worse = "worse";
         let decisions: [(&dyn Fn() -> Answer, &str); 2] = [
             (&|| -> Answer { panic!("bad") }, "panic: bad [recovered]"),

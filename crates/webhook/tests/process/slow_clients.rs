@@ -71,7 +71,7 @@ impl Stalled {
         }
         let answer = timeout(DEADLINE, self.0.join_next()).await.unwrap().unwrap().unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        assert!(answer.contains("the request body is too slow"), "{answer}");
+        assert!(answer.contains("the request took too long to arrive"), "{answer}");
     }
 }
 
