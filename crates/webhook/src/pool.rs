@@ -1,5 +1,5 @@
-//! A pool of memory, as a number of bytes. Room that a client keeps, with a body that has not ended or
-//! an answer that it has not read, is lent: it is called back when others need it.
+//! A pool of memory, as a number of bytes. Room of what is waited for, the rest of a body, the reader of
+//! an answer or more room, is lent: it is called back when others need it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +55,7 @@ pub(crate) struct Room {
     pool: Arc<Pool>,
 }
 
-/// That room is kept by a client.
+/// That room is lent.
 #[derive(Debug)]
 struct Loan {
     pool: Arc<Pool>,
@@ -97,6 +97,8 @@ impl Pool {
             let permits = Arc::clone(&self.free).acquire_many_owned(count(units));
             tokio::pin!(permits);
             loop {
+                // What the first in line has been given already is not free: at most that much more
+                // than needed is called back.
                 let next = self.loans().call_back(self.free.available_permits(), own);
                 tokio::select! {
                     biased;
@@ -178,13 +180,13 @@ impl Room {
         self.update_loan();
     }
 
-    /// Counts as kept by a client from now on. When others need it, `recall` is cancelled, and the
-    /// room is expected to be dropped soon.
+    /// Counts as lent from now on. When others need it, `recall` is cancelled, and the room is expected
+    /// to be dropped soon.
     pub(crate) fn lend(&mut self, recall: CancellationToken) {
         self.loan = Some(Loan::new(&self.pool, Instant::now(), self.permits.num_permits(), recall));
     }
 
-    /// Counts no longer as kept by a client. Fails when it has been called back.
+    /// Counts no longer as lent. Fails when it has been called back.
     pub(crate) fn settle(&mut self) -> Result<(), Refusal> {
         match self.loan.take() {
             Some(loan) if loan.recall.is_cancelled() => Err(Refusal::called_back()),
