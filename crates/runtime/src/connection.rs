@@ -49,8 +49,12 @@ pub(crate) struct Lifecycle {
     pub(crate) closing: CancellationToken,
 }
 
-/// Serves one connection until the client leaves, a limit is exceeded, another connection needs its
-/// place or the server closes.
+/// Ends the connection that a request came on, whatever it carries: an extension of each request.
+#[derive(Clone, Debug)]
+pub struct HangUp(pub CancellationToken);
+
+/// Serves one connection until the client leaves, a limit is exceeded, others need its place or
+/// memory or the server closes.
 pub(crate) async fn serve<T: Transport>(
     tcp: TcpStream,
     transport: T,
@@ -67,7 +71,7 @@ pub(crate) async fn serve<T: Transport>(
     let handshake = timeout(limits.handshake, transport.handshake(tcp));
     let stream = tokio::select! {
         stream = handshake => stream,
-        () = member.left() => return debug!("connection cut before its first request: too many"),
+        () = member.left() => return debug!("connection cut before its first request: others need its place"),
     };
     let stream = match stream {
         Ok(Ok(stream)) => stream,
@@ -86,9 +90,10 @@ pub(crate) async fn serve<T: Transport>(
 fn begin(
     app: &Router,
     member: &Arc<Member>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Option<(Arc<InHand>, impl Future<Output = Result<Response, Infallible>> + use<>)> {
     let in_hand = member.begin()?;
+    request.extensions_mut().insert(member.hang_up());
     let response = app.clone().call(request.map(|body| in_hand.body(body)));
     Some((in_hand, response))
 }

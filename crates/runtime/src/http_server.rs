@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::connection::{self, Lifecycle, Transport, crowd::Crowd};
+pub use crate::connection::{HangUp, crowd::GRACE};
 
 /// Pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

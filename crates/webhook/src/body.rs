@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Uri;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
+use lws_runtime::http_server::GRACE;
+use tokio_util::sync::CancellationToken;
 
 use crate::memory::{Memory, Room};
 use crate::review::Refusal;
@@ -26,19 +28,26 @@ const DISCARDED: usize = 64 * 1024 * 1024;
 /// longest it can be told to.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// Room for the first bytes of a body. Beyond that it is doubled, so that a client gets what it has
+/// sent and as much again, whatever it announces.
+const FIRST: usize = 8 * 1024;
+
 /// The body of a request that may be an admission review, and the memory that it takes.
 pub(crate) async fn read(
     parts: &Parts,
-    body: Body,
+    mut body: Body,
     memory: &Memory,
 ) -> Result<(Bytes, Room), Refusal> {
     let wait = timeout(&parts.uri).unwrap_or(LONGEST_WAIT);
-    let (body, room) = tokio::time::timeout(wait, collect(body, memory))
-        .await
-        .map_err(|_| Refusal::too_late(wait))??;
-    if body.is_empty() {
-        return Err(Refusal::bad_request("request body is empty"));
-    }
+    let collected = async {
+        let collected = collect(&mut body, memory).await;
+        if collected.is_err() {
+            discard(&mut body).await;
+        }
+        collected
+    };
+    let (body, room) =
+        tokio::time::timeout(wait, collected).await.map_err(|_| Refusal::too_late(wait))??;
     let content_type = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], |it| it.as_bytes());
     if content_type != JSON.as_bytes() {
         let content_type = String::from_utf8_lossy(content_type);
@@ -47,43 +56,45 @@ pub(crate) async fn read(
     Ok((body, room))
 }
 
-/// The whole of `body`, which is not copied when it arrives in one piece, as nearly all do.
-async fn collect(mut body: Body, memory: &Memory) -> Result<(Bytes, Room), Refusal> {
+/// The whole of `body`, which is not copied when it arrives in one piece. As long as more of it is to
+/// come, its room is lent.
+async fn collect(body: &mut Body, memory: &Memory) -> Result<(Bytes, Room), Refusal> {
     let hint = body.size_hint();
     let announced = usize::try_from(hint.lower()).unwrap_or(usize::MAX);
     if announced > BODY_LIMIT {
-        if announced <= DISCARDED {
-            discard(body).await;
-        }
         return Err(Refusal::too_large());
     }
     // The API server tells the length; who does not may send anything.
-    let needed = if hint.exact().is_some() { announced } else { BODY_LIMIT };
-    let room = match memory.wait_for(needed).await {
-        Ok(room) => room,
-        Err(refusal) => {
-            discard(body).await;
-            return Err(refusal);
-        }
-    };
-    let (mut only, mut whole) = (Bytes::new(), BytesMut::new());
-    while let Some(data) = next(&mut body).await? {
-        if only.len() + whole.len() + data.len() > BODY_LIMIT {
-            drop((only, whole, data));
-            discard(body).await;
-            return Err(Refusal::too_large());
-        }
-        if only.is_empty() && whole.is_empty() {
-            only = data;
-            continue;
-        }
-        if whole.is_empty() {
-            whole.reserve(announced.max(only.len() + data.len()));
-            whole.extend_from_slice(&std::mem::take(&mut only));
+    let most = if hint.exact().is_some() { announced } else { BODY_LIMIT };
+    let first = next(body).await?.ok_or_else(Refusal::no_body)?;
+    let mut capacity = step(first.len(), most)?;
+    let mut room = memory.room(capacity).await?;
+    if body.is_end_stream() {
+        return if first.is_empty() { Err(Refusal::no_body()) } else { Ok((first, room)) };
+    }
+    room.lend(CancellationToken::new());
+    let mut whole = Vec::with_capacity(capacity);
+    whole.extend_from_slice(&first);
+    drop(first);
+    while let Some(data) = room.unless_called_back(next(body)).await?? {
+        let length = whole.len() + data.len();
+        if length > capacity {
+            capacity = step(length, most)?;
+            memory.enlarge(&mut room, capacity).await?;
+            whole.reserve_exact(capacity - whole.len());
         }
         whole.extend_from_slice(&data);
     }
-    Ok((if whole.is_empty() { only } else { whole.freeze() }, room))
+    room.settle()?;
+    if whole.is_empty() { Err(Refusal::no_body()) } else { Ok((whole.into(), room)) }
+}
+
+/// What `bytes` of a body get that has `most` bytes, including room for the next ones.
+fn step(bytes: usize, most: usize) -> Result<usize, Refusal> {
+    if bytes > BODY_LIMIT {
+        return Err(Refusal::too_large());
+    }
+    Ok(bytes.next_power_of_two().max(FIRST).min(most).max(bytes))
 }
 
 /// The next bytes of `body`; `None` at its end.
@@ -99,11 +110,14 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     Ok(None)
 }
 
-/// Reads on, as far as that is worth it, without keeping anything.
-async fn discard(mut body: Body) {
+/// Reads on, as far as that is worth it and the client goes on sending, without keeping anything.
+async fn discard(body: &mut Body) {
+    if body.size_hint().lower() > DISCARDED as u64 {
+        return;
+    }
     let mut left = DISCARDED;
     // An error ends it too: the client has left, and there is nobody to tell.
-    while let Ok(Some(data)) = next(&mut body).await
+    while let Ok(Ok(Some(data))) = tokio::time::timeout(GRACE, next(body)).await
         && let Some(rest) = left.checked_sub(data.len())
     {
         left = rest;
@@ -125,19 +139,33 @@ fn timeout(uri: &Uri) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::pin::Pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
 
-    use futures::{StreamExt as _, stream};
+    use axum::body::HttpBody;
+    use futures::{FutureExt as _, StreamExt as _, stream};
     use http::Request;
+    use hyper::body::{Frame, SizeHint};
 
     use super::*;
 
     /// Reads a request with the given body.
     async fn read(uri: &str, body: Body) -> Result<Bytes, Refusal> {
+        read_into(&Memory::default(), uri, body).await.map(|(body, _)| body)
+    }
+
+    async fn read_into(memory: &Memory, uri: &str, body: Body) -> Result<(Bytes, Room), Refusal> {
         let request = Request::post(uri).header(CONTENT_TYPE, JSON).body(body).unwrap();
         let (parts, body) = request.into_parts();
-        super::read(&parts, body, &Memory::default()).await.map(|(body, _)| body)
+        super::read(&parts, body, memory).await
+    }
+
+    /// A body of unknown length that stops after so many bytes.
+    fn stalled_after(bytes: usize) -> Body {
+        let begin = stream::iter([Ok::<_, Infallible>(Bytes::from(vec![b' '; bytes]))]);
+        Body::from_stream(begin.chain(stream::pending()))
     }
 
     /// A body of unknown length in pieces of these sizes, and how many of them were read.
@@ -180,6 +208,69 @@ mod tests {
             (refusal.code, refusal.message.as_str()),
             (504, "the request body did not arrive within 3 s")
         );
+    }
+
+    /// Four of the stalled bodies take all the room; one of them gives way to the one that arrives.
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_body_that_is_stalled_gives_way() {
+        let memory = Arc::new(Memory::default());
+        let mut stalled = Vec::new();
+        for _ in 0..4 {
+            let memory = Arc::clone(&memory);
+            let body = stalled_after(BODY_LIMIT - 1);
+            stalled.push(tokio::spawn(async move { read_into(&memory, "/x", body).await }));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (body, _) = pieces(vec![10_000; 4]);
+        let (body, room) = read_into(&memory, "/x", body).await.unwrap();
+        assert_eq!((body.len(), room.bytes()), (40_000, 64 * 1024));
+        let refusal = stalled.remove(0).await.unwrap().unwrap_err();
+        assert_eq!(refusal, Refusal::called_back());
+        for stalled in stalled {
+            let refusal = stalled.await.unwrap().unwrap_err();
+            assert_eq!(refusal, Refusal::too_late(LONGEST_WAIT));
+        }
+    }
+
+    /// A body that announces as much as it may, sends a few bytes and stops.
+    #[derive(Default)]
+    struct Announced {
+        begun: bool,
+    }
+
+    impl HttpBody for Announced {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if std::mem::replace(&mut self.begun, true) {
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"{\"request")))))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(BODY_LIMIT as u64)
+        }
+    }
+
+    /// Room goes by what has been sent, not by what is announced.
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_have_not_been_sent_take_little() {
+        let memory = Memory::default();
+        let read = |_| Box::pin(read_into(&memory, "/x", Body::new(Announced::default())));
+        let mut bodies: Vec<_> = (0..2000).map(read).collect();
+        for body in &mut bodies {
+            assert!(body.now_or_never().is_none());
+        }
+        let (body, _) = pieces(vec![1000; 20]);
+        tokio::time::timeout(Duration::ZERO, read_into(&memory, "/x", body))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     #[test]

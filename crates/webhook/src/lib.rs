@@ -7,6 +7,7 @@
 //! | [`server`] | HTTP: routes, answers, panics |
 //! | `body` | the bodies of requests, within limits |
 //! | `memory` | how much of them there is at once |
+//! | `pool` | who waits for memory, and who gives it back |
 //! | `weight` | how much memory their values take |
 //! | [`hook`] | which path decides what |
 //! | `review` | the admission protocol |
@@ -23,6 +24,7 @@ mod memory;
 pub mod metrics;
 pub mod patch;
 mod pod;
+mod pool;
 mod review;
 pub mod server;
 mod set;

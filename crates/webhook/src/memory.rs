@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard};
 
+use crate::pool::Pool;
+pub(crate) use crate::pool::Room;
 use crate::review::Refusal;
 
 /// Largest size of what counts as small, as nearly all reviews and answers are: a pod with two
@@ -18,56 +20,42 @@ const SMALL_ROOM: usize = 1024 * SMALL;
 /// All large ones: four bodies of the largest size.
 const LARGE_ROOM: usize = 28 * 1024 * 1024;
 
-/// What is counted in.
-const UNIT: usize = 1024;
-
-/// How long a review waits for room: a review takes milliseconds, so that it is not short by
-/// accident after that.
+/// How long a large body waits for its turn: a review takes milliseconds, so that it is not short
+/// by accident after that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The room that there is.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    small: Arc<Semaphore>,
-    large: Arc<Semaphore>,
+    small: Arc<Pool>,
+    large: Arc<Pool>,
     turn: Mutex<()>,
 }
 
-/// A part of the memory, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Room(OwnedSemaphorePermit);
-
 impl Default for Memory {
     fn default() -> Self {
-        Self {
-            small: Arc::new(Semaphore::new(SMALL_ROOM / UNIT)),
-            large: Arc::new(Semaphore::new(LARGE_ROOM / UNIT)),
-            turn: Mutex::default(),
-        }
+        Self { small: Pool::new(SMALL_ROOM), large: Pool::new(LARGE_ROOM), turn: Mutex::default() }
     }
 }
 
 impl Memory {
     /// Waits for room for `bytes`, but not for long.
-    pub(crate) async fn wait_for(&self, bytes: usize) -> Result<Room, Refusal> {
-        let permits = Arc::clone(self.room(bytes)).acquire_many_owned(units(bytes));
-        match tokio::time::timeout(PATIENCE, permits).await {
-            Ok(Ok(permits)) => Ok(Room(permits)),
-            Ok(Err(_)) | Err(_) => Err(Refusal::unavailable()),
-        }
+    pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Refusal> {
+        self.pool(bytes).room(bytes).await
     }
 
-    /// Makes `room` one for `bytes`, if there is so much right now.
-    pub(crate) fn resize(&self, mut room: Room, bytes: usize) -> Result<Room, Refusal> {
-        let wanted = units(bytes);
-        let held = room.0.num_permits();
-        let excess = held.checked_sub(usize::try_from(wanted).unwrap_or(usize::MAX));
-        if let Some(excess) = excess {
-            drop(room.0.split(excess));
-            return Ok(room);
+    /// Makes `room` one for `bytes` at least; waits for more, but not for long.
+    pub(crate) async fn enlarge(&self, room: &mut Room, bytes: usize) -> Result<(), Refusal> {
+        room.grow(self.pool(bytes), bytes).await
+    }
+
+    /// Makes `room` one for `bytes`, if there is so much right now. What is small keeps a little
+    /// more.
+    pub(crate) fn resize(&self, room: &mut Room, bytes: usize) -> bool {
+        if room.bytes() > SMALL {
+            room.shrink(bytes);
         }
-        let permits = Arc::clone(self.room(bytes)).try_acquire_many_owned(wanted);
-        permits.map(Room).map_err(|_| Refusal::unavailable())
+        room.grow_now(self.pool(bytes), bytes)
     }
 
     /// The turn of a body: large ones are judged one after the other, because a decision may take
@@ -80,50 +68,54 @@ impl Memory {
         turn.map(Some).map_err(|_| Refusal::unavailable())
     }
 
-    fn room(&self, bytes: usize) -> &Arc<Semaphore> {
+    fn pool(&self, bytes: usize) -> &Arc<Pool> {
         if bytes <= SMALL { &self.small } else { &self.large }
     }
-}
-
-fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::body::BODY_LIMIT;
+    use crate::pool::UNIT;
 
     #[tokio::test(start_paused = true)]
     async fn large_ones_do_not_keep_small_ones_waiting() {
         let memory = Memory::default();
         let mut large = Vec::new();
-        while let Ok(room) = memory.wait_for(BODY_LIMIT).await {
+        while let Ok(room) = memory.room(BODY_LIMIT).await {
             large.push(room);
         }
         assert_eq!(large.len(), 4);
-        let small = memory.wait_for(SMALL).await.unwrap();
-        assert_eq!(memory.resize(small, SMALL + 1).unwrap_err(), Refusal::unavailable());
+        let mut small = memory.room(SMALL).await.unwrap();
+        assert!(!memory.resize(&mut small, SMALL + 1));
+        assert_eq!(
+            memory.enlarge(&mut small, SMALL + 1).await.unwrap_err(),
+            Refusal::unavailable()
+        );
         large.pop();
-        memory.wait_for(SMALL + 1).await.unwrap();
+        assert!(memory.resize(&mut small, SMALL + 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn room_is_given_back() {
         let memory = Memory::default();
-        let small = || memory.small.available_permits() * UNIT;
-        let large = || memory.large.available_permits() * UNIT;
-        let body = memory.wait_for(BODY_LIMIT).await.unwrap();
-        assert_eq!((small(), large()), (SMALL_ROOM, LARGE_ROOM - BODY_LIMIT));
-        let answer = memory.resize(body, 100).unwrap();
-        assert_eq!((small(), large()), (SMALL_ROOM, LARGE_ROOM - UNIT));
-        drop(answer);
-        let body = memory.wait_for(0).await.unwrap();
-        assert_eq!((small(), large()), (SMALL_ROOM - UNIT, LARGE_ROOM));
-        let answer = memory.resize(body, SMALL + UNIT).unwrap();
-        assert_eq!((small(), large()), (SMALL_ROOM, LARGE_ROOM - SMALL - UNIT));
-        drop(answer);
-        assert_eq!((small(), large()), (SMALL_ROOM, LARGE_ROOM));
+        let free = || (memory.small.free(), memory.large.free());
+        let mut room = memory.room(BODY_LIMIT).await.unwrap();
+        assert_eq!(free(), (SMALL_ROOM, LARGE_ROOM - BODY_LIMIT));
+        assert!(memory.resize(&mut room, 100));
+        assert_eq!(free(), (SMALL_ROOM, LARGE_ROOM - UNIT));
+        drop(room);
+        let mut room = memory.room(0).await.unwrap();
+        assert_eq!(free(), (SMALL_ROOM - UNIT, LARGE_ROOM));
+        memory.enlarge(&mut room, 5 * UNIT).await.unwrap();
+        assert_eq!(free(), (SMALL_ROOM - 5 * UNIT, LARGE_ROOM));
+        assert!(memory.resize(&mut room, 2 * UNIT));
+        assert_eq!(free(), (SMALL_ROOM - 5 * UNIT, LARGE_ROOM), "small ones keep it");
+        assert!(memory.resize(&mut room, SMALL + UNIT));
+        assert_eq!(free(), (SMALL_ROOM, LARGE_ROOM - SMALL - UNIT));
+        drop(room);
+        assert_eq!(free(), (SMALL_ROOM, LARGE_ROOM));
     }
 
     #[tokio::test(start_paused = true)]
@@ -135,18 +127,5 @@ mod tests {
         assert_eq!(memory.turn(SMALL + 1).await.unwrap_err(), Refusal::unavailable());
         drop(turn);
         assert!(memory.turn(SMALL + 1).await.unwrap().is_some());
-    }
-
-    /// Whoever waits gets the room of the one that ends.
-    #[tokio::test(start_paused = true)]
-    async fn room_is_waited_for() {
-        let memory = Arc::new(Memory::default());
-        let all = memory.wait_for(LARGE_ROOM).await.unwrap();
-        let waiting = Arc::clone(&memory);
-        let waiting = tokio::spawn(async move { waiting.wait_for(BODY_LIMIT).await });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        drop(all);
-        waiting.await.unwrap().unwrap();
     }
 }

@@ -161,6 +161,11 @@ impl Refusal {
         Self::new(400, message)
     }
 
+    /// There is nothing to understand.
+    pub(crate) fn no_body() -> Self {
+        Self::bad_request("request body is empty")
+    }
+
     /// The request is larger than [`BODY_LIMIT`].
     pub(crate) fn too_large() -> Self {
         let message = format!("request entity is too large; limit is {BODY_LIMIT} bytes");
@@ -183,7 +188,16 @@ impl Refusal {
         Self::new(503, "too many large requests at once: try again")
     }
 
-    /// Whether it is [`Refusal::unavailable`].
+    /// Other requests need the memory that this one has kept for long.
+    pub(crate) fn called_back() -> Self {
+        Self::new(
+            503,
+            "the request took too long to arrive, or to get memory for its answer, while others \
+             needed what it had: try again",
+        )
+    }
+
+    /// Whether there is no memory for the request at the time.
     pub(crate) fn is_shortage(&self) -> bool {
         self.code == 503
     }

@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
 use http::{Request as HttpRequest, StatusCode, header};
+use lws_runtime::http_server::HangUp;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::{self, JSON};
 use crate::hook::Hook;
@@ -24,10 +26,21 @@ const LOGGED: usize = 256;
 /// The API server repeats a request after so many seconds, as long as it waits for an answer.
 const RETRY: [(header::HeaderName, &str); 1] = [(header::RETRY_AFTER, "1")];
 
+/// The operation of a review that could not be read.
+const UNREAD: &str = "unknown";
+
 struct Webhook {
     settings: Settings,
     metrics: Metrics,
     memory: Memory,
+}
+
+/// A review that has been judged.
+struct Judged {
+    /// The value of metric label `operation`.
+    operation: &'static str,
+    answer: Answer,
+    json: Vec<u8>,
 }
 
 /// An answer, with its room until the last byte has been sent.
@@ -70,7 +83,7 @@ impl Webhook {
             }
             Err(shortage) => {
                 let message = shortage.message.clone();
-                self.record(hook, "unknown", &Err(shortage));
+                self.record(hook, UNREAD, &Err(shortage));
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY, message).into_response()
             }
         };
@@ -85,40 +98,65 @@ impl Webhook {
         request: HttpRequest<Body>,
     ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
         let (parts, body) = request.into_parts();
-        let (answer, room) = match body::read(&parts, body, &self.memory).await {
+        match body::read(&parts, body, &self.memory).await {
             Ok((body, room)) => {
-                let _turn = self.memory.turn(body.len()).await?;
-                (self.answer(hook, &body), room)
+                let hang_up = parts.extensions.get::<HangUp>();
+                self.answer_in(room, hook, body, hang_up).await
             }
-            Err(refusal) if refusal.is_shortage() => return Err(refusal),
-            Err(refusal) => return Ok(self.refuse_unread(hook, refusal).map(Bytes::from)),
-        };
-        match answer {
-            Ok(json) => {
-                let room = self.memory.resize(room, json.len())?;
-                Ok(Ok(Bytes::from_owner(Kept { json, _room: room })))
-            }
-            Err(error) => Ok(Err(error)),
+            Err(refusal) if refusal.is_shortage() => Err(refusal),
+            Err(refusal) => Ok(unread(refusal).map(|judged| self.told(hook, judged).into())),
         }
     }
 
-    /// The review that answers the one in `body`.
-    fn answer(&self, hook: Hook, body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    /// The review that answers the one in `body`, whose room it takes over.
+    ///
+    /// An answer that finds no room does not wait for it, because nothing would limit how many do:
+    /// it is made again once there is some, and the review gives way meanwhile. A client that does not read it is cut off when others
+    /// need the room.
+    async fn answer_in(
+        &self,
+        mut room: Room,
+        hook: Hook,
+        body: Bytes,
+        hang_up: Option<&HangUp>,
+    ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
+        loop {
+            let turn = self.memory.turn(body.len()).await?;
+            let judged = match self.judge(hook, &body) {
+                Ok(judged) => judged,
+                Err(error) => return Ok(Err(error)),
+            };
+            let bytes = judged.json.len();
+            if self.memory.resize(&mut room, bytes) {
+                let json = self.told(hook, judged);
+                if let Some(HangUp(hang_up)) = hang_up {
+                    room.lend(hang_up.clone());
+                }
+                return Ok(Ok(Bytes::from_owner(Kept { json, _room: room })));
+            }
+            drop((judged, turn));
+            room.lend(CancellationToken::new());
+            self.memory.enlarge(&mut room, bytes).await?;
+            room.settle()?;
+        }
+    }
+
+    /// Judges the review in `body`.
+    fn judge(&self, hook: Hook, body: &[u8]) -> Result<Judged, serde_json::Error> {
         let (version, request) = match parse(body) {
             Ok(review) => review,
-            Err(refusal) => return self.refuse_unread(hook, refusal),
+            Err(refusal) => return unread(refusal),
         };
         let answer =
             check_weight(body).and_then(|()| self.guard(|| hook.decide(&request, self.settings)));
-        self.record(hook, request.operation().label(), &answer);
-        render(version, &request.uid, &answer)
+        let json = render(version, &request.uid, &answer)?;
+        Ok(Judged { operation: request.operation().label(), answer, json })
     }
 
-    /// The answer to a review that could not be read, so that its version and uid are unknown.
-    fn refuse_unread(&self, hook: Hook, refusal: Refusal) -> Result<Vec<u8>, serde_json::Error> {
-        let answer = Err(refusal);
-        self.record(hook, "unknown", &answer);
-        render(Version::default(), "", &answer)
+    /// The answer as it is sent, which counts from now on.
+    fn told(&self, hook: Hook, judged: Judged) -> Vec<u8> {
+        self.record(hook, judged.operation, &judged.answer);
+        judged.json
     }
 
     /// Turns a panic into a refusal: one bad object must not take the process down with the other
@@ -163,17 +201,88 @@ impl Webhook {
     }
 }
 
+/// The answer to a review that could not be read, so that its version and uid are unknown.
+fn unread(refusal: Refusal) -> Result<Judged, serde_json::Error> {
+    let answer = Err(refusal);
+    let json = render(Version::default(), "", &answer)?;
+    Ok(Judged { operation: UNREAD, answer, json })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
+    use axum::body::HttpBody as _;
     use prometheus::Registry;
 
     use super::*;
+    use crate::body::BODY_LIMIT;
+    use crate::memory::SMALL;
     use crate::review::Consent;
+
+    fn webhook() -> (Webhook, Registry) {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        (Webhook { settings: Settings::default(), metrics, memory: Memory::default() }, registry)
+    }
+
+    /// A small review with a large answer.
+    fn many_containers(hang_up: &HangUp) -> HttpRequest<Body> {
+        let containers = vec!["{}"; 1000].join(",");
+        let object = format!(
+            r#"{{"metadata":{{"name":"test-1","labels":{{"leaderworkerset.sigs.k8s.io/name":"test","leaderworkerset.sigs.k8s.io/worker-index":"0"}},"annotations":{{"leaderworkerset.sigs.k8s.io/size":"2"}}}},"spec":{{"containers":[{containers}]}}}}"#
+        );
+        let review =
+            format!(r#"{{"request":{{"uid":"u","operation":"CREATE","object":{object}}}}}"#);
+        let request = HttpRequest::post("/mutate--v1-pod").header(header::CONTENT_TYPE, JSON);
+        request.extension(hang_up.clone()).body(review.into()).unwrap()
+    }
+
+    /// All large room.
+    async fn occupy(memory: &Memory) -> Vec<Room> {
+        let mut rooms = Vec::new();
+        while let Ok(room) = memory.room(BODY_LIMIT).await {
+            rooms.push(room);
+        }
+        rooms
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_answer_waits_for_room() {
+        let (webhook, registry) = webhook();
+        let hang_up = HangUp(CancellationToken::new());
+        let mut rooms = occupy(&webhook.memory).await;
+        let refused = webhook.handle(Hook::MutatePod, many_containers(&hang_up)).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+        let answer = webhook.handle(Hook::MutatePod, many_containers(&hang_up));
+        tokio::pin!(answer);
+        assert!(matches!(futures::poll!(&mut answer), Poll::Pending));
+        rooms.pop();
+        let answer = answer.await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.body().size_hint().exact().unwrap() > SMALL as u64);
+        let families = registry.gather();
+        let patches = families.iter().find(|it| it.name() == "lws_webhook_patch_operations");
+        let patches = patches.unwrap().get_metric()[0].get_histogram().get_sample_count();
+        assert_eq!(patches, 1, "what is not sent does not count");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_costs_the_connection() {
+        let (webhook, _) = webhook();
+        let hang_up = HangUp(CancellationToken::new());
+        let answer = webhook.handle(Hook::MutatePod, many_containers(&hang_up)).await;
+        let rooms = occupy(&webhook.memory).await;
+        assert!(hang_up.0.is_cancelled());
+        assert_eq!(rooms.len(), 3);
+        drop(answer);
+        webhook.memory.room(BODY_LIMIT).await.unwrap();
+    }
 
     #[test]
     fn a_panic_is_a_refusal() {
-        let metrics = Metrics::register(&Registry::new()).unwrap();
-        let webhook = Webhook { settings: Settings::default(), metrics, memory: Memory::default() };
+        let (webhook, _) = webhook();
         let worse = "worse";
         let decisions: [(&dyn Fn() -> Answer, &str); 2] = [
             (&|| -> Answer { panic!("bad") }, "panic: bad [recovered]"),

@@ -15,9 +15,11 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A connection that has carried a request is left alone for this long after it, and one whose
-/// request is arriving for this long since that began.
-const GRACE: Duration = Duration::from_secs(1);
+use super::HangUp;
+
+/// How long a client may keep others waiting. A connection that has carried a request is left alone
+/// for this long after it, and one whose request is arriving for this long since that began.
+pub const GRACE: Duration = Duration::from_secs(1);
 
 /// All connections of a server.
 #[derive(Debug, Default)]
@@ -45,7 +47,6 @@ struct State {
     open: usize,
     /// Those among them that are complete.
     whole: usize,
-    leaving: bool,
 }
 
 /// A connection, as the others see it.
@@ -64,7 +65,6 @@ impl Crowd {
                 since: Instant::now(),
                 open: 0,
                 whole: 0,
-                leaving: false,
             }),
             left: CancellationToken::new(),
         });
@@ -79,11 +79,11 @@ impl Crowd {
         let now = Instant::now();
         let mut first: Option<(Rank, Instant, Arc<Member>)> = None;
         for member in self.0.iter().filter_map(Weak::upgrade) {
+            if member.left.is_cancelled() {
+                return;
+            }
             let (rank, since) = {
                 let state = member.state();
-                if state.leaving {
-                    return;
-                }
                 if !state.may_leave(now) {
                     continue;
                 }
@@ -94,10 +94,9 @@ impl Crowd {
             }
         }
         if let Some((.., member)) = first {
-            let mut state = member.state();
+            let state = member.state();
             // It may have got a request since it was looked at.
             if state.may_leave(now) {
-                state.leaving = true;
                 member.left.cancel();
             }
         }
@@ -133,10 +132,15 @@ impl Member {
         self.left.cancelled().await;
     }
 
+    /// What a request may end the connection by.
+    pub(super) fn hang_up(&self) -> HangUp {
+        HangUp(self.left.clone())
+    }
+
     /// Takes a request in hand, for as long as the result lives; `None` when it is too late.
     pub(crate) fn begin(self: &Arc<Self>) -> Option<Arc<InHand>> {
         let mut state = self.state();
-        if state.leaving {
+        if self.left.is_cancelled() {
             return None;
         }
         state.open += 1;

@@ -30,16 +30,16 @@ enum Phase {
     Serving,
 }
 
-/// The connection has to make room for another one.
+/// The connection has to make room for others.
 #[derive(Debug, thiserror::Error)]
-#[error("too many connections")]
+#[error("others need the place of this connection")]
 struct Crowded;
 
 /// The least that the library takes as the size of its buffers.
 const LEAST_BUFFER: usize = 8192;
 
-/// Serves requests until the client leaves, a limit is exceeded, another connection needs the place
-/// or the server closes.
+/// Serves requests until the client leaves, a limit is exceeded, others need its place or memory or
+/// the server closes.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     app: Router,
@@ -96,7 +96,7 @@ pub(super) async fn serve(
             phase = overdue(&mut phases, &limits) => {
                 return debug!(?phase, "connection cut: too slow");
             }
-            () = member.left() => return debug!("connection cut: too many"),
+            () = member.left() => return debug!("connection cut: others need its place or memory"),
             () = lifecycle.closing.cancelled(), if !closing => {
                 closing = true;
                 connection.as_mut().graceful_shutdown();

@@ -49,8 +49,8 @@ enum Reset {
     /// The connection goes on.
     #[error("the request took longer than {0:?}")]
     TooSlow(Duration),
-    /// The connection has to make room for another one.
-    #[error("too many connections")]
+    /// The connection has to make room for others.
+    #[error("others need the place of this connection")]
     Crowded,
 }
 
@@ -58,8 +58,8 @@ enum Reset {
 /// 9113 gives every client to begin with. They are kept until they are read.
 const WINDOW: u32 = 65_535;
 
-/// Serves requests until the client leaves, a limit is exceeded, another connection needs the place
-/// or the server closes.
+/// Serves requests until the client leaves, a limit is exceeded, others need its place or memory or
+/// the server closes.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     app: Router,
@@ -105,7 +105,7 @@ pub(super) async fn serve(
                 }
                 return;
             }
-            () = member.left() => return debug!("connection cut: too many"),
+            () = member.left() => return debug!("connection cut: others need its place or memory"),
             () = idle_for(idle, limits.first, &mut changes) => {
                 if leaving {
                     return debug!("connection cut: it does not leave");

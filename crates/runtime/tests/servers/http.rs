@@ -10,12 +10,18 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, to_bytes},
     routing::{get, post},
 };
-use lws_runtime::http_server::{Limits, ServeError};
-use tokio::{net::TcpStream, sync::Semaphore};
+use hyper::body::Bytes;
+use lws_runtime::http_server::{HangUp, Limits, ServeError};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpStream,
+    sync::Semaphore,
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+};
 
 use crate::support::{Client, app, limits, soon, start};
 
@@ -199,6 +205,45 @@ async fn bodies_that_do_not_arrive_make_room() {
     // The others are still waited for.
     slow[2].send("12345678").await;
     assert_eq!(slow[2].response().await.unwrap().body, "9");
+}
+
+/// An answer of many bytes, and what ends the connection of whoever has asked for it at `/large`.
+pub(crate) fn large() -> (Router, Arc<Vec<u8>>, UnboundedReceiver<HangUp>) {
+    struct Shared(Arc<Vec<u8>>);
+    impl AsRef<[u8]> for Shared {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let bytes = Arc::new(vec![b'x'; 32 * 1024 * 1024]);
+    let (asked, hang_ups) = unbounded_channel();
+    let shared = Arc::clone(&bytes);
+    let answer = async move |Extension(hang_up): Extension<HangUp>| {
+        asked.send(hang_up).unwrap();
+        Bytes::from_owner(Shared(Arc::clone(&shared)))
+    };
+    (app().route("/large", get(answer)), bytes, hang_ups)
+}
+
+/// The application gets back what it has answered with.
+#[tokio::test]
+async fn an_answer_that_is_not_read_can_be_cut_off() {
+    let (app, bytes, mut hang_ups) = large();
+    let server = start(app, limits()).await;
+    let mut client = Client::connect(server.address).await;
+    client.send("GET /large HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    let HangUp(hang_up) = soon(hang_ups.recv()).await.unwrap();
+    assert_eq!(client.0.read_u8().await.unwrap(), b'H', "it is on its way");
+    assert_eq!(Arc::strong_count(&bytes), 3);
+    hang_up.cancel();
+    soon(async {
+        while Arc::strong_count(&bytes) > 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(client.rest().await.len() < bytes.len());
+    assert_eq!(Client::connect(server.address).await.get("/").await.unwrap().status, 200);
 }
 
 #[tokio::test]

@@ -19,12 +19,12 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lws_runtime::{
-    http_server::ServeError,
+    http_server::{HangUp, ServeError},
     tls_server::{Limits, TlsOptions},
 };
 use tokio::{io::AsyncWriteExt as _, task::JoinHandle};
 
-use crate::http::held;
+use crate::http::{held, large};
 use crate::support::{app, limits, soon};
 use crate::tls::{Server, TlsClient, connect, start_app};
 
@@ -152,6 +152,27 @@ async fn a_request_that_takes_too_long_is_reset_alone() {
     assert!(begin.elapsed() >= SHORT);
     leave.add_permits(1);
     assert_eq!(client.get("/held").await.unwrap().1, "at last");
+}
+
+/// The application gets back what it has answered with.
+#[tokio::test]
+async fn an_answer_that_is_not_read_can_be_cut_off() {
+    let (app, bytes, mut hang_ups) = large();
+    let server = start(app, limits()).await;
+    let mut client = Client::connect(server.running.address).await;
+    let answer = soon(client.requests.send_request(get("/large"))).await.unwrap();
+    let HangUp(hang_up) = soon(hang_ups.recv()).await.unwrap();
+    assert_eq!(Arc::strong_count(&bytes), 3);
+    hang_up.cancel();
+    soon(async {
+        while Arc::strong_count(&bytes) > 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    soon(answer.into_body().collect()).await.unwrap_err();
+    // A client hears of it in one way or another.
+    let _ = soon(client.ended).await.unwrap();
 }
 
 /// A host that has vanished keeps its connection only until it does not answer a ping.

@@ -9,6 +9,7 @@
 )]
 
 mod memory;
+mod slow_clients;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -127,6 +128,8 @@ fn issue_certificate(directory: &Path) -> Authority {
 
 async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
+    // The last bytes may have found the socket full.
+    stream.flush().await.unwrap();
     let mut response = Vec::new();
     timeout(DEADLINE, stream.read_to_end(&mut response)).await.unwrap().unwrap();
     String::from_utf8(response).unwrap()

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 use crate::{DEADLINE, Process, connect, exchange, issue_certificate, send_review};
 
 /// What `deploy/webhook` permits.
-const MEMORY: u64 = 256 * 1024 * 1024;
+pub(crate) const MEMORY: u64 = 256 * 1024 * 1024;
 
 /// The largest body.
-const LIMIT: usize = 7_340_032;
+pub(crate) const LIMIT: usize = 7_340_032;
 
-const POD: &str = "/mutate--v1-pod";
+pub(crate) const POD: &str = "/mutate--v1-pod";
 const MUTATE_SET: &str = "/mutate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
 const VALIDATE_SET: &str = "/validate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
 
@@ -25,12 +25,17 @@ fn filled(bytes: usize, before: &str, item: &str, after: &str) -> String {
     format!("{head}{before}{items}{after}}}}}")
 }
 
-fn leader(bytes: usize, spec: &str, item: &str, end: &str) -> String {
+pub(crate) fn leader(bytes: usize, spec: &str, item: &str, end: &str) -> String {
     let before = r#"{"metadata":{"name":"test-1","labels":{"leaderworkerset.sigs.k8s.io/name":"test","leaderworkerset.sigs.k8s.io/worker-index":"0"},"annotations":{"leaderworkerset.sigs.k8s.io/size":"2"}},"spec":"#;
     filled(bytes, &format!("{before}{spec}"), item, &format!("{end}}}"))
 }
 
-async fn post(process: &Process, authority: &Authority, path: &str, body: &str) -> String {
+pub(crate) async fn post(
+    process: &Process,
+    authority: &Authority,
+    path: &str,
+    body: &str,
+) -> String {
     let stream = connect(process, authority, &[]).await;
     let request = format!(
         "POST {path}?timeout=30s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
@@ -41,7 +46,7 @@ async fn post(process: &Process, authority: &Authority, path: &str, body: &str) 
 }
 
 /// The most memory that the process has had.
-fn peak(process: &Process) -> u64 {
+pub(crate) fn peak(process: &Process) -> u64 {
     let path = format!("/proc/{}/status", process.child.id().unwrap());
     let status = std::fs::read_to_string(path).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
