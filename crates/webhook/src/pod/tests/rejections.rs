@@ -52,7 +52,7 @@ fn the_subgroup_size_must_be_a_number() {
 
 #[test]
 fn the_name_must_end_in_an_ordinal() {
-    for name in ["leader", "leader-", "leader-2147483648", ""] {
+    for name in ["leader", "leader-", "leader-2147483648"] {
         let mut leader = pod("test-0", 2);
         leader["metadata"]["name"] = name.into();
         assert_eq!(rejection(&leader), format!("parsing pod ordinal for pod {name}"));
@@ -62,6 +62,44 @@ fn the_name_must_end_in_an_ordinal() {
         worker["metadata"]["name"] = name.into();
         assert_eq!(rejection(&worker), format!("parsing pod ordinal for pod {name}"));
     }
+}
+
+/// What a `ReplicaSet` or a `Job` creates, whose template has the label of a set.
+#[test]
+fn a_pod_without_a_name_is_told_what_to_do() {
+    let cure = "it has no name yet, but label leaderworkerset.sigs.k8s.io/name makes it a pod of \
+        LeaderWorkerSet \"test\", which names its pods: remove the label, or let the \
+        LeaderWorkerSet create the pod";
+    for (generate_name, called) in
+        [(json!("web-5d4-"), "web-5d4-…"), (Value::Null, "without a name")]
+    {
+        let nameless = |mut it: Value| {
+            it["metadata"]["name"] = Value::Null;
+            it["metadata"]["generateName"] = generate_name.clone();
+            it
+        };
+        let mut stray = nameless(pod("test-0-1", 2));
+        assert_eq!(rejection(&stray), format!("parsing pod ordinal for pod {called}: {cure}"));
+        let leader = nameless(pod("test-0", 2));
+        assert_eq!(rejection(&leader), format!("parsing pod ordinal for pod {called}: {cure}"));
+        annotate(&mut stray, annotations::SIZE, "x");
+        let reason = "annotation leaderworkerset.sigs.k8s.io/size: strconv.Atoi: parsing \"x\": \
+            invalid syntax";
+        assert_eq!(rejection(&stray), format!("{reason}: {cure}"));
+        stray["metadata"]["annotations"] = json!({});
+        let reason = format!("size annotation is unexpectedly missing for pod {called}");
+        assert_eq!(rejection(&stray), format!("{reason}: {cure}"));
+        let json = serde_json::to_vec(&stray).unwrap();
+        let broken = mutate(&decode(&json).unwrap(), "default", SETTINGS).unwrap_err();
+        assert_eq!(broken.rule(), Some("size-missing"));
+        stray["metadata"]["labels"] = json!({"app": "web"});
+        assert_eq!(operations(&stray, SETTINGS), Ok(json!([])));
+    }
+    // One that says which group it is in needs no name for it.
+    let mut leader = pod("test-0", 2);
+    leader["metadata"]["name"] = Value::Null;
+    leader["metadata"]["labels"][labels::GROUP_INDEX] = "0".into();
+    admit(&leader);
 }
 
 #[test]
