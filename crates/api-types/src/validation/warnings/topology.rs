@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use super::super::formats;
 use super::super::view::View;
-use super::{Template, WORKER_TEMPLATE};
+use super::{Template, WORKER_TEMPLATE, Warnings};
 use crate::keys::annotations::{EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY};
 use crate::keys::labels::{GROUP_KEY, SUBGROUP_KEY};
 use crate::placement::{self, AffinityTerm};
@@ -23,7 +23,7 @@ struct Level {
     domains: i64,
 }
 
-pub(super) fn check(view: View<'_>, warnings: &mut Vec<String>) {
+pub(super) fn check(view: View<'_>, warnings: &mut Warnings) {
     let leader = Template::of_leaders(view);
     let subgroups = subgroups(view);
     let groups = Level {
@@ -46,24 +46,25 @@ pub(super) fn check(view: View<'_>, warnings: &mut Vec<String>) {
 }
 
 impl Level {
-    fn check(&self, view: View<'_>, warnings: &mut Vec<String>) {
+    fn check(&self, view: View<'_>, warnings: &mut Warnings) {
         let Self { key, label, template, domains } = *self;
         let Some(topology) = view.annotation(key) else { return };
         let (pod, path) = (template.of(view), template.path);
         if topology.is_empty() {
-            warnings.push(format!("metadata.annotations.{key}: is empty, which has no effect"));
+            warnings
+                .push(format_args!("metadata.annotations.{key}: is empty, which has no effect"));
         } else if !formats::label_key(topology).is_empty() {
-            warnings.push(format!(
+            warnings.push(format_args!(
                 "metadata.annotations.{key}: no node can have a label {topology:?}, which is not a \
                  valid label key: pods will not be placed"
             ));
         } else if has_terms(pod, topology, label) {
-            warnings.push(format!(
+            warnings.push(format_args!(
                 "metadata.annotations.{key}: has no effect: {path}.spec.affinity has terms of its \
                  own over {topology:?}"
             ));
         } else if domains > 1 && selects(pod, topology) {
-            warnings.push(format!(
+            warnings.push(format_args!(
                 "{path}.spec.nodeSelector: binds the set to one {topology:?}, but {key} needs \
                  {domains} of them"
             ));
