@@ -102,10 +102,15 @@ impl Warnings {
     }
 }
 
-/// `value` as JSON. What is wrong with a long one shows in its beginning or length, and there must
-/// be room for what comes of it.
+/// `value` as JSON, of which there may be only an excerpt.
 fn quoted(value: impl Into<Value>) -> String {
-    shortened(value.into().to_string(), MAX_QUOTED)
+    excerpt(&value.into().to_string())
+}
+
+/// As much of a text of any length as shows what is wrong with it, so that there is room for what
+/// comes of that.
+fn excerpt(text: &str) -> String {
+    shortened(text.to_owned(), MAX_QUOTED)
 }
 
 /// The first `limit` characters, the last of which says so when there are more.

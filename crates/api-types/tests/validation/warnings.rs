@@ -8,6 +8,9 @@ const SUBGROUP_TOPOLOGY: &str = "leaderworkerset.sigs.k8s.io/subgroup-exclusive-
 pub(crate) fn created(changes: &[(&str, Value)]) -> Vec<String> {
     let verdict = validate_create(&set_with(changes));
     assert_eq!(verdict.errors, []);
+    for warning in &verdict.warnings {
+        documentation::check_warning(warning);
+    }
     verdict.warnings
 }
 
@@ -424,9 +427,23 @@ fn an_update_warns_about_what_is_new() {
 
 #[test]
 fn warnings_are_short_and_go_with_allowed_objects_only() {
-    let key = "leaderworkerset.sigs.k8s.io/exclusive-topology";
-    let long = created(&[(ANNOTATIONS, json!({key: "é ".repeat(400)}))]);
-    assert_eq!(long[0].chars().count(), 256);
+    let long = "é ".repeat(400);
+    assert_eq!(
+        created(&[(ANNOTATIONS, json!({GROUP_TOPOLOGY: long}))]),
+        [format!(
+            "metadata.annotations.{GROUP_TOPOLOGY}: no node can have a label \"{}…, which is not a \
+             valid label key: pods will not be placed",
+            "é ".repeat(32)
+        )]
+    );
+    let template = "/spec/leaderWorkerTemplate/workerTemplate/spec";
+    let key = format!("{}.example.com/tpu", "x".repeat(240));
+    let containers: Value = ["limits", "requests"]
+        .map(|list| json!({"name": list, "image": "i", "resources": {list: {&key: "500m"}}}))
+        .into();
+    for warning in created(&[(&format!("{template}/containers"), containers)]) {
+        assert!(warning.chars().count() <= 256, "{warning}");
+    }
 
     let name = format!("{}-0", "n".repeat(48));
     assert_eq!(created(&[(NAME, json!(name)), (REPLICAS, json!(100))]).len(), 2);

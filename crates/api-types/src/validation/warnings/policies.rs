@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 use super::super::view::View;
-use super::Warnings;
+use super::{Warnings, quoted};
 use crate::keys::PREFIX;
 use crate::keys::annotations::{
     EXCLUSIVE_TOPOLOGY, RECREATE_AFTER_START, SUBGROUP_EXCLUSIVE_TOPOLOGY,
@@ -81,8 +81,9 @@ fn check_claims(view: View<'_>, warnings: &mut Warnings) {
         let path = format!("{TEMPLATE}.persistentVolumeClaimRetentionPolicy.{field}");
         if !matches!(value, "Delete" | "Retain") {
             warnings.push(format_args!(
-                "{path}: {value:?} is neither Delete nor Retain: Kubernetes will refuse the \
-                 StatefulSets, and no pod will be created"
+                "{path}: {} is neither Delete nor Retain: Kubernetes will refuse the StatefulSets, \
+                 and no pod will be created",
+                quoted(value)
             ));
         } else if claims.is_empty() {
             warnings.push(format_args!("{path}: has no effect without volumeClaimTemplates"));

@@ -6,7 +6,7 @@ use std::fmt::Arguments;
 
 use super::super::formats;
 use super::super::view::View;
-use super::{Warnings, quoted, resources};
+use super::{Warnings, excerpt, quoted, resources};
 use crate::keys::PREFIX;
 
 /// What comes of a claim that is wrong.
@@ -62,7 +62,7 @@ impl Judged<'_> {
                 );
             } else if !formats::label_value(value).is_empty() {
                 self.warn(
-                    format_args!("{field}[{key}]"),
+                    format_args!("{field}[{}]", excerpt(key)),
                     format_args!("{} is not a valid label value", quoted(value)),
                 );
             }
@@ -75,7 +75,7 @@ impl Judged<'_> {
         if !matches!(restart_policy, "" | "Always") {
             self.warn(
                 format_args!("spec.restartPolicy"),
-                format_args!("{restart_policy} must be Always"),
+                format_args!("{} must be Always", excerpt(restart_policy)),
             );
         }
         if let Some(deadline) = template.get("/spec/activeDeadlineSeconds") {

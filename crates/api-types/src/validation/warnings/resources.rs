@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::super::view::View;
-use super::quoted;
 use super::refused::Judged;
+use super::{excerpt, quoted};
 use crate::quantity::Quantity;
 
 /// `container` has its resources at `field` of its template.
@@ -17,14 +17,15 @@ pub(super) fn check(container: View<'_>, field: &str, judged: &mut Judged<'_>) {
         for (key, amount) in devices(amounts) {
             if whole(amount).is_none() {
                 judged.warn(
-                    format_args!("{field}.{list}[{key}]"),
+                    format_args!("{field}.{list}[{}]", excerpt(key)),
                     format_args!("{} is not a whole number of 0 or more", quoted(amount.clone())),
                 );
             }
         }
     }
     for (key, request) in devices(requests) {
-        let at = format_args!("{field}.requests[{key}]");
+        let key_shown = excerpt(key);
+        let at = format_args!("{field}.requests[{key_shown}]");
         let limit = limits.and_then(|limits| limits.get(key)).filter(|limit| !limit.is_null());
         let Some(limit) = limit else {
             judged.warn(at, format_args!("there must be a limit of the same amount"));

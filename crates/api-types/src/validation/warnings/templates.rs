@@ -1,7 +1,7 @@
 //! Fields of a pod template that have no effect.
 
 use super::super::view::View;
-use super::Warnings;
+use super::{Warnings, quoted};
 use crate::keys::{PREFIX, env};
 
 /// Text fields that are set for every pod, and by whom.
@@ -25,7 +25,8 @@ pub(super) fn check(template: View<'_>, path: &str, warnings: &mut Warnings) {
         let reserved = template.texts(pointer).filter(|(key, _)| key.starts_with(PREFIX));
         for (key, _) in reserved {
             warnings.push(format_args!(
-                "{path}.metadata.{field}: {key:?} is reserved and will be overwritten"
+                "{path}.metadata.{field}: {} is reserved and will be overwritten",
+                quoted(key)
             ));
         }
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use super::super::formats;
 use super::super::view::View;
-use super::{Template, WORKER_TEMPLATE, Warnings};
+use super::{Template, WORKER_TEMPLATE, Warnings, quoted};
 use crate::keys::annotations::{EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY};
 use crate::keys::labels::{GROUP_KEY, SUBGROUP_KEY};
 use crate::placement::{self, AffinityTerm};
@@ -50,22 +50,23 @@ impl Level {
         let Self { key, label, template, domains } = *self;
         let Some(topology) = view.annotation(key) else { return };
         let (pod, path) = (template.of(view), template.path);
+        let quoted = quoted(topology);
         if topology.is_empty() {
             warnings
                 .push(format_args!("metadata.annotations.{key}: is empty, which has no effect"));
         } else if !formats::label_key(topology).is_empty() {
             warnings.push(format_args!(
-                "metadata.annotations.{key}: no node can have a label {topology:?}, which is not a \
+                "metadata.annotations.{key}: no node can have a label {quoted}, which is not a \
                  valid label key: pods will not be placed"
             ));
         } else if has_terms(pod, topology, label) {
             warnings.push(format_args!(
                 "metadata.annotations.{key}: has no effect: {path}.spec.affinity has terms of its \
-                 own over {topology:?}"
+                 own over {quoted}"
             ));
         } else if domains > 1 && selects(pod, topology) {
             warnings.push(format_args!(
-                "{path}.spec.nodeSelector: binds the set to one {topology:?}, but {key} needs \
+                "{path}.spec.nodeSelector: binds the set to one {quoted}, but {key} needs \
                  {domains} of them"
             ));
         }
@@ -78,8 +79,9 @@ fn overwritten_selector(view: View<'_>, leader: Template) -> Option<String> {
     let own = leader.path != WORKER_TEMPLATE.path && selects(WORKER_TEMPLATE.of(view), topology);
     own.then(|| {
         format!(
-            "{}.spec.nodeSelector: {topology:?} will be overwritten: workers follow their leader",
-            WORKER_TEMPLATE.path
+            "{}.spec.nodeSelector: {} will be overwritten: workers follow their leader",
+            WORKER_TEMPLATE.path,
+            quoted(topology)
         )
     })
 }
@@ -91,7 +93,8 @@ fn contradiction(view: View<'_>, subgroups: i64) -> Option<String> {
     (same && subgroups > 1).then(|| {
         format!(
             "metadata.annotations.{SUBGROUP_EXCLUSIVE_TOPOLOGY}: is the topology of the group too, \
-             which has one {topology:?}: only one of its {subgroups} subgroups will be placed"
+             which has one {}: only one of its {subgroups} subgroups will be placed",
+            quoted(topology)
         )
     })
 }

@@ -147,9 +147,27 @@ fn every_rule_is_named_by_what_breaks_it() {
         let json = serde_json::to_vec(&pod).unwrap();
         let rejection = mutate(&decode(&json).unwrap(), "default", SETTINGS).unwrap_err();
         assert_eq!(rejection.rule(), Some(rule), "{rejection}");
+        assert!(is_documented(&rejection.to_string(), rule), "{rejection}");
         seen.insert(rule);
     }
     assert_eq!(seen, Rejection::RULES.iter().copied().collect::<HashSet<_>>());
+}
+
+/// Whether the documentation has a message like this in a row of the rule: `<…>` and `…` stand there
+/// for what differs from case to case.
+fn is_documented(text: &str, rule: &str) -> bool {
+    let documentation = include_str!("../../../../../docs/admission.md");
+    let mut rows = documentation.lines().filter(|line| line.contains(&format!(" | `{rule}` | ")));
+    rows.any(|row| {
+        let messages = row.split(" | ").next().unwrap_or_default().split('`').skip(1).step_by(2);
+        messages.into_iter().any(|message| {
+            let mut rest = text;
+            message.split('…').flat_map(|it| it.split('<')).all(|piece| {
+                let piece = piece.split_once('>').map_or(piece, |(_, piece)| piece);
+                rest.split_once(piece).map(|(_, after)| rest = after).is_some()
+            })
+        })
+    })
 }
 
 #[test]
