@@ -18,6 +18,7 @@ mod topology;
 mod tpu;
 
 use std::fmt::Arguments;
+use std::num::NonZeroU32;
 
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ use super::name_room;
 use super::rule::MOST;
 use super::view::View;
 use crate::names;
+use crate::set::SubGroupPolicyType;
+use crate::subgroup::Division;
 
 /// The length of a warning that the API server passes on whatever the number of warnings.
 const MAX_CHARS: usize = 256;
@@ -121,6 +124,19 @@ fn shortened(mut text: String, limit: usize) -> String {
         text.push('…');
     }
     text
+}
+
+/// How a group is divided; `None` when it is not, or cannot be.
+fn division(view: View<'_>) -> Option<Division> {
+    let sub_group = view.sub_group()?;
+    let policy = if sub_group.leader_excluded {
+        SubGroupPolicyType::LeaderExcluded
+    } else {
+        SubGroupPolicyType::LeaderWorker
+    };
+    let subgroup_size = NonZeroU32::new(u32::try_from(sub_group.size?).ok()?)?;
+    let size = u32::try_from(view.size()).ok()?;
+    Some(Division { size, subgroup_size, policy })
 }
 
 /// A set named `x-0` and group 0 of a set named `x` need objects of the same name.

@@ -423,6 +423,14 @@ fn an_update_warns_about_what_is_new() {
     let mut new = old.clone();
     change(&mut new, REPLICAS, json!(11));
     assert_eq!(validate_update(&new, &old).warnings, [no_room(50, 10)]);
+
+    // A new set of such a name would be rejected; this one may have to be stored all the same.
+    let old = set_with(&[(NAME, json!("n".repeat(52))), (SIZE, json!(1))]);
+    let mut new = old.clone();
+    change(&mut new, SIZE, json!(2));
+    let verdict = validate_update(&new, &old);
+    assert_eq!(verdict.errors, []);
+    assert_eq!(verdict.warnings, [no_room(52, 0)]);
 }
 
 #[test]

@@ -1,15 +1,11 @@
 //! Exclusive placement that does nothing, or keeps pods from being placed.
 
-use std::num::NonZeroU32;
-
 use super::super::formats;
 use super::super::view::View;
-use super::{Template, WORKER_TEMPLATE, Warnings, quoted};
+use super::{Template, WORKER_TEMPLATE, Warnings, division, quoted};
 use crate::keys::annotations::{EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY};
 use crate::keys::labels::{GROUP_KEY, SUBGROUP_KEY};
 use crate::placement::{self, AffinityTerm};
-use crate::set::SubGroupPolicyType;
-use crate::subgroup::Division;
 
 /// Exclusive placement of groups, or of subgroups.
 struct Level {
@@ -101,21 +97,14 @@ fn contradiction(view: View<'_>, subgroups: i64) -> Option<String> {
 
 /// How many subgroups a group has; 0 without a division.
 fn subgroups(view: View<'_>) -> i64 {
-    let division = || {
-        let sub_group = view.sub_group()?;
-        let policy = if sub_group.leader_excluded {
-            SubGroupPolicyType::LeaderExcluded
-        } else {
-            SubGroupPolicyType::LeaderWorker
-        };
-        let subgroup_size = NonZeroU32::new(u32::try_from(sub_group.size?).ok()?)?;
-        let size = u32::try_from(view.size()).ok()?;
-        let division = Division { size, subgroup_size, policy };
+    let count = || {
+        let division = division(view)?;
         // Without the leader the first one may be 1.
         let first = division.index(0).or_else(|| division.index(1))?;
-        Some(i64::from(division.index(size.checked_sub(1)?)?) - i64::from(first) + 1)
+        let last = division.index(division.size.checked_sub(1)?)?;
+        Some(i64::from(last) - i64::from(first) + 1)
     };
-    division().unwrap_or(0)
+    count().unwrap_or(0)
 }
 
 fn selects(template: View<'_>, topology: &str) -> bool {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::super::view::View;
-use super::{TEMPLATES, Template, Warnings};
+use super::{TEMPLATES, Template, Warnings, division};
 use crate::keys::env::TPU_PROCESS_ADDRESSES;
 use crate::tpu::{self, TpuContainer as _};
 
@@ -29,20 +29,31 @@ pub(super) fn check(view: View<'_>, warnings: &mut Warnings) {
     let [leader, worker] = TEMPLATES.map(|template| containers(view, template));
     let told = |containers: &[Told]| containers.iter().any(|it| !it.has_hosts);
     let differ = !leader.iter().map(|it| &it.port).eq(worker.iter().map(|it| &it.port));
-    let together = view.size() > 1 && !view.sub_group().is_some_and(|it| it.leader_excluded);
-    if together
-        && !leader.is_empty()
-        && !worker.is_empty()
-        && (told(&leader) || told(&worker))
-        && differ
-    {
-        warnings.push(format_args!(
-            "spec.leaderWorkerTemplate: leaderTemplate and workerTemplate differ in their TPU \
-             containers or TPU_PROCESS_PORT: the pods of a group will be told different TPU hosts"
-        ));
+    // What workers are told leaves a leader out that requests no TPUs.
+    if differ && !leader.is_empty() && (told(&leader) || told(&worker)) && has_company(view) {
+        warnings.push(if worker.is_empty() {
+            format_args!(
+                "spec.leaderWorkerTemplate: leaderTemplate requests TPUs and workerTemplate does \
+                 not: leaders will be told that their workers are TPU hosts"
+            )
+        } else {
+            format_args!(
+                "spec.leaderWorkerTemplate: leaderTemplate and workerTemplate differ in their TPU \
+                 containers or TPU_PROCESS_PORT: the pods of a group will be told different TPU \
+                 hosts"
+            )
+        });
     }
     for (template, containers) in TEMPLATES.into_iter().zip([leader, worker]) {
         check_length(view, template, &containers, warnings);
+    }
+}
+
+/// Whether there are workers in the TPU group of a leader.
+fn has_company(view: View<'_>) -> bool {
+    match view.sub_group() {
+        Some(_) => division(view).is_some_and(|it| it.members(0).len() > 1),
+        None => view.size() > 1,
     }
 }
 
