@@ -96,7 +96,7 @@ impl Judged<'_> {
         for list in ["initContainers", "containers"] {
             for (index, container) in template.list(&format!("/spec/{list}")).iter().enumerate() {
                 let container = View(container);
-                let field = format!("spec.{list}[{index}]");
+                let field = format_args!("spec.{list}[{index}]");
                 let name = container.text("/name");
                 let at = format_args!("{field}.name");
                 if !formats::dns_1123_label(name).is_empty() {
@@ -107,7 +107,7 @@ impl Judged<'_> {
                 if container.text("/image").is_empty() {
                     self.warn(format_args!("{field}.image"), format_args!("is missing"));
                 }
-                resources::check(container, &format!("{field}.resources"), self);
+                resources::check(container, format_args!("{field}.resources"), self);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Amounts of devices, such as TPUs, that Kubernetes will refuse: there are no parts of a device,
 //! and none is lent.
 
+use std::fmt::Arguments;
+
 use serde_json::{Map, Value};
 
 use super::super::view::View;
@@ -9,7 +11,7 @@ use super::{excerpt, quoted};
 use crate::quantity::Quantity;
 
 /// `container` has its resources at `field` of its template.
-pub(super) fn check(container: View<'_>, field: &str, judged: &mut Judged<'_>) {
+pub(super) fn check(container: View<'_>, field: Arguments<'_>, judged: &mut Judged<'_>) {
     let amounts = |pointer| container.get(pointer).and_then(Value::as_object);
     let limits = amounts("/resources/limits");
     let requests = amounts("/resources/requests");
