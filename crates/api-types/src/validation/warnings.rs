@@ -96,13 +96,29 @@ impl Warnings {
     /// Adds one of at most [`MAX_CHARS`], unless there are [`MOST`]: its text is not made then.
     fn push(&mut self, warning: Arguments<'_>) {
         if self.0.len() < MOST {
-            self.0.push(shortened(warning.to_string(), MAX_CHARS));
+            self.0.push(shortened(printable(warning.to_string()), MAX_CHARS));
         }
     }
 
     fn extend(&mut self, warnings: impl IntoIterator<Item = String>) {
         warnings.into_iter().for_each(|it| self.push(format_args!("{it}")));
     }
+}
+
+/// `text` with its control characters escaped: the API server passes on no warning that has any.
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
 }
 
 /// `value` as JSON, of which there may be only an excerpt.

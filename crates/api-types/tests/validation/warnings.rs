@@ -445,6 +445,16 @@ fn warnings_are_short_and_go_with_allowed_objects_only() {
         )]
     );
     let template = "/spec/leaderWorkerTemplate/workerTemplate/spec";
+    // The API server drops a warning with control characters.
+    for (policy, shown) in [("a\nb", r"a\nb"), ("a\u{7f}b\u{85}", r"a\u{7f}b\u{85}"), ("é", "é")]
+    {
+        let warnings = created(&[(&format!("{template}/restartPolicy"), json!(policy))]);
+        let expected = format!(
+            "spec.leaderWorkerTemplate.workerTemplate.spec.restartPolicy: {shown} must be Always: \
+             Kubernetes will refuse the StatefulSets, and no pod will be created"
+        );
+        assert_eq!(warnings, [expected]);
+    }
     let key = format!("{}.example.com/tpu", "x".repeat(240));
     let containers: Value = ["limits", "requests"]
         .map(|list| json!({"name": list, "image": "i", "resources": {list: {&key: "500m"}}}))

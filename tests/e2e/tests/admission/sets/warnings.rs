@@ -11,7 +11,7 @@ use crate::world::world;
 #[tokio::test]
 async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
     let long = "w".repeat(50);
-    let cases: [(&str, Vec<Change>, &str); 8] = [
+    let cases: [(&str, Vec<Change>, &str); 9] = [
         (
             "X-28d room for ten groups",
             vec![(NAME, json!(long)), (REPLICAS, json!(11))],
@@ -29,6 +29,15 @@ async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
             vec![(ANNOTATIONS, json!({"leaderworkerset.sigs.k8s.io/exclusive-topology": "a b"}))],
             "metadata.annotations.leaderworkerset.sigs.k8s.io/exclusive-topology: no node can have a label \"a b\", which is not \
              a valid label key: pods will not be placed",
+        ),
+        (
+            "W-8 a topology with a character that no warning may have",
+            vec![(
+                ANNOTATIONS,
+                json!({"leaderworkerset.sigs.k8s.io/exclusive-topology": "rack\u{7f}"}),
+            )],
+            "metadata.annotations.leaderworkerset.sigs.k8s.io/exclusive-topology: no node can have a label \"rack\\u{7f}\", which \
+             is not a valid label key: pods will not be placed",
         ),
         (
             "W-3 a key of ours",
