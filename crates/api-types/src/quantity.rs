@@ -105,7 +105,7 @@ impl Quantity {
     }
 
     /// The amount as an integer; `None` when it is none.
-    fn integer(self) -> Option<i128> {
+    pub(crate) fn integer(self) -> Option<i128> {
         if self.exponent >= 0 {
             return self.mantissa_at(0);
         }

@@ -19,6 +19,16 @@ const LATENCY_BUCKETS: [f64; 14] = [
     10.0, 30.0,
 ];
 
+/// HTTP statuses of answers.
+const CODES: [&str; 3] = ["200", "500", "503"];
+
+/// What reviews are about, and how each may end: an alert needs a series before its first event.
+/// Deletes and connects are not listed, because no configuration asks about them.
+const OUTCOMES: [(&[&str], &[&str]); 2] = [
+    (&["CREATE", "UPDATE"], &["200", "patched", "400", "403", "413", "500"]),
+    (&["unknown"], &["400", "413", "503", "504"]),
+];
+
 /// The metrics of the webhook.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -38,8 +48,9 @@ impl Metrics {
             reviews: IntCounterVec::new(
                 Opts::new(
                     "lws_webhook_reviews_total",
-                    "Admission reviews by path, operation and outcome: the status code answered, \
-                     or `patched` for a request that was allowed with changes.",
+                    "Admission reviews by path, operation (`unknown` when none could be read) and \
+                     outcome: the status code answered, or `patched` for a request that was \
+                     allowed with changes.",
                 ),
                 &["webhook", "operation", "outcome"],
             )?,
@@ -93,10 +104,19 @@ impl Metrics {
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.panics.clone()))?;
         for hook in Hook::ALL {
-            for code in ["200", "500"] {
-                metrics.requests.with_label_values(&[hook.path(), code]);
+            let path = hook.path();
+            for code in CODES {
+                metrics.requests.with_label_values(&[path, code]);
             }
-            metrics.in_flight.with_label_values(&[hook.path()]);
+            for (operations, outcomes) in OUTCOMES {
+                for operation in operations {
+                    for outcome in outcomes {
+                        metrics.reviews.with_label_values(&[path, operation, outcome]);
+                    }
+                }
+            }
+            metrics.latency.with_label_values(&[path]);
+            metrics.in_flight.with_label_values(&[path]);
         }
         for rule in Rule::ALL {
             metrics.rejections.with_label_values(&[Hook::ValidateSet.path(), rule.name()]);

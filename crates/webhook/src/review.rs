@@ -116,18 +116,28 @@ impl<'a> Request<'a> {
 
     /// Decodes the object as it is to be.
     pub(crate) fn object<T: Deserialize<'a>>(&self) -> Result<T, Refusal> {
-        decode_object(self.object)
+        decode_object("object", self.object)
     }
 
     /// Decodes the object as it was before an update.
     pub(crate) fn old_object<T: Deserialize<'a>>(&self) -> Result<T, Refusal> {
-        decode_object(self.old_object)
+        decode_object("oldObject", self.old_object)
     }
 }
 
-fn decode_object<'a, T: Deserialize<'a>>(object: Option<&'a RawValue>) -> Result<T, Refusal> {
-    let object = object.ok_or_else(|| Refusal::bad_request("there is no content to decode"))?;
-    Ok(decode(object.get().as_bytes())?)
+fn decode_object<'a, T: Deserialize<'a>>(
+    field: &str,
+    object: Option<&'a RawValue>,
+) -> Result<T, Refusal> {
+    let object = object.ok_or_else(|| Refusal::bad_request("there is no content to decode"))?.get();
+    let is = match object.as_bytes().first() {
+        Some(b'{') => return Ok(decode(object.as_bytes())?),
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        _ => "a number",
+    };
+    Err(Refusal::bad_request(format!("request.{field}: expected a JSON object, got {is}")))
 }
 
 /// Why a request is refused.

@@ -7,6 +7,9 @@
     reason = "a failing test panics"
 )]
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +17,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lws_api_types::keys::{PREFIX, annotations, env, labels};
 use lws_api_types::validation::Rule;
+use lws_certs::reload::ReloadingCertificate;
 use lws_webhook::hook::Hook;
 use lws_webhook::{Metrics, Settings, router};
 use prometheus::{Encoder as _, Registry, TextEncoder};
@@ -30,7 +34,7 @@ struct Webhook {
 
 impl Webhook {
     fn new() -> Self {
-        let registry = Registry::new();
+        let registry = lws_runtime::metrics::registry().unwrap();
         let metrics = Metrics::register(&registry).unwrap();
         Self { router: router(Settings::default(), metrics), registry }
     }
@@ -195,7 +199,6 @@ async fn objects_of_the_wrong_type_are_refused_by_name() {
     let webhook = Webhook::new();
     for (object, expected) in [
         (json!({"metadata": {"labels": ["a"]}}), "metadata.labels: invalid type: sequence"),
-        (json!("pod"), "invalid type: string \"pod\""),
         (Value::Null, "there is no content to decode"),
     ] {
         let response = webhook.create(Hook::MutatePod, &object).await;
@@ -207,6 +210,26 @@ async fn objects_of_the_wrong_type_are_refused_by_name() {
     for hook in [Hook::MutateSet, Hook::ValidateSet] {
         let response = webhook.create(hook, &Value::Null).await;
         assert_eq!(response, refused("u-1", 400, "there is no content to decode"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_object_is_named() {
+    let webhook = Webhook::new();
+    for (object, is) in [
+        (json!("pod"), "a string"),
+        (json!([{}]), "a list"),
+        (json!(true), "a boolean"),
+        (json!(-5), "a number"),
+    ] {
+        let expected = |field: &str| {
+            refused("u-1", 400, &format!("request.{field}: expected a JSON object, got {is}"))
+        };
+        for hook in [Hook::MutateSet, Hook::ValidateSet, Hook::MutatePod] {
+            assert_eq!(webhook.create(hook, &object).await, expected("object"), "{hook:?}");
+        }
+        let response = webhook.review(Hook::ValidateSet, "UPDATE", &set(), &object).await;
+        assert_eq!(response, expected("oldObject"));
     }
 }
 
@@ -305,19 +328,35 @@ async fn other_paths_are_not_found() {
     }
 }
 
+/// Whatever may happen is there before it has happened: an alert sees the first time.
+fn assert_idle(metrics: &str) {
+    let has = |line: String| assert!(metrics.contains(&line), "{line}{metrics}");
+    for path in Hook::ALL.map(Hook::path) {
+        for code in ["200", "500", "503"] {
+            has(format!(
+                "controller_runtime_webhook_requests_total{{code=\"{code}\",webhook=\"{path}\"}} 0\n"
+            ));
+        }
+        for (operation, outcomes) in [
+            ("CREATE", &["200", "patched", "400", "403", "413", "500"][..]),
+            ("UPDATE", &["200", "patched", "400", "403", "413", "500"]),
+            ("unknown", &["400", "413", "503", "504"]),
+        ] {
+            for outcome in outcomes {
+                has(format!(
+                    "lws_webhook_reviews_total{{operation=\"{operation}\",outcome=\"{outcome}\",\
+                     webhook=\"{path}\"}} 0\n"
+                ));
+            }
+        }
+        has(format!("controller_runtime_webhook_latency_seconds_count{{webhook=\"{path}\"}} 0\n"));
+    }
+}
+
 #[tokio::test]
 async fn requests_are_counted() {
     let webhook = Webhook::new();
-    let idle = webhook.metrics();
-    for hook in Hook::ALL {
-        for code in ["200", "500"] {
-            let line = format!(
-                "controller_runtime_webhook_requests_total{{code=\"{code}\",webhook=\"{}\"}} 0\n",
-                hook.path()
-            );
-            assert!(idle.contains(&line), "{line}{idle}");
-        }
-    }
+    assert_idle(&webhook.metrics());
     webhook.create(Hook::MutatePod, &leader()).await;
     webhook.create(Hook::MutatePod, &json!({})).await;
     webhook.create(Hook::MutatePod, &json!([])).await;
@@ -345,7 +384,7 @@ async fn latency_is_measured_in_fine_steps() {
     let webhook = Webhook::new();
     webhook.create(Hook::MutatePod, &leader()).await;
     let text = webhook.metrics();
-    let bounds = text.lines().filter_map(|line| {
+    let bounds = text.lines().filter(|line| line.contains("/mutate--v1-pod")).filter_map(|line| {
         let bucket = line.strip_prefix("controller_runtime_webhook_latency_seconds_bucket{")?;
         bucket.split("le=\"").nth(1)?.split('"').next()?.parse::<f64>().ok()
     });
@@ -390,19 +429,46 @@ async fn rejections_are_counted_by_rule() {
     assert_eq!(counted, expected.map(|(rule, count)| (rule.to_owned(), count)));
 }
 
-/// What the documentation says to look for is there.
+/// The names in a column of the tables of a section.
+fn documented<'a>(text: &'a str, section: &str, column: &str) -> BTreeSet<&'a str> {
+    let (_, section) = text.split_once(&format!("\n## {section}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let mut place = None;
+    let mut names = BTreeSet::new();
+    for line in section.lines() {
+        let Some(row) = line.strip_prefix('|') else {
+            place = None;
+            continue;
+        };
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        match place {
+            None => place = cells.iter().position(|cell| *cell == column),
+            Some(place) => names.extend(cells[place].split('`').skip(1).step_by(2)),
+        }
+    }
+    assert!(!names.is_empty(), "{column}");
+    names
+}
+
+/// The values of a label.
+fn values<'a>(metrics: &'a str, label: &str) -> BTreeSet<&'a str> {
+    let label = format!("{label}=\"");
+    metrics.lines().filter_map(|line| line.split(&label).nth(1)?.split('"').next()).collect()
+}
+
+/// What the documentation says to look for is there, and what is there is documented.
 #[tokio::test]
 async fn everything_is_documented() {
     let webhook = Webhook::new();
-    webhook.create(Hook::MutatePod, &leader()).await;
+    let certificate = Arc::new(ReloadingCertificate::new("none"));
+    lws_runtime::metrics::register_certificate(&webhook.registry, certificate).unwrap();
     let text = include_str!("../../../docs/admission.md");
     let metrics = webhook.metrics();
-    for name in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
-        assert!(text.contains(&format!("`{name}`")), "metric {name}");
-    }
-    for rule in metrics.split("rule=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
-        assert!(text.contains(&format!("`{rule}`")), "rule {rule}");
-    }
+    let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    assert_eq!(names.collect::<BTreeSet<_>>(), documented(text, "Metrics", "Metric"));
+    assert_eq!(values(&metrics, "outcome"), documented(text, "Metrics", "Outcome"));
+    let rules = ["Sets: rejections", "Pods: rejections"].map(|it| documented(text, it, "Rule"));
+    assert_eq!(values(&metrics, "rule"), rules.into_iter().flatten().collect());
     for hook in Hook::ALL {
         assert!(text.contains(&format!("`{}`", hook.path())), "{hook:?}");
     }

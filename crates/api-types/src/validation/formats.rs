@@ -87,6 +87,11 @@ pub(super) fn label_key(key: &str) -> Vec<String> {
     problems
 }
 
+/// What is wrong with `key` as the key of an annotation: it is a label key, but of any case.
+pub(super) fn annotation_key(key: &str) -> Vec<String> {
+    label_key(&key.to_lowercase())
+}
+
 /// What is wrong with `value` as a label value.
 pub(super) fn label_value(value: &str) -> Vec<String> {
     let mut problems = Vec::new();

@@ -64,8 +64,7 @@ fn check_annotations(view: View<'_>, errors: &mut Violations) {
     const PATH: &str = "metadata.annotations";
     let mut bytes = 0;
     for (key, value) in view.texts("/metadata/annotations") {
-        // Annotation keys are label keys, but of any case.
-        push_all(errors, Rule::Metadata, PATH, key, formats::label_key(&key.to_lowercase()));
+        push_all(errors, Rule::Metadata, PATH, key, formats::annotation_key(key));
         bytes += key.len() + value.len();
     }
     if bytes > ANNOTATIONS_BYTES {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 mod acceptance;
+mod documentation;
 mod metadata_rules;
 mod properties;
 mod refused;

@@ -150,6 +150,7 @@ proptest! {
         for verdict in [validate_create(&object), validate_update(&object, &old)] {
             for warning in verdict.warnings {
                 prop_assert!(warning.chars().count() <= 256, "{warning}");
+                prop_assert!(!warning.contains(char::is_control), "{warning:?}");
             }
         }
     }

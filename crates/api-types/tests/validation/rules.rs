@@ -73,6 +73,7 @@ fn every_rule_is_named_by_what_breaks_it() {
     let mut check = |verdict: &Verdict, expected: &[Rule]| {
         let rules: Vec<_> = verdict.errors.iter().map(|it| it.rule).collect();
         assert_eq!(rules, expected, "{}", aggregate(&verdict.errors));
+        verdict.errors.iter().for_each(documentation::check_violation);
         seen.extend(rules);
     };
     for (changes, rules) in broken_by_creation() {

@@ -26,13 +26,31 @@ fn tpu_containers_of_leader_and_workers_are_alike() {
     let plain = || container(&json!([]));
     let with = |name: &str, value: &str| container(&json!([{"name": name, "value": value}]));
     let other = || json!({"name": "other", "image": "i"});
-    let excluded = json!({"subGroupSize": 1, "subGroupPolicyType": "LeaderExcluded"});
+    let excluded = || json!({"subGroupSize": 1, "subGroupPolicyType": "LeaderExcluded"});
+    let alone = || json!({"subGroupSize": 1});
+    let leader_only = "spec.leaderWorkerTemplate: leaderTemplate requests TPUs and workerTemplate \
+        does not: leaders will be told that their workers are TPU hosts";
+    for (leader, sub_group, expected) in [
+        (plain(), Value::Null, vec![leader_only]),
+        (plain(), json!({"subGroupSize": 2}), vec![leader_only]),
+        (plain(), excluded(), vec![]),
+        (plain(), alone(), vec![]),
+        (with("TPU_WORKER_HOSTNAMES", "a"), Value::Null, vec![]),
+    ] {
+        let warnings = created(&[
+            (LEADER_CONTAINERS, named(&[leader])),
+            (WORKER_CONTAINERS, named(&[other()])),
+            (SUB_GROUP, sub_group.clone()),
+        ]);
+        assert_eq!(warnings, expected, "{sub_group}");
+    }
     for (leader, worker, sub_group, differ) in [
         (vec![plain()], vec![plain()], Value::Null, false),
         (vec![other(), plain()], vec![plain(), other()], Value::Null, false),
         (vec![other()], vec![plain()], Value::Null, false),
         (vec![plain(), plain()], vec![plain()], Value::Null, true),
-        (vec![plain(), plain()], vec![plain()], excluded, false),
+        (vec![plain(), plain()], vec![plain()], excluded(), false),
+        (vec![plain(), plain()], vec![plain()], alone(), false),
         (vec![with("TPU_PROCESS_PORT", "1")], vec![plain()], Value::Null, true),
         (vec![with("TPU_PROCESS_PORT", "8476")], vec![plain()], Value::Null, false),
         (

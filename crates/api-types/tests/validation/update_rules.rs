@@ -41,6 +41,16 @@ fn the_division_into_subgroups_stays() {
         json!({"subGroupPolicyType": "LeaderExcluded", "subGroupSize": 2}),
     );
     assert_eq!(update(&after, &before), "");
+    // The size of groups may change as long as the division does not leave a rest.
+    for (size, expected) in [
+        (8, String::new()),
+        (9, String::new()),
+        (6, format!("{SG}Invalid value: 4: size or size - 1 must be divisible by subGroupSize")),
+    ] {
+        let before = set_with(&[(SIZE, json!(4)), (SUB_GROUP, sub_group(4))]);
+        let after = set_with(&[(SIZE, json!(size)), (SUB_GROUP, sub_group(4))]);
+        assert_eq!(update(&after, &before), expected, "{size}");
+    }
     // Rules for the new object come first.
     let mut after = before.clone();
     change(&mut after, SUB_GROUP, sub_group(0));

@@ -8,6 +8,9 @@ const SUBGROUP_TOPOLOGY: &str = "leaderworkerset.sigs.k8s.io/subgroup-exclusive-
 pub(crate) fn created(changes: &[(&str, Value)]) -> Vec<String> {
     let verdict = validate_create(&set_with(changes));
     assert_eq!(verdict.errors, []);
+    for warning in &verdict.warnings {
+        documentation::check_warning(warning);
+    }
     verdict.warnings
 }
 
@@ -420,13 +423,45 @@ fn an_update_warns_about_what_is_new() {
     let mut new = old.clone();
     change(&mut new, REPLICAS, json!(11));
     assert_eq!(validate_update(&new, &old).warnings, [no_room(50, 10)]);
+
+    // A new set of such a name would be rejected; this one may have to be stored all the same.
+    let old = set_with(&[(NAME, json!("n".repeat(52))), (SIZE, json!(1))]);
+    let mut new = old.clone();
+    change(&mut new, SIZE, json!(2));
+    let verdict = validate_update(&new, &old);
+    assert_eq!(verdict.errors, []);
+    assert_eq!(verdict.warnings, [no_room(52, 0)]);
 }
 
 #[test]
 fn warnings_are_short_and_go_with_allowed_objects_only() {
-    let key = "leaderworkerset.sigs.k8s.io/exclusive-topology";
-    let long = created(&[(ANNOTATIONS, json!({key: "é ".repeat(400)}))]);
-    assert_eq!(long[0].chars().count(), 256);
+    let long = "é ".repeat(400);
+    assert_eq!(
+        created(&[(ANNOTATIONS, json!({GROUP_TOPOLOGY: long}))]),
+        [format!(
+            "metadata.annotations.{GROUP_TOPOLOGY}: no node can have a label \"{}…, which is not a \
+             valid label key: pods will not be placed",
+            "é ".repeat(32)
+        )]
+    );
+    let template = "/spec/leaderWorkerTemplate/workerTemplate/spec";
+    // The API server drops a warning with control characters.
+    for (policy, shown) in [("a\nb", r"a\nb"), ("a\u{7f}b\u{85}", r"a\u{7f}b\u{85}"), ("é", "é")]
+    {
+        let warnings = created(&[(&format!("{template}/restartPolicy"), json!(policy))]);
+        let expected = format!(
+            "spec.leaderWorkerTemplate.workerTemplate.spec.restartPolicy: {shown} must be Always: \
+             Kubernetes will refuse the StatefulSets, and no pod will be created"
+        );
+        assert_eq!(warnings, [expected]);
+    }
+    let key = format!("{}.example.com/tpu", "x".repeat(240));
+    let containers: Value = ["limits", "requests"]
+        .map(|list| json!({"name": list, "image": "i", "resources": {list: {&key: "500m"}}}))
+        .into();
+    for warning in created(&[(&format!("{template}/containers"), containers)]) {
+        assert!(warning.chars().count() <= 256, "{warning}");
+    }
 
     let name = format!("{}-0", "n".repeat(48));
     assert_eq!(created(&[(NAME, json!(name)), (REPLICAS, json!(100))]).len(), 2);

@@ -10,7 +10,7 @@ use lws_api_types::set::{SubGroupPolicyType, SubdomainPolicy};
 use lws_api_types::subgroup::Division;
 
 use super::Rejection;
-use super::view::{Annotations, Labels, Metadata, Pod};
+use super::view::{Annotations, Metadata, Pod};
 use crate::json::Text;
 use crate::patch::{Patch, escape};
 
@@ -45,15 +45,16 @@ pub(crate) struct Subgroup {
 impl<'p> Identity<'p> {
     /// Places `pod`, which belongs to set `set` and is stored in `namespace`.
     pub(crate) fn of(pod: &'p Pod<'p>, set: &str, namespace: &str) -> Result<Self, Rejection> {
-        let Metadata { name, labels, annotations, .. } = &pod.metadata;
+        let metadata = &pod.metadata;
+        let Metadata { name, labels, annotations, .. } = metadata;
         let Some(size) = &annotations.size else {
-            return Err(Rejection::SizeMissing { pod: name.to_string() });
+            return Err(Rejection::SizeMissing { pod: metadata.called() });
         };
         let size = number(annotations::SIZE, size)?.get();
         let division = division(size, annotations)?;
         let is_leader = labels.worker_index.as_deref() == Some("0");
         let derived = is_named_by(set, name, is_leader);
-        let placed = Placed { name, derived, labels };
+        let placed = Placed { metadata, derived };
         if is_leader {
             let subdomain = match annotations.subdomain_policy.as_deref() {
                 Some(policy) if policy == SubdomainPolicy::UniquePerReplica.as_str() => name,
@@ -73,9 +74,9 @@ impl<'p> Identity<'p> {
                 subdomain,
             })
         } else {
-            let ordinal = ordinal(name)?;
+            let ordinal = ordinal(metadata)?;
             if ordinal == 0 {
-                return Err(Rejection::NoWorker { pod: name.to_string() });
+                return Err(Rejection::NoWorker { pod: metadata.called() });
             }
             let leader = annotations.leader_name.as_deref().unwrap_or_default();
             Ok(Self {
@@ -127,32 +128,32 @@ impl<'p> Identity<'p> {
 
 /// A pod with what its labels are decided from.
 struct Placed<'p> {
-    name: &'p str,
+    metadata: &'p Metadata<'p>,
     /// Whether the name follows the naming rule of the set. Its labels are then derived from it:
     /// a value that is there already comes from the user's template, where one value would join
     /// all groups into one.
     derived: bool,
-    labels: &'p Labels<'p>,
 }
 
 impl<'p> Placed<'p> {
     fn group_index(&self) -> Result<Cow<'p, str>, Rejection> {
-        match self.kept(self.labels.group_index.as_ref()) {
+        match self.kept(self.metadata.labels.group_index.as_ref()) {
             Some(index) => Ok(index.into()),
-            None => Ok(ordinal(self.name)?.to_string().into()),
+            None => Ok(ordinal(self.metadata)?.to_string().into()),
         }
     }
 
     fn group_key(&self, namespace: &str) -> Cow<'p, str> {
-        match self.kept(self.labels.group_key.as_ref()) {
+        match self.kept(self.metadata.labels.group_key.as_ref()) {
             Some(key) => key.into(),
-            None => names::group_key(namespace, self.name).into(),
+            None => names::group_key(namespace, &self.metadata.name).into(),
         }
     }
 
     /// `leader` is the name of the leader pod.
     fn subgroup(&self, leader: &str, division: Division, ordinal: u32) -> Option<Subgroup> {
-        if self.kept(self.labels.subgroup_index.as_ref()).is_some_and(|index| !index.is_empty()) {
+        let present = self.kept(self.metadata.labels.subgroup_index.as_ref());
+        if present.is_some_and(|index| !index.is_empty()) {
             return None;
         }
         let index = division.index(ordinal)?.to_string();
@@ -173,9 +174,9 @@ fn is_named_by(set: &str, pod: &str, is_leader: bool) -> bool {
     leader.and_then(parent) == Some(set)
 }
 
-fn ordinal(pod: &str) -> Result<u32, Rejection> {
-    let parsed = names::parent_and_ordinal(pod);
-    parsed.map(|(_, ordinal)| ordinal).ok_or_else(|| Rejection::NoOrdinal { pod: pod.to_owned() })
+fn ordinal(pod: &Metadata<'_>) -> Result<u32, Rejection> {
+    let parsed = names::parent_and_ordinal(&pod.name);
+    parsed.map(|(_, ordinal)| ordinal).ok_or_else(|| Rejection::NoOrdinal { pod: pod.called() })
 }
 
 fn division(size: u32, annotations: &Annotations<'_>) -> Result<Option<Division>, Rejection> {

@@ -24,7 +24,9 @@ mod tests;
 pub(crate) use mutate::mutate;
 pub(crate) use view::Pod;
 
-use lws_api_types::keys::annotations;
+use lws_api_types::keys::{annotations, labels};
+
+use view::Metadata;
 
 /// What the configuration says about pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,9 +81,29 @@ pub(crate) enum Rejection {
         "the changes to pod {pod} would take more than {limit} bytes: too many containers or repeated variables"
     )]
     PatchTooLong { pod: String, limit: usize },
+    /// Pods of a set are named by their `StatefulSet`. One with at most the beginning of a name is
+    /// of a `ReplicaSet` or a `Job`, and has the label by mistake, whatever else is wrong with it.
+    #[error(
+        "{reason}: it has no name yet, but label {} makes it a pod of LeaderWorkerSet {set:?}, \
+         which names its pods: remove the label, or let the LeaderWorkerSet create the pod",
+        labels::NAME
+    )]
+    Nameless { reason: Box<Rejection>, set: String },
     /// A change could not be written as JSON.
     #[error("writing the patch: {0}")]
     Patch(#[from] serde_json::Error),
+}
+
+impl Rejection {
+    /// This rejection of a pod, with what to do if the pod has no name.
+    fn of(self, pod: &Metadata<'_>) -> Self {
+        match &pod.labels.set {
+            Some(set) if pod.name.is_empty() && self.rule().is_some() => {
+                Self::Nameless { reason: Box::new(self), set: set.to_string() }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// Names the rules by which pods are rejected: labels of metrics, the same in every version.
@@ -95,6 +117,7 @@ macro_rules! rules {
             pub(crate) fn rule(&self) -> Option<&'static str> {
                 match self {
                     $(Self::$rejection { .. } => Some($name),)*
+                    Self::Nameless { reason, .. } => reason.rule(),
                     Self::Patch(_) => None,
                 }
             }

@@ -14,11 +14,12 @@ pub(crate) fn mutate(
     namespace: &str,
     settings: Settings,
 ) -> Result<Patch, Rejection> {
+    let metadata = &pod.metadata;
     changes(pod, namespace, settings).map_err(|rejection| match rejection {
         Rejection::Patch(error) if error.is_io() => {
-            Rejection::PatchTooLong { pod: pod.metadata.name.to_string(), limit: PATCH_LIMIT }
+            Rejection::PatchTooLong { pod: metadata.called(), limit: PATCH_LIMIT }
         }
-        rejection => rejection,
+        rejection => rejection.of(metadata),
     })
 }
 

@@ -16,7 +16,7 @@ use lws_api_types::tpu::TpuContainer as _;
 use super::Rejection;
 use super::identity::Identity;
 use super::variables::Variable;
-use super::view::{Container, Pod};
+use super::view::{Container, Metadata, Pod};
 
 /// Bytes that the host lists of a pod may take: what etcd accepts as one object by default.
 const LISTS_LIMIT: usize = 1_572_864;
@@ -40,11 +40,11 @@ impl<'p> Tpu<'p> {
         }
         let ports = ports(pod);
         let name = &*pod.metadata.name;
-        let leader = if identity.is_leader { name } else { leader_of(name)? };
+        let leader = if identity.is_leader { name } else { leader_of(&pod.metadata)? };
         let members = members(identity, pod);
         let Some(position) = position(&members, identity.ordinal) else {
             return Err(Rejection::OutsideGroup {
-                pod: name.to_owned(),
+                pod: pod.metadata.called(),
                 ordinal: identity.ordinal,
                 size: identity.size,
             });
@@ -53,7 +53,7 @@ impl<'p> Tpu<'p> {
         let bytes = lists_bytes(leader, identity.subdomain, &members, &ports);
         let bytes = bytes.saturating_mul(ports.len());
         if bytes > LISTS_LIMIT {
-            let pod = name.to_owned();
+            let pod = pod.metadata.called();
             return Err(Rejection::HostListsTooLong { pod, bytes, limit: LISTS_LIMIT });
         }
         let (hosts, addresses) = lists(leader, identity.subdomain, members, &ports);
@@ -96,10 +96,10 @@ fn ports<'p>(pod: &'p Pod<'p>) -> Vec<Cow<'p, str>> {
     containers.map(|(position, container)| container.tpu_port(position)).collect()
 }
 
-fn leader_of(worker: &str) -> Result<&str, Rejection> {
-    match names::parent_and_ordinal(worker) {
+fn leader_of<'p>(worker: &'p Metadata<'p>) -> Result<&'p str, Rejection> {
+    match names::parent_and_ordinal(&worker.name) {
         Some((leader, _)) if !leader.is_empty() => Ok(leader),
-        _ => Err(Rejection::NoParent { pod: worker.to_owned() }),
+        _ => Err(Rejection::NoParent { pod: worker.called() }),
     }
 }
 

@@ -59,7 +59,7 @@ fn group_variables<'a>(
     pod: &'a Pod<'_>,
 ) -> Result<[Variable<'a>; 3], Rejection> {
     let Some(group_index) = &identity.group_index else {
-        let (namespace, pod) = (namespace.to_owned(), pod.metadata.name.to_string());
+        let (namespace, pod) = (namespace.to_owned(), pod.metadata.called());
         return Err(Rejection::NoGroupIndex { namespace, pod });
     };
     let leader = names::leader_address(set, group_index, identity.subdomain, namespace);

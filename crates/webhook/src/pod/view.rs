@@ -23,6 +23,7 @@ object! {
 object! {
     pub(crate) struct Metadata<'a> {
         pub(crate) name: Text<'a> = "name",
+        pub(crate) generate_name: Text<'a> = "generateName",
         pub(crate) namespace: Text<'a> = "namespace",
         pub(crate) labels: Labels<'a> = "labels",
         pub(crate) annotations: Annotations<'a> = "annotations",
@@ -129,6 +130,18 @@ object! {
 object! {
     struct LabelRequirement<'a> {
         key: Text<'a> = "key",
+    }
+}
+
+impl Metadata<'_> {
+    /// How the pod is called where it is talked about. Before its admission a pod may have only the
+    /// beginning of its name.
+    pub(crate) fn called(&self) -> String {
+        match (&*self.name, &*self.generate_name) {
+            ("", "") => "without a name".to_owned(),
+            ("", beginning) => format!("{beginning}…"),
+            (name, _) => name.to_owned(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `pods` | what pods of a group carry after their creation |
 //! | `protocol` | what the webhook's port answers to whatever comes in |
 //! | `life` | a webhook process: certificate, end, outage |
+//! | `outage` | what the API server tells of a webhook that it cannot ask |
 //! | `world` | the API server and the webhook that the tests share |
 //! | `own_webhook` | further webhook processes, for tests that disturb them |
 //! | `service` | how they are reached while replicas change |
@@ -16,6 +17,7 @@
 mod cases;
 mod json;
 mod life;
+mod outage;
 mod own_webhook;
 mod pods;
 mod protocol;

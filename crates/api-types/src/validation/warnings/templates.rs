@@ -1,6 +1,7 @@
 //! Fields of a pod template that have no effect.
 
 use super::super::view::View;
+use super::{Warnings, quoted};
 use crate::keys::{PREFIX, env};
 
 /// Text fields that are set for every pod, and by whom.
@@ -12,31 +13,34 @@ const OVERWRITTEN: [(&str, &str, &str); 4] = [
 ];
 
 /// `template` is at `path`.
-pub(super) fn check(template: View<'_>, path: &str, warnings: &mut Vec<String>) {
+pub(super) fn check(template: View<'_>, path: &str, warnings: &mut Warnings) {
     for (pointer, field, reason) in OVERWRITTEN {
         if !template.text(pointer).is_empty() {
-            warnings.push(format!("{path}.{field}: has no effect: {reason}"));
+            warnings.push(format_args!("{path}.{field}: has no effect: {reason}"));
         }
     }
     for (pointer, field) in
         [("/metadata/labels", "labels"), ("/metadata/annotations", "annotations")]
     {
         let reserved = template.texts(pointer).filter(|(key, _)| key.starts_with(PREFIX));
-        warnings.extend(reserved.map(|(key, _)| {
-            format!("{path}.metadata.{field}: {key:?} is reserved and will be overwritten")
-        }));
+        for (key, _) in reserved {
+            warnings.push(format_args!(
+                "{path}.metadata.{field}: {} is reserved and will be overwritten",
+                quoted(key)
+            ));
+        }
     }
     for (pointer, field) in
         [("/spec/containers", "containers"), ("/spec/initContainers", "initContainers")]
     {
         for (index, container) in template.list(pointer).iter().enumerate() {
             let variables = View(container).list("/env").iter().map(|it| View(it).text("/name"));
-            warnings.extend(variables.filter(|it| is_group_variable(it)).map(|name| {
-                format!(
+            for name in variables.filter(|it| is_group_variable(it)) {
+                warnings.push(format_args!(
                     "{path}.spec.{field}[{index}].env: {name:?} is reserved and will be \
                      overwritten"
-                )
-            }));
+                ));
+            }
         }
     }
 }

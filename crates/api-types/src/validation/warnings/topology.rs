@@ -1,15 +1,11 @@
 //! Exclusive placement that does nothing, or keeps pods from being placed.
 
-use std::num::NonZeroU32;
-
 use super::super::formats;
 use super::super::view::View;
-use super::{Template, WORKER_TEMPLATE};
+use super::{Template, WORKER_TEMPLATE, Warnings, division, quoted};
 use crate::keys::annotations::{EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY};
 use crate::keys::labels::{GROUP_KEY, SUBGROUP_KEY};
 use crate::placement::{self, AffinityTerm};
-use crate::set::SubGroupPolicyType;
-use crate::subgroup::Division;
 
 /// Exclusive placement of groups, or of subgroups.
 struct Level {
@@ -23,7 +19,7 @@ struct Level {
     domains: i64,
 }
 
-pub(super) fn check(view: View<'_>, warnings: &mut Vec<String>) {
+pub(super) fn check(view: View<'_>, warnings: &mut Warnings) {
     let leader = Template::of_leaders(view);
     let subgroups = subgroups(view);
     let groups = Level {
@@ -46,25 +42,27 @@ pub(super) fn check(view: View<'_>, warnings: &mut Vec<String>) {
 }
 
 impl Level {
-    fn check(&self, view: View<'_>, warnings: &mut Vec<String>) {
+    fn check(&self, view: View<'_>, warnings: &mut Warnings) {
         let Self { key, label, template, domains } = *self;
         let Some(topology) = view.annotation(key) else { return };
         let (pod, path) = (template.of(view), template.path);
+        let quoted = quoted(topology);
         if topology.is_empty() {
-            warnings.push(format!("metadata.annotations.{key}: is empty, which has no effect"));
+            warnings
+                .push(format_args!("metadata.annotations.{key}: is empty, which has no effect"));
         } else if !formats::label_key(topology).is_empty() {
-            warnings.push(format!(
-                "metadata.annotations.{key}: no node can have a label {topology:?}, which is not a \
+            warnings.push(format_args!(
+                "metadata.annotations.{key}: no node can have a label {quoted}, which is not a \
                  valid label key: pods will not be placed"
             ));
         } else if has_terms(pod, topology, label) {
-            warnings.push(format!(
+            warnings.push(format_args!(
                 "metadata.annotations.{key}: has no effect: {path}.spec.affinity has terms of its \
-                 own over {topology:?}"
+                 own over {quoted}"
             ));
         } else if domains > 1 && selects(pod, topology) {
-            warnings.push(format!(
-                "{path}.spec.nodeSelector: binds the set to one {topology:?}, but {key} needs \
+            warnings.push(format_args!(
+                "{path}.spec.nodeSelector: binds the set to one {quoted}, but {key} needs \
                  {domains} of them"
             ));
         }
@@ -77,8 +75,9 @@ fn overwritten_selector(view: View<'_>, leader: Template) -> Option<String> {
     let own = leader.path != WORKER_TEMPLATE.path && selects(WORKER_TEMPLATE.of(view), topology);
     own.then(|| {
         format!(
-            "{}.spec.nodeSelector: {topology:?} will be overwritten: workers follow their leader",
-            WORKER_TEMPLATE.path
+            "{}.spec.nodeSelector: {} will be overwritten: workers follow their leader",
+            WORKER_TEMPLATE.path,
+            quoted(topology)
         )
     })
 }
@@ -90,28 +89,22 @@ fn contradiction(view: View<'_>, subgroups: i64) -> Option<String> {
     (same && subgroups > 1).then(|| {
         format!(
             "metadata.annotations.{SUBGROUP_EXCLUSIVE_TOPOLOGY}: is the topology of the group too, \
-             which has one {topology:?}: only one of its {subgroups} subgroups will be placed"
+             which has one {}: only one of its {subgroups} subgroups will be placed",
+            quoted(topology)
         )
     })
 }
 
 /// How many subgroups a group has; 0 without a division.
 fn subgroups(view: View<'_>) -> i64 {
-    let division = || {
-        let sub_group = view.sub_group()?;
-        let policy = if sub_group.leader_excluded {
-            SubGroupPolicyType::LeaderExcluded
-        } else {
-            SubGroupPolicyType::LeaderWorker
-        };
-        let subgroup_size = NonZeroU32::new(u32::try_from(sub_group.size?).ok()?)?;
-        let size = u32::try_from(view.size()).ok()?;
-        let division = Division { size, subgroup_size, policy };
+    let count = || {
+        let division = division(view)?;
         // Without the leader the first one may be 1.
         let first = division.index(0).or_else(|| division.index(1))?;
-        Some(i64::from(division.index(size.checked_sub(1)?)?) - i64::from(first) + 1)
+        let last = division.index(division.size.checked_sub(1)?)?;
+        Some(i64::from(last) - i64::from(first) + 1)
     };
-    division().unwrap_or(0)
+    count().unwrap_or(0)
 }
 
 fn selects(template: View<'_>, topology: &str) -> bool {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::super::view::View;
-use super::{TEMPLATES, Template};
+use super::{TEMPLATES, Template, Warnings, division};
 use crate::keys::env::TPU_PROCESS_ADDRESSES;
 use crate::tpu::{self, TpuContainer as _};
 
@@ -25,36 +25,41 @@ struct Container<'a>(View<'a>);
 /// Bytes of a variable (name, `=`, value and a null byte) with which Linux starts a process.
 const VARIABLE_LIMIT: u64 = 131_072;
 
-pub(super) fn check(view: View<'_>, warnings: &mut Vec<String>) {
+pub(super) fn check(view: View<'_>, warnings: &mut Warnings) {
     let [leader, worker] = TEMPLATES.map(|template| containers(view, template));
     let told = |containers: &[Told]| containers.iter().any(|it| !it.has_hosts);
     let differ = !leader.iter().map(|it| &it.port).eq(worker.iter().map(|it| &it.port));
-    let together = view.size() > 1 && !view.sub_group().is_some_and(|it| it.leader_excluded);
-    if together
-        && !leader.is_empty()
-        && !worker.is_empty()
-        && (told(&leader) || told(&worker))
-        && differ
-    {
-        warnings.push(
-            "spec.leaderWorkerTemplate: leaderTemplate and workerTemplate differ in their TPU \
-             containers or TPU_PROCESS_PORT: the pods of a group will be told different TPU hosts"
-                .to_owned(),
-        );
+    // What workers are told leaves a leader out that requests no TPUs.
+    if differ && !leader.is_empty() && (told(&leader) || told(&worker)) && has_company(view) {
+        warnings.push(if worker.is_empty() {
+            format_args!(
+                "spec.leaderWorkerTemplate: leaderTemplate requests TPUs and workerTemplate does \
+                 not: leaders will be told that their workers are TPU hosts"
+            )
+        } else {
+            format_args!(
+                "spec.leaderWorkerTemplate: leaderTemplate and workerTemplate differ in their TPU \
+                 containers or TPU_PROCESS_PORT: the pods of a group will be told different TPU \
+                 hosts"
+            )
+        });
     }
     for (template, containers) in TEMPLATES.into_iter().zip([leader, worker]) {
         check_length(view, template, &containers, warnings);
     }
 }
 
+/// Whether there are workers in the TPU group of a leader.
+fn has_company(view: View<'_>) -> bool {
+    match view.sub_group() {
+        Some(_) => division(view).is_some_and(|it| it.members(0).len() > 1),
+        None => view.size() > 1,
+    }
+}
+
 /// The longest variable must be one that a process can be started with. Told of group 0: the names of
 /// later groups are longer by a few digits.
-fn check_length(
-    view: View<'_>,
-    template: Template,
-    containers: &[Told],
-    warnings: &mut Vec<String>,
-) {
+fn check_length(view: View<'_>, template: Template, containers: &[Told], warnings: &mut Warnings) {
     if containers.iter().all(|it| it.has_hosts) {
         return;
     }
@@ -75,7 +80,7 @@ fn check_length(
         .saturating_add(count(TPU_PROCESS_ADDRESSES.len()));
     if bytes > VARIABLE_LIMIT {
         let (path, count) = (template.path, containers.len());
-        warnings.push(format!(
+        warnings.push(format_args!(
             "{path}: {TPU_PROCESS_ADDRESSES} will take about {bytes} bytes with {pods} pods of \
              {count} TPU containers in a TPU group: Linux starts no process with a variable of \
              more than {VARIABLE_LIMIT} bytes"

@@ -52,7 +52,7 @@ fn the_subgroup_size_must_be_a_number() {
 
 #[test]
 fn the_name_must_end_in_an_ordinal() {
-    for name in ["leader", "leader-", "leader-2147483648", ""] {
+    for name in ["leader", "leader-", "leader-2147483648"] {
         let mut leader = pod("test-0", 2);
         leader["metadata"]["name"] = name.into();
         assert_eq!(rejection(&leader), format!("parsing pod ordinal for pod {name}"));
@@ -62,6 +62,44 @@ fn the_name_must_end_in_an_ordinal() {
         worker["metadata"]["name"] = name.into();
         assert_eq!(rejection(&worker), format!("parsing pod ordinal for pod {name}"));
     }
+}
+
+/// What a `ReplicaSet` or a `Job` creates, whose template has the label of a set.
+#[test]
+fn a_pod_without_a_name_is_told_what_to_do() {
+    let cure = "it has no name yet, but label leaderworkerset.sigs.k8s.io/name makes it a pod of \
+        LeaderWorkerSet \"test\", which names its pods: remove the label, or let the \
+        LeaderWorkerSet create the pod";
+    for (generate_name, called) in
+        [(json!("web-5d4-"), "web-5d4-…"), (Value::Null, "without a name")]
+    {
+        let nameless = |mut it: Value| {
+            it["metadata"]["name"] = Value::Null;
+            it["metadata"]["generateName"] = generate_name.clone();
+            it
+        };
+        let mut stray = nameless(pod("test-0-1", 2));
+        assert_eq!(rejection(&stray), format!("parsing pod ordinal for pod {called}: {cure}"));
+        let leader = nameless(pod("test-0", 2));
+        assert_eq!(rejection(&leader), format!("parsing pod ordinal for pod {called}: {cure}"));
+        annotate(&mut stray, annotations::SIZE, "x");
+        let reason = "annotation leaderworkerset.sigs.k8s.io/size: strconv.Atoi: parsing \"x\": \
+            invalid syntax";
+        assert_eq!(rejection(&stray), format!("{reason}: {cure}"));
+        stray["metadata"]["annotations"] = json!({});
+        let reason = format!("size annotation is unexpectedly missing for pod {called}");
+        assert_eq!(rejection(&stray), format!("{reason}: {cure}"));
+        let json = serde_json::to_vec(&stray).unwrap();
+        let broken = mutate(&decode(&json).unwrap(), "default", SETTINGS).unwrap_err();
+        assert_eq!(broken.rule(), Some("size-missing"));
+        stray["metadata"]["labels"] = json!({"app": "web"});
+        assert_eq!(operations(&stray, SETTINGS), Ok(json!([])));
+    }
+    // One that says which group it is in needs no name for it.
+    let mut leader = pod("test-0", 2);
+    leader["metadata"]["name"] = Value::Null;
+    leader["metadata"]["labels"][labels::GROUP_INDEX] = "0".into();
+    admit(&leader);
 }
 
 #[test]
@@ -109,9 +147,27 @@ fn every_rule_is_named_by_what_breaks_it() {
         let json = serde_json::to_vec(&pod).unwrap();
         let rejection = mutate(&decode(&json).unwrap(), "default", SETTINGS).unwrap_err();
         assert_eq!(rejection.rule(), Some(rule), "{rejection}");
+        assert!(is_documented(&rejection.to_string(), rule), "{rejection}");
         seen.insert(rule);
     }
     assert_eq!(seen, Rejection::RULES.iter().copied().collect::<HashSet<_>>());
+}
+
+/// Whether the documentation has a message like this in a row of the rule: `<…>` and `…` stand there
+/// for what differs from case to case.
+fn is_documented(text: &str, rule: &str) -> bool {
+    let documentation = include_str!("../../../../../docs/admission.md");
+    let mut rows = documentation.lines().filter(|line| line.contains(&format!(" | `{rule}` | ")));
+    rows.any(|row| {
+        let messages = row.split(" | ").next().unwrap_or_default().split('`').skip(1).step_by(2);
+        messages.into_iter().any(|message| {
+            let mut rest = text;
+            message.split('…').flat_map(|it| it.split('<')).all(|piece| {
+                let piece = piece.split_once('>').map_or(piece, |(_, piece)| piece);
+                rest.split_once(piece).map(|(_, after)| rest = after).is_some()
+            })
+        })
+    })
 }
 
 #[test]

@@ -61,6 +61,14 @@ fn cases() -> Vec<(&'static str, Pod, &'static str)> {
             "pod test-1-0 cannot be a worker: its ordinal is 0, which is that of the leader",
         ),
         (
+            "R-14",
+            sized(
+                named(worker(), "").put("/metadata/generateName", json!("web-5d4-")),
+                Value::Null,
+            ),
+            "size annotation is unexpectedly missing for pod web-5d4-…: it has no name yet, but label leaderworkerset.sigs.k8s.io/name makes it a pod of LeaderWorkerSet \"test\", which names its pods: remove the label, or let the LeaderWorkerSet create the pod",
+        ),
+        (
             "R-12",
             Pod::leader("test", 100_000).tpus(0),
             "the TPU host lists of pod test-1 would take about 5700000 bytes, at most 1572864 fit into an object",

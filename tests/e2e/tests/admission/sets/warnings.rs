@@ -11,7 +11,7 @@ use crate::world::world;
 #[tokio::test]
 async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
     let long = "w".repeat(50);
-    let cases: [(&str, Vec<Change>, &str); 8] = [
+    let cases: [(&str, Vec<Change>, &str); 9] = [
         (
             "X-28d room for ten groups",
             vec![(NAME, json!(long)), (REPLICAS, json!(11))],
@@ -29,6 +29,15 @@ async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
             vec![(ANNOTATIONS, json!({"leaderworkerset.sigs.k8s.io/exclusive-topology": "a b"}))],
             "metadata.annotations.leaderworkerset.sigs.k8s.io/exclusive-topology: no node can have a label \"a b\", which is not \
              a valid label key: pods will not be placed",
+        ),
+        (
+            "W-8 a topology with a character that no warning may have",
+            vec![(
+                ANNOTATIONS,
+                json!({"leaderworkerset.sigs.k8s.io/exclusive-topology": "rack\u{7f}"}),
+            )],
+            "metadata.annotations.leaderworkerset.sigs.k8s.io/exclusive-topology: no node can have a label \"rack\\u{7f}\", which \
+             is not a valid label key: pods will not be placed",
         ),
         (
             "W-3 a key of ours",
@@ -86,17 +95,33 @@ async fn doubtful_sets_are_stored_with_a_warning() -> Result<()> {
 /// A warning that Kubernetes will refuse a pod template is true: the set is stored, a StatefulSet with the template is not.
 #[tokio::test]
 async fn templates_that_are_warned_of_are_refused() -> Result<()> {
-    const SPEC: &str = "/spec/leaderWorkerTemplate/workerTemplate/spec";
+    const TEMPLATE: &str = "/spec/leaderWorkerTemplate/workerTemplate";
     let refused = "Kubernetes will refuse the StatefulSets, and no pod will be created";
     let container = |name: &str| json!({"name": name, "image": "busybox"});
+    let with =
+        |resources: Value| json!([{"name": "c", "image": "busybox", "resources": resources}]);
+    let limited = |amount: Value| with(json!({"limits": {"google.com/tpu": amount}}));
+    let requested = json!({"requests": {"google.com/tpu": 4}});
+    let differing = json!({"requests": {"google.com/tpu": 2}, "limits": {"google.com/tpu": "4"}});
+    let long = "v".repeat(64);
     let cases = [
-        ("restartPolicy", json!("Never")),
-        ("activeDeadlineSeconds", json!(60)),
-        ("containers", json!([])),
-        ("containers", json!([container("a.b")])),
-        ("containers", json!([container("")])),
-        ("containers", json!([{"name": "c"}])),
-        ("initContainers", json!([container("worker")])),
+        ("spec/restartPolicy", json!("Never")),
+        ("spec/activeDeadlineSeconds", json!(60)),
+        ("spec/containers", json!([])),
+        ("spec/containers", json!([container("a.b")])),
+        ("spec/containers", json!([container("")])),
+        ("spec/containers", json!([{"name": "c"}])),
+        ("spec/initContainers", json!([container("worker")])),
+        ("spec/containers", limited(json!("500m"))),
+        ("spec/containers", limited(json!("-1"))),
+        ("spec/initContainers", limited(json!(-1))),
+        ("spec/containers", with(requested)),
+        ("spec/containers", with(differing)),
+        ("spec/nodeSelector", json!({"a b": "x"})),
+        ("spec/nodeSelector", json!({"a": "x y"})),
+        ("metadata", json!({"labels": {"A.b/c": "x"}})),
+        ("metadata", json!({"labels": {"c": long}})),
+        ("metadata", json!({"annotations": {"a b": "x"}})),
     ];
     let world = &world().await?;
     world.namespace(NAMESPACE).await?;
@@ -105,21 +130,23 @@ async fn templates_that_are_warned_of_are_refused() -> Result<()> {
     each(cases, async |(field, value): (&str, Value)| {
         let case = format!("{field}: {value}");
         let mut set = set("refused", &[])?;
-        put(&mut set, &format!("{SPEC}/{field}"), value)?;
+        put(&mut set, &format!("{TEMPLATE}/{field}"), value)?;
         let answer = world.sets(NAMESPACE).try_create(&set).await?;
         let stored = answer.object().with_context(|| case.clone())?;
         let expected = matches!(&*answer.warnings, [one] if one.ends_with(refused));
         ensure!(expected, "{case}: {:?}", answer.warnings);
 
-        let mut template = json!({"metadata": {"labels": {"a": "b"}}});
-        put(&mut template, "/spec", stored.pointer(SPEC).context("no template")?.clone())?;
+        let mut template = stored.pointer(TEMPLATE).context("no template")?.clone();
+        template["metadata"]["labels"]["a"] = json!("b");
         let answer = stateful_sets.try_create(&stateful_set(&template)).await?;
         ensure!(answer.code.as_u16() == 422, "{case}: {answer:?}");
         Ok(())
     })
     .await?;
-    let fine = json!({"containers": [container("c")]});
-    let fine = json!({"metadata": {"labels": {"a": "b"}}, "spec": fine});
+    let fine = json!({
+        "metadata": {"labels": {"a": "b"}, "annotations": {"A.example.com/B": "any text"}},
+        "spec": {"containers": limited(json!("4000m")), "nodeSelector": {"a": ""}},
+    });
     stateful_sets.try_create(&stateful_set(&fine)).await?.object()?;
     Ok(())
 }
