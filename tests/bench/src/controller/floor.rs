@@ -1,5 +1,9 @@
-//! The floor: the very `StatefulSet`s that the controller makes of sets, made and replaced by this program at the best
-//! moments, with the webhook and without a controller. What a controller takes longer than that is its own doing.
+//! The floor: the very `StatefulSet`s and headless Services that the controller makes of sets, made and replaced by this
+//! program at the best moments, with the webhook and without a controller. What a controller takes longer than that is its
+//! own doing.
+//!
+//! The Services belong to it because pods have no names in DNS without them, and because the cluster does much for each: a
+//! fifth of all requests of a creation are those of its endpoint controllers.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -8,6 +12,7 @@ use anyhow::{Context as _, Result};
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt as _, TryStreamExt as _, pin_mut, stream};
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt as _};
@@ -18,44 +23,58 @@ use serde_json::json;
 use super::completion::all_done;
 use super::{CONCURRENCY, Shape, sets};
 
-/// The `StatefulSet`s of some sets, as the controller makes them.
+/// The objects of some sets, as the controller makes them.
 pub(super) struct Model {
     shape: Shape,
+    services: Vec<Service>,
     created: Vec<StatefulSet>,
     /// After the sets were updated, where that is measured.
     updated: HashMap<String, StatefulSet>,
 }
 
 impl Model {
-    /// Takes the `StatefulSet`s of sets that are created and removed again.
+    /// Takes the objects of sets that are created and removed again.
     pub(super) async fn of_creation(namespace: &Namespace, shape: Shape) -> Result<Self> {
-        sets::create(namespace, shape).await?;
-        let created = stateful_sets(namespace).await?;
+        let model = Self::create_sets(namespace, shape).await?;
         sets::remove(namespace).await?;
-        Ok(Self { shape, created, updated: HashMap::new() })
+        Ok(model)
     }
 
-    /// Takes the `StatefulSet`s of sets that are created, updated and removed again.
+    /// Takes the objects of sets that are created, updated and removed again.
     pub(super) async fn of_rollout(namespace: &Namespace, shape: Shape) -> Result<Self> {
-        sets::create(namespace, shape).await?;
-        let created = stateful_sets(namespace).await?;
+        let model = Self::create_sets(namespace, shape).await?;
         sets::roll(namespace, shape).await?;
         let updated = stateful_sets(namespace).await?;
         sets::remove(namespace).await?;
         let updated = updated.into_iter().map(|it| (it.name_any(), it)).collect();
-        Ok(Self { shape, created, updated })
+        Ok(Self { updated, ..model })
+    }
+
+    async fn create_sets(namespace: &Namespace, shape: Shape) -> Result<Self> {
+        sets::create(namespace, shape).await?;
+        let services = services(namespace).await?;
+        let created = stateful_sets(namespace).await?;
+        Ok(Self { shape, services, created, updated: HashMap::new() })
     }
 
     /// Creates all at once, and gives how long it took until all pods were ready.
     pub(super) async fn create(&self, namespace: &Namespace) -> Result<Duration> {
         let begin = Instant::now();
         let api = namespace.stateful_sets();
-        let params = PostParams::default();
-        let creating =
-            stream::iter(&self.created).map(Ok).try_for_each_concurrent(CONCURRENCY, async |it| {
+        let (services, params) = (namespace.services(), PostParams::default());
+        let creating = async {
+            let all = stream::iter(&self.services).map(Ok);
+            all.try_for_each_concurrent(CONCURRENCY, async |it| {
+                services.create(&params, it).await.map(drop)
+            })
+            .await?;
+            let all = stream::iter(&self.created).map(Ok);
+            all.try_for_each_concurrent(CONCURRENCY, async |it| {
                 api.create(&params, it).await.map(drop)
-            });
-        let creating = async { Ok::<_, anyhow::Error>(creating.await?) };
+            })
+            .await?;
+            Ok(())
+        };
         let ready = all_done(api.clone(), self.created.len(), is_ready);
         tokio::try_join!(creating, ready)?;
         Ok(begin.elapsed())
@@ -161,14 +180,19 @@ async fn delete(
 
 /// The `StatefulSet`s of a namespace, without what belongs to that copy of them.
 async fn stateful_sets(namespace: &Namespace) -> Result<Vec<StatefulSet>> {
-    let all = namespace.all::<StatefulSet>().await?;
-    Ok(all.into_iter().map(model).collect())
+    let all = namespace.all::<StatefulSet>().await?.into_iter();
+    Ok(all.map(|it| StatefulSet { metadata: model(it.metadata), status: None, ..it }).collect())
 }
 
-fn model(stateful_set: StatefulSet) -> StatefulSet {
-    let ObjectMeta { name, labels, annotations, .. } = stateful_set.metadata;
-    let metadata = ObjectMeta { name, labels, annotations, ..ObjectMeta::default() };
-    StatefulSet { metadata, spec: stateful_set.spec, status: None }
+/// Its Services likewise.
+async fn services(namespace: &Namespace) -> Result<Vec<Service>> {
+    let all = namespace.all::<Service>().await?.into_iter();
+    Ok(all.map(|it| Service { metadata: model(it.metadata), status: None, ..it }).collect())
+}
+
+fn model(metadata: ObjectMeta) -> ObjectMeta {
+    let ObjectMeta { name, labels, annotations, .. } = metadata;
+    ObjectMeta { name, labels, annotations, ..ObjectMeta::default() }
 }
 
 /// The group whose workers these are; `None` for leaders.
@@ -207,7 +231,7 @@ mod tests {
     fn only_the_groups_that_were_replaced_must_be_updated() {
         let shape = Shape { groups: 3, ..Shape::default() };
         let updated = [("s".to_owned(), seen(Some("0"), "new", 3, 3))].into();
-        let model = Model { shape, created: Vec::new(), updated };
+        let model = Model { shape, services: Vec::new(), created: Vec::new(), updated };
         for (group, revision, ready, updated, from, expected) in [
             (None, "", 3, 3, 0, true),
             (None, "", 3, 1, 2, true),
@@ -229,9 +253,9 @@ mod tests {
 
     #[test]
     fn a_model_is_of_no_cluster() {
-        let model = model(seen(Some("1"), "r", 3, 3));
-        assert_eq!((model.metadata.uid, model.metadata.generation), (None, None));
-        assert_eq!((model.metadata.name.as_deref(), model.status), (Some("s"), None));
-        assert!(model.metadata.labels.is_some() && model.spec.is_some());
+        let model = model(seen(Some("1"), "r", 3, 3).metadata);
+        assert_eq!((model.uid, model.generation), (None, None));
+        assert_eq!(model.name.as_deref(), Some("s"));
+        assert!(model.labels.is_some());
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `world` | the cluster, and what the controller uses there |
 //! | `sets` | sets, made and changed as users do |
-//! | `floor` | the same `StatefulSet`s without a controller |
+//! | `floor` | the same objects without a controller |
 //! | `completion` | waiting for objects by watch |
 //! | `speed`, `faults`, `rest` | scenarios |
 

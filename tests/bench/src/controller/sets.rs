@@ -71,16 +71,19 @@ fn is_available(set: &LeaderWorkerSet, groups: i32, image: &str) -> bool {
         && !holds(ConditionType::UpdateInProgress)
 }
 
-/// Deletes all sets and `StatefulSet`s, and waits until nothing is left of them.
+/// Deletes all sets, `StatefulSet`s and Services, and waits until nothing is left of them.
 pub(super) async fn remove(namespace: &Namespace) -> Result<()> {
     let (params, all) = (DeleteParams::background(), ListParams::default());
     namespace.sets().delete_collection(&params, &all).await?;
     namespace.stateful_sets().delete_collection(&params, &all).await?;
+    namespace.services().delete_collection(&params, &all).await?;
     let one = ListParams::default().limit(1);
     wait::eventually(REMOVAL, "nothing is left of the sets", async || {
         let stateful_sets = namespace.api::<StatefulSet>().list_metadata(&one).await?;
         let pods = namespace.api::<Pod>().list_metadata(&one).await?;
-        let gone = stateful_sets.items.is_empty() && pods.items.is_empty();
+        let services = namespace.services().list_metadata(&one).await?;
+        let gone =
+            stateful_sets.items.is_empty() && pods.items.is_empty() && services.items.is_empty();
         Ok::<_, kube::Error>(gone.then_some(()))
     })
     .await?;
