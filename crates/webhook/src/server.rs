@@ -111,8 +111,8 @@ impl Webhook {
     /// The review that answers the one in `body`, whose room it takes over.
     ///
     /// An answer that finds no room does not wait for it, because nothing would limit how many do:
-    /// it is made again once there is some, and the review gives way meanwhile. A client that does not read it is cut off when others
-    /// need the room.
+    /// it is made again once there is some, and the review gives way meanwhile. A client that does
+    /// not read it is cut off when others need the room.
     async fn answer_in(
         &self,
         mut room: Room,
