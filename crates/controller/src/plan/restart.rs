@@ -56,6 +56,10 @@ impl Recreations {
         let uid = group.leader.identity.uid();
         let is_counted = self.history.of_leader(group.index, uid).is_some();
         let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group, &members));
+        let lost = members::lost_with_record(scope, group);
+        // It had been ready, so it had started.
+        let waits_for_start = waits_for_start && lost.is_none();
+        let failure = failure.or(lost.map(|pod| (pod, Cause::PodLost)));
         if failure.is_some() && scope.entry.is_doubted(uid) {
             // It may have gone with its workers.
             plan.doubted_pods.push(group.target());
