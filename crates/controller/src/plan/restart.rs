@@ -34,6 +34,7 @@ pub(super) fn recreate(
     if let Some(delay) = forgets {
         plan.recheck_after(delay);
     }
+    plan.failing.groups = recreations.history.failures();
     // The history is sent first.
     plan.tasks.extend(recreations.record(leader_set));
     plan.tasks.append(&mut recreations.tasks);
@@ -78,7 +79,7 @@ impl Recreations {
             self.tasks.push(recreation(group, incident));
             return;
         }
-        plan.waiting_groups += 1;
+        plan.failing.waiting += 1;
         plan.recheck_after(wait);
         if !is_counted {
             self.told.push(waits(group, incident, wait));

@@ -337,11 +337,11 @@ fn a_group_that_keeps_failing_waits_and_tells_so_once() {
     restart_container(&mut world, "s-0-2");
     world.restart_controller(&[]);
     let plan = world.plan();
-    assert_eq!((plan.tasks.len(), plan.waiting_groups), (0, 1));
+    assert_eq!((plan.tasks.len(), plan.failing.waiting), (0, 1));
     assert_eq!(plan.recheck.unwrap().as_secs(), 6);
     world.pass(6);
     assert_eq!(world.tasks(), ["delete pod s-0"]);
-    assert_eq!(world.plan().waiting_groups, 0);
+    assert_eq!(world.plan().failing.waiting, 0);
     world.carry_out();
     world.rebuild_group(0, 3);
     restart_container(&mut world, "s-0-1");
