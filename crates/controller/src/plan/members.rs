@@ -183,8 +183,8 @@ fn was_complete(set: &LeaderWorkerSet, group: &Group<'_>) -> bool {
         .find(|it| it.type_ == ConditionType::Available.as_str() && it.status == "True");
     let created = group.leader.identity.created();
     let was_there =
-        created.zip(available).is_some_and(|(it, since)| it <= since.last_transition_time.0);
-    // One that has not started took the place of another a moment ago.
+        created.zip(available).is_some_and(|(it, since)| it < since.last_transition_time.0);
+    // One that has not started took the place of another a moment ago, by whatever clock.
     was_there
         && group.index < i64::from(status.ready_replicas)
         && group.leader.phase != Phase::Pending

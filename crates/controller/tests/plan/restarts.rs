@@ -42,6 +42,20 @@ fn fail_once(world: &mut World) {
     world.rebuild_group(0, 3);
 }
 
+fn time(second: i64) -> Value {
+    json!(Timestamp::from_second(second).unwrap().to_string())
+}
+
+/// Sets since when the set has been available.
+fn available_since(world: &mut World, second: i64) {
+    world.change("LeaderWorkerSet", "s", |it| {
+        let conditions = it["status"]["conditions"].as_array_mut().unwrap();
+        let available = conditions.iter_mut().find(|it| it["type"] == "Available").unwrap();
+        assert_eq!(available["status"], "True");
+        available["lastTransitionTime"] = time(second);
+    });
+}
+
 fn terminating(since: i64, grace: i64) -> impl Fn(&mut Value) {
     move |it| {
         let end = Timestamp::from_second(since + grace).unwrap();
@@ -181,6 +195,7 @@ fn a_worker_set_that_went_while_no_controller_ran_takes_its_group_with_it() {
         ("None", go, go, None),
     ] {
         let mut world = with_policy(policy);
+        available_since(&mut world, 1);
         world.forget("StatefulSet", "s-0");
         first(&mut world, "s-0-1");
         second(&mut world, "s-0-2");
@@ -206,14 +221,14 @@ fn a_leader_that_has_not_been_seen_complete_gets_its_worker_set() {
     let changes: [fn(&mut World); 4] = [
         |world| world.change("Pod", "s-0", |it| it["status"]["phase"] = json!("Pending")),
         |world| {
-            let younger = Timestamp::from_second(1).unwrap().to_string();
-            world.change("Pod", "s-0", |it| it["metadata"]["creationTimestamp"] = json!(younger));
+            world.change("Pod", "s-0", |it| it["metadata"]["creationTimestamp"] = time(1));
         },
         |world| world.change("LeaderWorkerSet", "s", |it| it["status"]["conditions"] = json!([])),
         |world| world.change("LeaderWorkerSet", "s", |it| it["status"]["readyReplicas"] = json!(0)),
     ];
     for change in changes {
         let mut world = one_group();
+        available_since(&mut world, 1);
         for (kind, name) in [("StatefulSet", "s-0"), ("Pod", "s-0-1"), ("Pod", "s-0-2")] {
             world.forget(kind, name);
         }

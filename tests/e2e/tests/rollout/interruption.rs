@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, EvictParams, PostParams};
 use lws_api_types::set::RestartPolicy::{self, RecreateGroupOnPodRestart};
 use lws_e2e::groups::leaders;
 use lws_e2e::recording::Recording;
 use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Environment, Fixture, TestSet, set};
+use lws_harness::simulator::READY_AFTER;
 use lws_harness::wait;
 use serde_json::json;
 
@@ -97,18 +98,20 @@ async fn a_worker_that_was_replaced_while_no_controller_ran_takes_its_group_with
     recreated_once(&set, &recording).await
 }
 
-/// A set whose group 0 loses its worker `StatefulSet` while no controller runs.
-struct Bereaved {
+/// A set whose group 0 is in trouble while no controller runs.
+struct Troubled {
     set: TestSet,
     recording: Recording<Pod>,
     /// UIDs of its leader and its worker `StatefulSet`.
     former: [String; 2],
 }
 
-impl Bereaved {
+impl Troubled {
     async fn settle(environment: &Environment, policy: RestartPolicy) -> Result<Self> {
         let namespace = environment.namespace().await?;
-        let set = settle_in(&namespace, Fixture::default().size(3).restart_policy(policy)).await?;
+        // In a cluster it takes a second at least until a group is ready.
+        let fixture = Fixture::default().size(3).pod_annotation(READY_AFTER, "2s");
+        let set = settle_in(&namespace, fixture.restart_policy(policy)).await?;
         let recording = Recording::start(&namespace).await?;
         let leader = namespace.pods().get(&set.group(0)).await?;
         let worker_set = namespace.stateful_sets().get(&set.group(0)).await?;
@@ -160,11 +163,11 @@ impl Bereaved {
 async fn a_worker_set_that_was_deleted_while_no_controller_ran_takes_its_group_with_it()
 -> Result<()> {
     let environment = environment(&ONE_BY_ONE)?;
-    let background = Bereaved::settle(environment, RecreateGroupOnPodRestart).await?;
-    let foreground = Bereaved::settle(environment, RecreateGroupOnPodRestart).await?;
-    let after_start = Bereaved::settle(environment, RestartPolicy::RecreateGroupAfterStart).await?;
-    let orphaned = Bereaved::settle(environment, RecreateGroupOnPodRestart).await?;
-    let without = Bereaved::settle(environment, RestartPolicy::None).await?;
+    let background = Troubled::settle(environment, RecreateGroupOnPodRestart).await?;
+    let foreground = Troubled::settle(environment, RecreateGroupOnPodRestart).await?;
+    let after_start = Troubled::settle(environment, RestartPolicy::RecreateGroupAfterStart).await?;
+    let orphaned = Troubled::settle(environment, RecreateGroupOnPodRestart).await?;
+    let without = Troubled::settle(environment, RestartPolicy::None).await?;
     interrupt(environment, End::Killed, async || {
         background.lose(&DeleteParams::background(), 0).await?;
         foreground.lose(&DeleteParams::foreground(), 0).await?;
@@ -178,4 +181,88 @@ async fn a_worker_set_that_was_deleted_while_no_controller_ran_takes_its_group_w
     after_start.is_recreated().await?;
     orphaned.is_completed().await?;
     without.is_completed().await
+}
+
+/// What happens to a pod of group 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Incident {
+    ContainerRestart,
+    Deletion,
+    Eviction,
+    ForcedDeletion,
+    DeletionOfLeader,
+    ForcedDeletionOfLeader,
+}
+
+impl Incident {
+    const ALL: [Self; 6] = [
+        Self::ContainerRestart,
+        Self::Deletion,
+        Self::Eviction,
+        Self::ForcedDeletion,
+        Self::DeletionOfLeader,
+        Self::ForcedDeletionOfLeader,
+    ];
+
+    fn is_of_leader(self) -> bool {
+        matches!(self, Self::DeletionOfLeader | Self::ForcedDeletionOfLeader)
+    }
+
+    /// Lets it happen, and waits until the cluster has dealt with it.
+    async fn happen(self, environment: &Environment, set: &TestSet) -> Result<()> {
+        let pods = set.namespace().pods();
+        let name = if self.is_of_leader() { set.group(0) } else { set.worker(0, 1) };
+        let former = uid(&pods.get(&name).await?);
+        let at_once = DeleteParams::default().grace_period(0);
+        match self {
+            Self::ContainerRestart => {
+                let simulator = environment.cluster().simulator()?;
+                return Ok(simulator
+                    .restart_container(set.namespace().name(), &name, "worker")
+                    .await?);
+            }
+            Self::Deletion | Self::DeletionOfLeader => {
+                pods.delete(&name, &DeleteParams::default()).await.map(drop)?;
+            }
+            Self::Eviction => pods.evict(&name, &EvictParams::default()).await.map(drop)?,
+            Self::ForcedDeletion | Self::ForcedDeletionOfLeader => {
+                pods.delete(&name, &at_once).await.map(drop)?;
+            }
+        }
+        let is_back = async || pods.get_opt(&name).await;
+        wait::until(DEADLINE, &format!("{name} is back"), is_back, |it| {
+            it.as_ref().is_some_and(|it| uid(it) != former)
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn whatever_fails_while_no_controller_runs_recreates_its_group_once() -> Result<()> {
+    let environment = environment(&ONE_BY_ONE)?;
+    let mut all = Vec::new();
+    for incident in Incident::ALL {
+        all.push((incident, Troubled::settle(environment, RecreateGroupOnPodRestart).await?));
+    }
+    interrupt(environment, End::Killed, async || {
+        for (incident, troubled) in &all {
+            let happened = incident.happen(environment, &troubled.set).await;
+            happened.with_context(|| format!("{incident:?}"))?;
+        }
+        Ok(())
+    })
+    .await?;
+    for (incident, Troubled { set, recording, .. }) in &all {
+        let judge = async {
+            recreated_once(set, recording).await?;
+            // A group ends with its leader, whoever deletes that.
+            let told = set.namespace().recreations().await?;
+            let expected = usize::from(!incident.is_of_leader());
+            anyhow::ensure!(told.len() == expected, "{told:?}");
+            Ok(())
+        };
+        judge.await.with_context(|| format!("{incident:?}"))?;
+    }
+    Ok(())
 }
