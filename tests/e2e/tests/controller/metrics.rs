@@ -19,11 +19,11 @@ async fn scrape() -> Result<Scrape> {
     Scrape::of(system.controllers().first().context("no controller")?).await
 }
 
-/// A set of one group, which has lost a worker.
+/// A set of one group, of which a worker is being deleted.
 async fn failed() -> Result<TestSet> {
     let fixture = Fixture::default().replicas(1).size(2).restart_policy(RecreateGroupOnPodRestart);
     let set = with_all_pods(fixture).await?;
-    set.delete_pod(&set.worker(0, 1)).await?;
+    set.begin_to_delete_pod(&set.worker(0, 1)).await?;
     Ok(set)
 }
 
@@ -41,7 +41,7 @@ async fn a_group_has_a_series_while_it_is_failing_and_there_is_its_set() -> Resu
     let set = failed().await?;
     let namespace = set.namespace().name();
     let series = format!(
-        "lws_group_failures{{cause=\"pod_lost\",group=\"0\",name=\"test-sample\",namespace=\"{namespace}\"}}"
+        "lws_group_failures{{cause=\"pod_deleted\",group=\"0\",name=\"test-sample\",namespace=\"{namespace}\"}}"
     );
     let expected = vec![(series, 1.0)];
     wait::until(DEADLINE, "a series", async || failures(&set).await, |it| *it == expected).await?;
