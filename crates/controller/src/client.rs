@@ -17,6 +17,8 @@ use kube::{Client, Config};
 use rustls_pki_types::ServerName;
 use tower::{BoxError, ServiceBuilder};
 
+use crate::metrics::requests::RequestCounter;
+
 /// A connection on which nothing was received for this long is asked whether it still works, as the
 /// clients of Kubernetes do.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -50,12 +52,12 @@ impl From<kube::Error> for Error {
     }
 }
 
-/// A client with a connection of its own. It makes each request once: whoever asks decides about
-/// retries, whatever `default_retry` says.
+/// A client with a connection of its own, whose requests are counted. It makes each once: whoever asks
+/// decides about retries, whatever `default_retry` says.
 ///
 /// # Errors
 /// When `config` cannot be used.
-pub fn new(config: Config) -> Result<Client, Error> {
+pub fn new(config: Config, requests: &RequestCounter) -> Result<Client, Error> {
     if let Some(proxy) = &config.proxy_url {
         return Err(Error::Proxy(proxy.clone()));
     }
@@ -86,6 +88,7 @@ pub fn new(config: Config) -> Result<Client, Error> {
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
+        .layer(requests)
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }

@@ -2,6 +2,7 @@
 
 use kube::Config;
 use lws_controller::lease::{self, KubeStore, LeaderElector, Leadership, LeaseError};
+use lws_controller::metrics::requests::RequestCounter;
 use lws_runtime::config::LeaderElectionSettings;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -20,6 +21,7 @@ impl Election {
     pub(crate) fn start(
         settings: &LeaderElectionSettings,
         config: Config,
+        requests: &RequestCounter,
         released: CancellationToken,
     ) -> anyhow::Result<(Self, watch::Receiver<Leadership>)> {
         if !settings.enabled {
@@ -32,7 +34,7 @@ impl Election {
             retry_period: settings.retry_period,
             ..lease::Settings::new(settings.resource_name.clone(), lease::identity()?)
         };
-        let store = KubeStore::new(config, &settings.resource_namespace)?;
+        let store = KubeStore::new(config, &settings.resource_namespace, requests)?;
         let elector = LeaderElector::new(store, candidate)?;
         let leadership = elector.leadership();
         let running = tokio::spawn(elector.run(async move { released.cancelled().await }));

@@ -21,6 +21,7 @@ use lws_controller::certificates::{self, Keeper};
 use lws_controller::client;
 use lws_controller::lease::Leadership;
 use lws_controller::metrics::Metrics;
+use lws_controller::metrics::requests::RequestCounter;
 use lws_controller::observe::index::{Concerned, Index};
 use lws_controller::observe::watch::{self, Notify, Synced};
 use lws_controller::queue::Queue;
@@ -76,11 +77,12 @@ async fn start(common: &Flags) -> anyhow::Result<()> {
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let config = client_config(&settings).await?;
-    let client = client::new(config.clone())?;
     let index = Arc::new(Index::default());
     let queue = Queue::new(Backoff::default());
     let registry = metrics::registry()?;
-    let metrics = Metrics::register(&registry)?;
+    let metrics = Metrics::register(&registry, settings.group_restart.metric_series)?;
+    let counter = RequestCounter::register(&registry)?;
+    let client = client::new(config.clone(), &counter)?;
     Metrics::register_queue(&registry, queue.clone())?;
     let certificate_metrics = certificates::Metrics::register(&registry)?;
 
@@ -110,7 +112,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let released = CancellationToken::new();
     let (election, leadership) =
-        Election::start(&settings.leader_election, config, released.clone())?;
+        Election::start(&settings.leader_election, config, &counter, released.clone())?;
     let stop = shutdown.child_token();
     let limiter = Arc::new(Limiter::new(settings.client.qps, settings.client.burst));
     let requests = Requests::new(client.clone(), leadership.clone(), limiter.clone(), stop.clone());

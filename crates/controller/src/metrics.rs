@@ -1,19 +1,24 @@
-//! Metrics of the controller.
+//! Metrics of the controller, under the names that consumers of the existing implementation read.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `queue` | the work queue |
+//! | `groups` | groups that have failed lately |
+//! | [`requests`] | requests to the API server |
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod groups;
+mod queue;
+pub mod requests;
+
 use std::time::Duration;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
-};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::observe::index::SetKey;
-use crate::plan::history::Cause;
+use crate::plan::history::{Cause, Failing};
 use crate::queue::Queue;
+use groups::FailedGroups;
+use queue::{QueueState, Times};
 
 /// How a reconcile ended, as metrics tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,95 +29,135 @@ pub enum Outcome {
     Requeue,
     /// A request failed.
     Error,
+    /// A request was not answered in time.
+    TimedOut,
+    /// The stored set cannot be read: trying again is of no use until it changes.
+    Terminal,
     /// A defect of this program.
     Panic,
 }
 
-impl Outcome {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Requeue => "requeue",
-            Self::Error | Self::Panic => "error",
-        }
-    }
-}
+/// Values of label `result`.
+const RESULTS: [&str; 4] = ["success", "requeue", "requeue_after", "error"];
+const CONTROLLER: &str = "leaderworkerset";
+/// Seconds, as the existing implementation counts.
+const RECONCILE_TIMES: [f64; 40] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9,
+    1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 15.0, 20.0,
+    25.0, 30.0, 40.0, 50.0, 60.0,
+];
 
-/// Metrics of the controller, under the names that consumers of the existing implementation read.
+/// Metrics of the controller.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     reconciles: IntCounterVec,
+    errors: IntCounterVec,
+    terminal_errors: IntCounterVec,
+    timeouts: IntCounterVec,
     panics: IntCounterVec,
     durations: HistogramVec,
+    workers: IntGaugeVec,
     leading: IntGaugeVec,
     recreations: IntCounterVec,
-    waiting: Waiting,
+    times: Times,
+    failed_groups: FailedGroups,
 }
-
-/// Groups that wait for their recreation: the numbers of each set, and their sum.
-#[derive(Clone, Debug)]
-struct Waiting {
-    sets: Arc<Mutex<HashMap<SetKey, usize>>>,
-    sum: IntGauge,
-}
-
-const CONTROLLER: &str = "leaderworkerset";
 
 impl Metrics {
-    /// Registers the metrics with `registry`.
+    /// Registers the metrics with `registry`. At most `series` groups that have failed lately have
+    /// series of their own.
     ///
     /// # Errors
     /// When a metric of the same name is registered already.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let reconciles = IntCounterVec::new(
-            Opts::new("controller_runtime_reconcile_total", "Reconciles by controller and result."),
-            &["controller", "result"],
-        )?;
-        let durations = HistogramVec::new(
-            HistogramOpts::new(
-                "controller_runtime_reconcile_time_seconds",
-                "Time one reconcile took, requests included.",
-            )
-            .buckets(vec![0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0]),
-            &["controller"],
-        )?;
-        let panics = IntCounterVec::new(
-            Opts::new("controller_runtime_reconcile_panics_total", "Reconciles that panicked."),
-            &["controller"],
-        )?;
-        panics.with_label_values(&[CONTROLLER]);
-        let leading = IntGaugeVec::new(
-            Opts::new(
+    pub fn register(registry: &Registry, series: u32) -> Result<Self, prometheus::Error> {
+        let counter = |name, help, label| IntCounterVec::new(Opts::new(name, help), &[label]);
+        let gauge = |name, help, label| IntGaugeVec::new(Opts::new(name, help), &[label]);
+        let metrics = Self {
+            reconciles: IntCounterVec::new(
+                Opts::new("controller_runtime_reconcile_total", "Reconciles by their result."),
+                &["controller", "result"],
+            )?,
+            errors: counter(
+                "controller_runtime_reconcile_errors_total",
+                "Reconciles that failed.",
+                "controller",
+            )?,
+            terminal_errors: counter(
+                "controller_runtime_terminal_reconcile_errors_total",
+                "Reconciles that failed because the stored set cannot be read.",
+                "controller",
+            )?,
+            timeouts: counter(
+                "controller_runtime_reconcile_timeouts_total",
+                "Reconciles with a request that was not answered in time.",
+                "controller",
+            )?,
+            panics: counter(
+                "controller_runtime_reconcile_panics_total",
+                "Reconciles that panicked.",
+                "controller",
+            )?,
+            durations: HistogramVec::new(
+                HistogramOpts::new(
+                    "controller_runtime_reconcile_time_seconds",
+                    "Time one reconcile took, requests included.",
+                )
+                .buckets(RECONCILE_TIMES.to_vec()),
+                &["controller"],
+            )?,
+            workers: gauge(
+                "controller_runtime_max_concurrent_reconciles",
+                "Sets that are reconciled at once, at most.",
+                "controller",
+            )?,
+            leading: gauge(
                 "leader_election_master_status",
                 "Whether this process holds the lease of that name: 1, or 0 when it stands by.",
-            ),
-            &["name"],
-        )?;
-        let recreations = IntCounterVec::new(
-            Opts::new(
+                "name",
+            )?,
+            recreations: counter(
                 "lws_group_recreations_total",
                 "Groups that were recreated because one of their pods failed, by cause.",
-            ),
-            &["cause"],
-        )?;
+                "cause",
+            )?,
+            times: Times::register(registry)?,
+            failed_groups: FailedGroups::new(usize::try_from(series).unwrap_or(usize::MAX))?,
+        };
+        metrics.register_all(registry)?;
+        metrics.begin_at_zero();
+        Ok(metrics)
+    }
+
+    fn register_all(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        for counter in [
+            &self.reconciles,
+            &self.errors,
+            &self.terminal_errors,
+            &self.timeouts,
+            &self.panics,
+            &self.recreations,
+        ] {
+            registry.register(Box::new(counter.clone()))?;
+        }
+        registry.register(Box::new(self.durations.clone()))?;
+        registry.register(Box::new(self.workers.clone()))?;
+        registry.register(Box::new(self.leading.clone()))?;
+        registry.register(Box::new(self.failed_groups.clone()))
+    }
+
+    /// Has every series that is known beforehand exist from the start: a rate needs its zero.
+    fn begin_at_zero(&self) {
+        for result in RESULTS {
+            self.reconciles.with_label_values(&[CONTROLLER, result]);
+        }
+        for counter in [&self.errors, &self.terminal_errors, &self.timeouts, &self.panics] {
+            counter.with_label_values(&[CONTROLLER]);
+        }
+        self.durations.with_label_values(&[CONTROLLER]);
+        self.workers.with_label_values(&[CONTROLLER]);
         for cause in Cause::ALL {
-            recreations.with_label_values(&[cause.label()]);
+            self.recreations.with_label_values(&[cause.label()]);
         }
-        let waiting = IntGauge::new(
-            "lws_groups_in_backoff",
-            "Groups that failed and wait for their recreation, because they keep failing.",
-        )?;
-        for outcome in [Outcome::Success, Outcome::Requeue, Outcome::Error] {
-            reconciles.with_label_values(&[CONTROLLER, outcome.label()]);
-        }
-        registry.register(Box::new(reconciles.clone()))?;
-        registry.register(Box::new(panics.clone()))?;
-        registry.register(Box::new(durations.clone()))?;
-        registry.register(Box::new(leading.clone()))?;
-        registry.register(Box::new(recreations.clone()))?;
-        registry.register(Box::new(waiting.clone()))?;
-        let waiting = Waiting { sets: Arc::default(), sum: waiting };
-        Ok(Self { reconciles, panics, durations, leading, recreations, waiting })
     }
 
     /// Registers the state of `queue`.
@@ -126,28 +171,47 @@ impl Metrics {
         registry.register(Box::new(QueueState::new(queue)?))
     }
 
-    pub(crate) fn reconciled(&self, outcome: Outcome, took: Duration) {
-        self.reconciles.with_label_values(&[CONTROLLER, outcome.label()]).inc();
-        if outcome == Outcome::Panic {
-            self.panics.with_label_values(&[CONTROLLER]).inc();
+    /// Tells how many sets are reconciled at once.
+    pub(crate) fn set_workers(&self, workers: usize) {
+        let workers = i64::try_from(workers).unwrap_or(i64::MAX);
+        self.workers.with_label_values(&[CONTROLLER]).set(workers);
+    }
+
+    /// Counts a reconcile that begins, of a set that `waited` for it.
+    pub(crate) fn begun(&self, waited: Duration) {
+        self.times.waited(waited);
+    }
+
+    /// Counts a reconcile that has ended. `is_repeated`: whether it will be repeated at a known time
+    /// although nothing failed.
+    pub(crate) fn reconciled(&self, outcome: Outcome, is_repeated: bool, took: Duration) {
+        let result = match outcome {
+            Outcome::Success if is_repeated => "requeue_after",
+            Outcome::Success => "success",
+            Outcome::Requeue => "requeue",
+            Outcome::Error | Outcome::TimedOut | Outcome::Terminal | Outcome::Panic => "error",
+        };
+        self.reconciles.with_label_values(&[CONTROLLER, result]).inc();
+        if result == "error" {
+            self.errors.with_label_values(&[CONTROLLER]).inc();
+        }
+        match outcome {
+            Outcome::TimedOut => self.timeouts.with_label_values(&[CONTROLLER]).inc(),
+            Outcome::Terminal => self.terminal_errors.with_label_values(&[CONTROLLER]).inc(),
+            Outcome::Panic => self.panics.with_label_values(&[CONTROLLER]).inc(),
+            Outcome::Success | Outcome::Requeue | Outcome::Error => {}
         }
         self.durations.with_label_values(&[CONTROLLER]).observe(took.as_secs_f64());
+        self.times.worked(took);
     }
 
     pub(crate) fn recreated(&self, cause: Cause) {
         self.recreations.with_label_values(&[cause.label()]).inc();
     }
 
-    /// Tells how many groups of a set wait for their recreation.
-    pub(crate) fn set_waiting_groups(&self, set: &SetKey, groups: usize) {
-        let mut sets = self.waiting.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = match groups {
-            0 => sets.remove(set),
-            _ => sets.insert(set.clone(), groups),
-        };
-        if before.unwrap_or(0) != groups {
-            self.waiting.sum.set(sets.values().sum::<usize>().try_into().unwrap_or(i64::MAX));
-        }
+    /// Tells which groups of a set have failed lately; none when it does not exist.
+    pub(crate) fn set_failing(&self, set: &SetKey, failing: &Failing) {
+        self.failed_groups.replace(set, failing);
     }
 
     /// Tells whether this process holds `lease`.
@@ -156,134 +220,33 @@ impl Metrics {
     }
 }
 
-/// Reads the state of the queue when it is scraped.
-struct QueueState {
-    queue: Queue<SetKey>,
-    depth: IntGauge,
-    delayed: IntGauge,
-    working: IntGauge,
-    oldest: Gauge,
-    longest_work: Gauge,
-    unfinished_work: Gauge,
-    adds: IntCounter,
-    retries: IntCounter,
-}
-
-impl QueueState {
-    fn new(queue: Queue<SetKey>) -> Result<Self, prometheus::Error> {
-        let opts = |name: &str, help: &str| Opts::new(name, help).const_label("name", CONTROLLER);
-        let whole = |name, help| IntGauge::with_opts(opts(name, help));
-        let seconds = |name, help| Gauge::with_opts(opts(name, help));
-        let counter = |name, help| IntCounter::with_opts(opts(name, help));
-        Ok(Self {
-            queue,
-            depth: whole("workqueue_depth", "Sets that wait to be reconciled.")?,
-            delayed: whole("lws_workqueue_delayed", "Sets that are looked at again later.")?,
-            working: IntGauge::with_opts(
-                Opts::new("controller_runtime_active_workers", "Sets that are being reconciled.")
-                    .const_label("controller", CONTROLLER),
-            )?,
-            oldest: seconds("lws_workqueue_oldest_seconds", "How long the next set has waited.")?,
-            longest_work: seconds(
-                "workqueue_longest_running_processor_seconds",
-                "Age of the longest reconcile that is under way.",
-            )?,
-            unfinished_work: seconds(
-                "workqueue_unfinished_work_seconds",
-                "Ages of all reconciles that are under way, added up.",
-            )?,
-            adds: counter("workqueue_adds_total", "Times a set had to be reconciled.")?,
-            retries: counter("workqueue_retries_total", "Times a failed reconcile was repeated.")?,
-        })
-    }
-
-    fn all(&self) -> [&dyn Collector; 8] {
-        let Self { depth, delayed, working, oldest, longest_work, unfinished_work, .. } = self;
-        let [adds, retries] = [&self.adds, &self.retries];
-        [depth, delayed, working, oldest, longest_work, unfinished_work, adds, retries]
-    }
-}
-
-impl Collector for QueueState {
-    fn desc(&self) -> Vec<&Desc> {
-        self.all().into_iter().flat_map(Collector::desc).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let stats = self.queue.stats();
-        for (gauge, count) in [
-            (&self.depth, stats.depth),
-            (&self.delayed, stats.delayed),
-            (&self.working, stats.working),
-        ] {
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-        for (gauge, time) in [
-            (&self.oldest, stats.oldest),
-            (&self.longest_work, stats.longest_work),
-            (&self.unfinished_work, stats.unfinished_work),
-        ] {
-            gauge.set(time.as_secs_f64());
-        }
-        for (counter, count) in [(&self.adds, stats.adds), (&self.retries, stats.retries)] {
-            counter.inc_by(count.saturating_sub(counter.get()));
-        }
-        self.all().into_iter().flat_map(Collector::collect).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backoff::Backoff;
 
     #[test]
-    fn waiting_groups_are_summed_over_sets_and_forgotten_with_them() {
-        let metrics = Metrics::register(&Registry::new()).unwrap();
-        let [one, other] = ["one", "other"].map(|name| SetKey::new("n", name));
-        for (set, groups, sum) in
-            [(&one, 2, 2), (&other, 1, 3), (&one, 3, 4), (&one, 0, 1), (&one, 0, 1), (&other, 0, 0)]
-        {
-            metrics.set_waiting_groups(set, groups);
-            assert_eq!(metrics.waiting.sum.get(), sum, "{set} has {groups}");
-        }
-        assert!(metrics.waiting.sets.lock().unwrap().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_queue_is_read_when_it_is_scraped() {
-        let (registry, queue) = (Registry::new(), Queue::new(Backoff::default()));
-        Metrics::register_queue(&registry, queue.clone()).unwrap();
-        let scraped = |name: &str| {
-            let families = registry.gather();
-            let metric = &families.iter().find(|it| it.name() == name).unwrap().get_metric()[0];
-            let [gauge, counter] =
-                [metric.get_gauge().get_value(), metric.get_counter().get_value()];
-            gauge + counter
-        };
-        queue.add(SetKey::new("n", "s"));
-        queue.retry(SetKey::new("n", "t"));
-        tokio::time::advance(Duration::from_millis(4)).await;
-        for (name, expected) in [
-            ("workqueue_depth", 1.0),
-            ("lws_workqueue_delayed", 1.0),
-            ("controller_runtime_active_workers", 0.0),
-            ("lws_workqueue_oldest_seconds", 0.004),
-            ("workqueue_adds_total", 1.0),
-            ("workqueue_retries_total", 1.0),
+    fn every_end_of_a_reconcile_is_counted_as_what_it_is() {
+        let metrics = Metrics::register(&Registry::new(), 0).unwrap();
+        let one = Duration::from_secs(1);
+        for (outcome, is_repeated) in [
+            (Outcome::Success, false),
+            (Outcome::Success, true),
+            (Outcome::Requeue, false),
+            (Outcome::Error, true),
+            (Outcome::TimedOut, false),
+            (Outcome::Terminal, false),
+            (Outcome::Panic, false),
         ] {
-            assert!((scraped(name) - expected).abs() < 1e-9, "{name}: {}", scraped(name));
+            metrics.begun(one);
+            metrics.reconciled(outcome, is_repeated, one);
         }
-        let _work = queue.next().await.unwrap();
-        tokio::time::advance(Duration::from_secs(3)).await;
-        for (name, expected) in [
-            ("workqueue_depth", 1.0),
-            ("controller_runtime_active_workers", 1.0),
-            ("workqueue_longest_running_processor_seconds", 3.0),
-            ("workqueue_unfinished_work_seconds", 3.0),
-            ("workqueue_adds_total", 2.0),
-        ] {
-            assert!((scraped(name) - expected).abs() < 1e-9, "{name}: {}", scraped(name));
-        }
+        let results =
+            RESULTS.map(|it| metrics.reconciles.with_label_values(&[CONTROLLER, it]).get());
+        assert_eq!(results, [1, 1, 1, 4], "{RESULTS:?}");
+        let counters =
+            [&metrics.errors, &metrics.terminal_errors, &metrics.timeouts, &metrics.panics];
+        let counts = counters.map(|it| it.with_label_values(&[CONTROLLER]).get());
+        assert_eq!(counts, [4, 1, 1, 1]);
+        assert_eq!(metrics.durations.with_label_values(&[CONTROLLER]).get_sample_count(), 7);
     }
 }

@@ -19,6 +19,7 @@ use crate::observe::index::{Index, SetKey};
 use crate::observe::nodes::KnownNodes;
 use crate::observe::watch::Synced;
 use crate::pace::Pace;
+use crate::plan::history::Failing;
 use crate::plan::shortage::Shortages;
 use crate::plan::task::{Plan, StatusChange, Target, Verdict};
 use crate::plan::{self, Context};
@@ -80,12 +81,14 @@ impl Reconciler {
         for key in self.index.sets() {
             self.queue.add(key);
         }
+        self.metrics.set_workers(workers);
         let mut tasks = JoinSet::new();
         for _ in 0..workers {
             let (reconciler, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
                 while let Some(Some(work)) = stop.run_until_cancelled(reconciler.queue.next()).await
                 {
+                    reconciler.metrics.begun(work.waited());
                     reconciler.reconcile(work.key()).await;
                     let time = reconciler.rest_of(work.key());
                     rest(work, time);
@@ -114,18 +117,18 @@ impl Reconciler {
             End { outcome: Outcome::Panic, recheck: None }
         });
         let retry = match outcome {
-            Outcome::Success => {
+            Outcome::Success | Outcome::Terminal => {
                 self.queue.forget(key);
                 None
             }
-            Outcome::Requeue | Outcome::Error | Outcome::Panic => {
+            Outcome::Requeue | Outcome::Error | Outcome::TimedOut | Outcome::Panic => {
                 Some(self.queue.retry(key.clone()))
             }
         };
         if let Some(delay) = recheck {
             self.queue.add_after(key.clone(), delay);
         }
-        self.metrics.reconciled(outcome, started.elapsed());
+        self.metrics.reconciled(outcome, recheck.is_some(), started.elapsed());
         let took = started.elapsed();
         tracing::debug!(set = %key, ?outcome, ?retry, ?recheck, ?took, "reconciled");
     }
@@ -134,8 +137,8 @@ impl Reconciler {
     async fn rounds(&self, key: &SetKey) -> End {
         for _ in 0..MOST_ROUNDS {
             let planned = self.plan(key, Verdict::Fine);
-            let waiting = planned.as_ref().map_or(0, |(_, plan)| plan.waiting_groups);
-            self.metrics.set_waiting_groups(key, waiting);
+            let failing = planned.as_ref().map(|(_, plan)| &plan.failing);
+            self.metrics.set_failing(key, failing.unwrap_or(&Failing::default()));
             let Some((set, plan)) = planned else {
                 self.pace.forget(key);
                 self.shortages.replace(key, Shortages::new());
@@ -145,7 +148,7 @@ impl Reconciler {
                 Ok(set) => set,
                 Err(reason) => {
                     tracing::error!(set = %key, reason, "the stored set cannot be read, it is left alone");
-                    return End { outcome: Outcome::Success, recheck: None };
+                    return End { outcome: Outcome::Terminal, recheck: None };
                 }
             };
             let recheck = plan.recheck;
@@ -281,7 +284,11 @@ fn outcome_of<'a>(key: &SetKey, failures: impl IntoIterator<Item = &'a Error>) -
             tracing::debug!(set = %key, %error, "changed meanwhile, looking again");
             continue;
         }
-        outcome = Outcome::Error;
+        if error.is_timed_out() {
+            outcome = Outcome::TimedOut;
+        } else if outcome != Outcome::TimedOut {
+            outcome = Outcome::Error;
+        }
         if error.is_unmade() {
             tracing::debug!(set = %key, %error, "left to the leader");
         } else if error.is_forbidden() {

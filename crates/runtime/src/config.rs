@@ -155,6 +155,8 @@ pub struct GroupRestartSettings {
     /// for good; `None` is for ever.
     #[serde(serialize_with = "as_optional_text")]
     pub node_lost_after: Option<Duration>,
+    /// How many groups that have failed lately have a time series of their own; 0 is none.
+    pub metric_series: u32,
 }
 
 impl Default for GroupRestartSettings {
@@ -165,6 +167,7 @@ impl Default for GroupRestartSettings {
             max_delay: Duration::from_mins(5),
             reset_after: Duration::from_mins(10),
             node_lost_after: Some(Duration::from_mins(1)),
+            metric_series: 1000,
         }
     }
 }

@@ -15,12 +15,14 @@
 //! | [`differences`] | saying how an object differs from what is expected |
 //! | [`pod_group`] | `PodGroup`s of gang scheduling |
 //! | [`policy`] | making the API server refuse requests |
+//! | [`metrics`] | what a process measures |
 //! | [`recording`] | everything that happens to objects, by watch |
 
 pub mod differences;
 pub mod environment;
 pub mod fixture;
 pub mod groups;
+pub mod metrics;
 pub mod mounted_secret;
 pub mod namespace;
 pub mod objects;

@@ -94,6 +94,12 @@ impl Error {
         matches!(self.cause, Cause::NotLeading)
     }
 
+    /// Whether no answer came in time.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self.cause, Cause::TimedOut)
+    }
+
     /// Whether permission is missing. Exceeded quotas and admission answer with the same code, but
     /// in other words.
     #[must_use]

@@ -107,7 +107,7 @@ mod tests {
         let stop = CancellationToken::new();
         let requests = Requests::new(client.clone(), leadership.clone(), limiter.clone(), stop);
         let (recorder, _) = Recorder::new(client, limiter, leadership, "host");
-        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let metrics = Metrics::register(&Registry::new(), 0).unwrap();
         (Actor::new(requests, recorder, Arc::new(Index::default()), metrics), asked)
     }
 

@@ -6,6 +6,7 @@ use kube::{Api, Config, api::PostParams};
 
 use super::LeaseError;
 use crate::client;
+use crate::metrics::requests::RequestCounter;
 
 /// The requests of an election. Each is one attempt: no retries inside, no timeout needed.
 pub trait LeaseStore: Send + Sync {
@@ -33,8 +34,12 @@ pub struct KubeStore {
 impl KubeStore {
     /// A store with a client of its own, so with a connection that no other traffic can exhaust.
     /// Fails when the configuration cannot be used.
-    pub fn new(config: Config, namespace: &str) -> Result<Self, LeaseError> {
-        let client = client::new(config)
+    pub fn new(
+        config: Config,
+        namespace: &str,
+        requests: &RequestCounter,
+    ) -> Result<Self, LeaseError> {
+        let client = client::new(config, requests)
             .map_err(|source| LeaseError::Client { namespace: namespace.to_owned(), source })?;
         Ok(Self { leases: Api::namespaced(client, namespace) })
     }

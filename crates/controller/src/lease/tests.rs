@@ -14,6 +14,7 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
+use prometheus::Registry;
 use proptest::prelude::*;
 use tokio::{
     sync::{oneshot, watch},
@@ -26,6 +27,7 @@ use super::{
     candidate::{Candidate, Decision},
     *,
 };
+use crate::metrics::requests::RequestCounter;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -450,7 +452,8 @@ async fn the_client_of_the_store_does_not_retry() {
             }
         }
     });
-    let store = KubeStore::new(kube::Config::new(url), "lws-system").unwrap();
+    let counter = RequestCounter::register(&Registry::new()).unwrap();
+    let store = KubeStore::new(kube::Config::new(url), "lws-system", &counter).unwrap();
     timeout(10 * SECOND, store.get(NAME)).await.expect("it retries").unwrap_err();
     assert_eq!(requests.load(Ordering::SeqCst), 1);
     server.abort();

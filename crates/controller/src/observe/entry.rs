@@ -104,6 +104,12 @@ impl Entry {
         self.notes.is_doubted(leader_uid)
     }
 
+    /// Whether the worker `StatefulSet` of the leader with this UID was seen to go.
+    #[must_use]
+    pub fn has_lost_worker_set(&self, leader_uid: &str) -> bool {
+        self.notes.has_had_any(leader_uid)
+    }
+
     /// Whether the leader with this UID was waiting for a node while a pod of the former group of
     /// its name was there, which is gone.
     #[must_use]

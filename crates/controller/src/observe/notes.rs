@@ -83,6 +83,11 @@ impl Notes {
         self.former_sets.get(leader_uid).is_some_and(|it| it == worker_set_uid)
     }
 
+    /// Whether a leader has had any that is gone.
+    pub(super) fn has_had_any(&self, leader_uid: &str) -> bool {
+        self.former_sets.contains_key(leader_uid)
+    }
+
     pub(super) fn note_outlasted(&mut self, leader_uid: &str) {
         self.outlasted.insert(leader_uid.to_owned());
     }

@@ -138,7 +138,7 @@ impl Group<'_> {
     }
 
     /// Pods of the group at its own revision, leader included; 0 when that is not known.
-    fn size(&self) -> i32 {
+    pub(super) fn size(&self) -> i32 {
         self.spec.as_ref().map_or(0, |spec| spec.leader_worker_template.size())
     }
 }

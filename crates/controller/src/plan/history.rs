@@ -97,6 +97,34 @@ impl Incident {
     }
 }
 
+/// Groups of a set that have failed lately, as metrics tell of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failing {
+    /// How many of them wait for their recreation, because they keep failing.
+    pub waiting: usize,
+    /// Each of them.
+    pub groups: Vec<GroupFailure>,
+}
+
+impl Failing {
+    /// Whether none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0 && self.groups.is_empty()
+    }
+}
+
+/// A group that has failed lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupFailure {
+    /// Its index.
+    pub index: i64,
+    /// How many times in a row it has failed.
+    pub count: u32,
+    /// Why, the last time.
+    pub cause: Cause,
+}
+
 /// The last failure of each group that has failed lately, by group index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History(BTreeMap<i64, Incident>);
@@ -137,6 +165,16 @@ impl History {
     #[must_use]
     pub fn of_leader(&self, index: i64, leader: &str) -> Option<&Incident> {
         self.0.get(&index).filter(|it| it.leader == leader)
+    }
+
+    /// Each group that has failed lately.
+    pub(super) fn failures(&self) -> Vec<GroupFailure> {
+        let failure = |(index, it): (&i64, &Incident)| GroupFailure {
+            index: *index,
+            count: it.count,
+            cause: it.cause,
+        };
+        self.0.iter().map(failure).collect()
     }
 
     /// Counts a failure.

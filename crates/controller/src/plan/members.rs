@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use lws_api_types::conditions::ConditionType;
 use lws_api_types::keys::annotations;
+use lws_api_types::{LeaderWorkerSet, names};
 
 use super::Scope;
 use super::group::{Group, Groups};
@@ -126,7 +128,7 @@ pub(super) fn missing<'a>(
     members: &Members<'a>,
     entry: &Entry,
 ) -> Option<Missing<'a>> {
-    let record = recordable(group)?.members.as_deref()?;
+    let record = holder(group)?.members.as_deref()?;
     if recorded(record).eq(members.workers.iter().map(|pod| Recorded::of(pod, group.leader))) {
         return None;
     }
@@ -143,6 +145,49 @@ pub(super) fn missing<'a>(
         doubted = doubted.or(Some(member));
     }
     doubted.map(Missing::Doubted)
+}
+
+/// The worker that was lost first when the group has lost its worker `StatefulSet`, and its record with
+/// that, while nobody looked. What is seen to go is a loss of its own.
+///
+/// That the group had one follows from the stored status: the set was available when the leader was
+/// there already. Workers that an orphaning deletion has left live on: the next `StatefulSet` takes
+/// them over.
+pub(super) fn lost_with_record(scope: &Scope<'_>, group: &Group<'_>) -> Option<String> {
+    let Scope { set, entry, .. } = scope;
+    let leader = group.leader;
+    if group.worker_set.is_some()
+        || entry.has_lost_worker_set(leader.identity.uid())
+        || !was_complete(set, group)
+    {
+        return None;
+    }
+    let lives_on = |name: &String| {
+        entry.pods.get(name).is_some_and(|pod| {
+            let owner = pod.identity.owner.as_ref();
+            let is_ours = owner.is_none_or(|it| it.uid == leader.identity.uid());
+            is_ours && !pod.identity.is_terminating()
+        })
+    };
+    let workers = 1..group.size().unsigned_abs();
+    workers.map(|it| names::worker_pod(leader.identity.name(), it)).find(|it| !lives_on(it))
+}
+
+/// Whether the stored status says that a group has been complete: its set has been available, all
+/// groups and this leader among them.
+fn was_complete(set: &LeaderWorkerSet, group: &Group<'_>) -> bool {
+    let Some(status) = &set.status else { return false };
+    let available = status
+        .conditions
+        .iter()
+        .find(|it| it.type_ == ConditionType::Available.as_str() && it.status == "True");
+    let created = group.leader.identity.created();
+    let was_there =
+        created.zip(available).is_some_and(|(it, since)| it < since.last_transition_time.0);
+    // One that has not started took the place of another a moment ago, by whatever clock.
+    was_there
+        && group.index < i64::from(status.ready_replicas)
+        && group.leader.phase != Phase::Pending
 }
 
 /// Adds the records that are due. `failed` are the groups that are about to be recreated, and those
@@ -214,10 +259,14 @@ fn latest_news(pod: &PodView) -> Option<Timestamp> {
 
 /// The worker `StatefulSet` of a group whose members can be recorded.
 fn recordable<'a>(group: &Group<'a>) -> Option<&'a StatefulSetView> {
+    holder(group).filter(|it| !it.identity.is_terminating())
+}
+
+/// The worker `StatefulSet` of a group that may hold its record.
+fn holder<'a>(group: &Group<'a>) -> Option<&'a StatefulSetView> {
     let worker_set: &StatefulSetView = group.worker_set?;
     let is_current = worker_set.revision == group.leader.revision;
-    (is_current && worker_set.replicas <= MOST && !worker_set.identity.is_terminating())
-        .then_some(worker_set)
+    (is_current && worker_set.replicas <= MOST).then_some(worker_set)
 }
 
 fn recorded(record: &str) -> impl Iterator<Item = Recorded<'_>> {

@@ -34,6 +34,7 @@ pub(super) fn recreate(
     if let Some(delay) = forgets {
         plan.recheck_after(delay);
     }
+    plan.failing.groups = recreations.history.failures();
     // The history is sent first.
     plan.tasks.extend(recreations.record(leader_set));
     plan.tasks.append(&mut recreations.tasks);
@@ -56,6 +57,10 @@ impl Recreations {
         let uid = group.leader.identity.uid();
         let is_counted = self.history.of_leader(group.index, uid).is_some();
         let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group, &members));
+        let lost = members::lost_with_record(scope, group);
+        // It had been ready, so it had started.
+        let waits_for_start = waits_for_start && lost.is_none();
+        let failure = failure.or(lost.map(|pod| (pod, Cause::PodLost)));
         if failure.is_some() && scope.entry.is_doubted(uid) {
             // It may have gone with its workers.
             plan.doubted_pods.push(group.target());
@@ -74,7 +79,7 @@ impl Recreations {
             self.tasks.push(recreation(group, incident));
             return;
         }
-        plan.waiting_groups += 1;
+        plan.failing.waiting += 1;
         plan.recheck_after(wait);
         if !is_counted {
             self.told.push(waits(group, incident, wait));

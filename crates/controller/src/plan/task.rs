@@ -7,7 +7,7 @@ use std::time::Duration;
 use lws_api_types::LeaderWorkerSetStatus;
 use serde_json::Value;
 
-use super::history::Cause;
+use super::history::{Cause, Failing};
 use super::shortage::Shortages;
 use crate::observe::views::View;
 
@@ -29,8 +29,8 @@ pub struct Plan {
     pub shortages: Shortages,
     /// One of these, which has to be asked for the reason before the plan can be completed.
     pub unexplained: Option<Target>,
-    /// Groups that failed and wait for their recreation, because they keep failing.
-    pub waiting_groups: usize,
+    /// Groups that have failed lately.
+    pub failing: Failing,
     /// When to look again although nothing may have been observed.
     pub recheck: Option<Duration>,
 }

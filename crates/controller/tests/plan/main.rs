@@ -203,6 +203,15 @@ fn a_leader_that_is_not_scheduled_yet_gets_no_exclusively_placed_workers() {
     assert_eq!((plan.tasks, plan.unknown_nodes.len()), (Vec::new(), 0));
     assert_eq!(plan.events[0].note, "getting node \"n1\": nodes \"n1\" not found");
     assert!(plan.recheck.is_some());
+    world.read_node("n1", &[("rack", "a")], NodeHealth::Ready);
+    let plan = world.plan();
+    assert!(plan.tasks.is_empty(), "{plan:?}");
+    assert_eq!(
+        plan.events[0].note,
+        "Failed to create worker statefulset for leader pod s-0: node n1 does not have topology \
+         label zone"
+    );
+    assert_eq!(plan.recheck.unwrap().as_secs(), 10, "it is not tried again and again");
     world.read_node("n1", &[("zone", "a")], NodeHealth::Ready);
     let plan = world.plan();
     let [Action::CreateWorkerSet(object)] = [&plan.tasks[0].action] else { panic!("{plan:?}") };
@@ -220,6 +229,80 @@ fn workers_wait_for_a_ready_leader_when_asked_to() {
     assert_eq!(world.tasks(), [""; 0]);
     world.make_ready("s-0");
     assert_eq!(world.tasks(), ["create statefulset s-0"]);
+}
+
+#[test]
+fn a_leader_that_claims_to_be_a_worker_gets_no_workers_of_its_own() {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
+    world.pod_annotations = json!({annotations::LEADER_NAME: "s-0"});
+    world.carry_out_all();
+    world.start_leader(0);
+    let plan = world.plan();
+    assert!(plan.tasks.is_empty(), "{plan:?}");
+    assert_eq!(
+        plan.events[0].note,
+        "leader pod n/s-0 contains mistake annotation 'leaderworkerset.sigs.k8s.io/leader-name': \
+         requires Kubernetes ≥v1.27 or v1.26 with StatefulSetStartOrdinal feature"
+    );
+    assert_eq!((plan.events[0].reason, plan.events[0].is_warning), ("FailedCreate", true));
+    assert_eq!(plan.recheck, None, "trying again is of no use");
+}
+
+#[test]
+fn an_index_that_is_no_groups_is_ignored_whatever_it_is() {
+    for index in ["-1", "first", "", "4294967296", "99"] {
+        let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
+        world.change("Pod", "s-1", |it| {
+            it["metadata"]["labels"][labels::GROUP_INDEX] = json!(index);
+        });
+        let plan = world.plan();
+        assert_eq!(plan.events.len(), 1, "{index}: {:?}", plan.events);
+        assert!(plan.events[0].note.contains("s-1"), "{index}: {:?}", plan.events);
+        world.change_image("new");
+        world.carry_out();
+        world.carry_out();
+        assert!(!world.deletes("s-0"), "{index}: the other group is the only one that is ready");
+    }
+}
+
+#[test]
+fn a_group_with_a_pod_on_its_way_out_is_not_ready_whatever_its_conditions_say() {
+    let template = json!({"size": 2, "restartPolicy": "None"});
+    for pod in ["s-1", "s-1-1"] {
+        let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": template}));
+        assert_eq!(world.status().ready_replicas, 2);
+        world.change("Pod", pod, |it| {
+            it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        });
+        world.carry_out_all();
+        assert_eq!(world.status().ready_replicas, 1, "{pod}");
+        world.change_image("new");
+        world.carry_out();
+        assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 2"], "{pod}");
+        world.carry_out_all();
+        assert!(!world.deletes("s-0"), "{pod}: no other group may be down now");
+    }
+}
+
+#[test]
+fn groups_change_to_services_of_their_own_and_back() {
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
+    let change = |world: &mut World, policy: &str| {
+        world.change_set(|set| set["spec"]["networkConfig"] = json!({"subdomainPolicy": policy}));
+        world.carry_out_all();
+    };
+    let services = |world: &World| ["s", "s-0", "s-1"].map(|name| world.has("Service", name));
+    change(&mut world, "UniquePerReplica");
+    assert_eq!(services(&world), [true, false, false], "old groups need none");
+    world.rebuild_group(1, 2);
+    assert_eq!(services(&world), [true, false, true]);
+    world.forget("Service", "s-1");
+    assert_eq!(world.tasks(), ["create service s-1"]);
+    world.carry_out_all();
+    world.forget("Service", "s");
+    assert_eq!(world.tasks(), [""; 0]);
+    change(&mut world, "Shared");
+    assert_eq!(services(&world), [true, false, true], "the shared one is there at once");
 }
 
 #[test]

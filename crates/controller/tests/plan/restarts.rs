@@ -42,6 +42,20 @@ fn fail_once(world: &mut World) {
     world.rebuild_group(0, 3);
 }
 
+fn time(second: i64) -> Value {
+    json!(Timestamp::from_second(second).unwrap().to_string())
+}
+
+/// Sets since when the set has been available.
+fn available_since(world: &mut World, second: i64) {
+    world.change("LeaderWorkerSet", "s", |it| {
+        let conditions = it["status"]["conditions"].as_array_mut().unwrap();
+        let available = conditions.iter_mut().find(|it| it["type"] == "Available").unwrap();
+        assert_eq!(available["status"], "True");
+        available["lastTransitionTime"] = time(second);
+    });
+}
+
 fn terminating(since: i64, grace: i64) -> impl Fn(&mut Value) {
     move |it| {
         let end = Timestamp::from_second(since + grace).unwrap();
@@ -162,6 +176,81 @@ fn a_worker_that_was_replaced_while_no_controller_ran_recreates_its_group_once()
 }
 
 #[test]
+fn a_worker_set_that_went_while_no_controller_ran_takes_its_group_with_it() {
+    let go: fn(&mut World, &str) = |world, pod| world.forget("Pod", pod);
+    let end: fn(&mut World, &str) = |world, pod| world.change("Pod", pod, terminating(0, 30));
+    let stay: fn(&mut World, &str) = |_, _| ();
+    let orphan: fn(&mut World, &str) = |world, pod| {
+        world.change("Pod", pod, |it| it["metadata"]["ownerReferences"] = json!([]));
+    };
+    for (policy, first, second, lost) in [
+        ("RecreateGroupOnPodRestart", go, go, Some("s-0-1")),
+        ("RecreateGroupOnPodRestart", end, end, Some("s-0-1")),
+        // The garbage collector has yet to see to it.
+        ("RecreateGroupOnPodRestart", stay, stay, Some("s-0-1")),
+        ("RecreateGroupAfterStart", go, go, Some("s-0-1")),
+        ("RecreateGroupOnPodRestart", orphan, go, Some("s-0-2")),
+        ("RecreateGroupOnPodRestart", orphan, orphan, None),
+        ("RecreateGroupAfterStart", orphan, orphan, None),
+        ("None", go, go, None),
+    ] {
+        let mut world = with_policy(policy);
+        available_since(&mut world, 1);
+        world.forget("StatefulSet", "s-0");
+        first(&mut world, "s-0-1");
+        second(&mut world, "s-0-2");
+        world.restart_controller(&[]);
+        let Some(lost) = lost else {
+            assert_eq!(world.tasks(), ["create statefulset s-0"], "{policy}");
+            continue;
+        };
+        assert_eq!(world.tasks(), RECREATION, "{policy} {lost}");
+        // It is one incident, whoever goes on with it.
+        world.carry_out_first(1);
+        world.restart_controller(&[]);
+        assert_eq!(world.tasks(), ["delete pod s-0"]);
+        world.carry_out();
+        assert_eq!(world.told.len(), 1, "{:?}", world.told);
+        assert!(world.told[0].contains(&format!("Worker pod {lost} failed")), "{:?}", world.told);
+        assert_eq!(world.tasks(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_leader_that_has_not_been_seen_complete_gets_its_worker_set() {
+    let changes: [fn(&mut World); 4] = [
+        |world| world.change("Pod", "s-0", |it| it["status"]["phase"] = json!("Pending")),
+        |world| {
+            world.change("Pod", "s-0", |it| it["metadata"]["creationTimestamp"] = time(1));
+        },
+        |world| world.change("LeaderWorkerSet", "s", |it| it["status"]["conditions"] = json!([])),
+        |world| world.change("LeaderWorkerSet", "s", |it| it["status"]["readyReplicas"] = json!(0)),
+    ];
+    for change in changes {
+        let mut world = one_group();
+        available_since(&mut world, 1);
+        for (kind, name) in [("StatefulSet", "s-0"), ("Pod", "s-0-1"), ("Pod", "s-0-2")] {
+            world.forget(kind, name);
+        }
+        change(&mut world);
+        world.restart_controller(&[]);
+        assert_eq!(world.tasks(), ["create statefulset s-0"]);
+    }
+}
+
+#[test]
+fn workers_that_are_gone_before_their_worker_set_are_missed() {
+    let mut world = one_group();
+    world.change("StatefulSet", "s-0", terminating(0, 0));
+    for pod in ["s-0-1", "s-0-2"] {
+        world.forget("Pod", pod);
+    }
+    world.restart_controller(&[]);
+    world.read_pods();
+    assert_eq!(world.tasks(), RECREATION);
+}
+
+#[test]
 fn a_worker_that_is_younger_than_what_is_known_of_pods_is_not_missed() {
     let mut world = one_group();
     world.change("Pod", "s-0-1", |it| it["status"]["podIP"] = json!("10.0.0.1"));
@@ -263,11 +352,11 @@ fn a_group_that_keeps_failing_waits_and_tells_so_once() {
     restart_container(&mut world, "s-0-2");
     world.restart_controller(&[]);
     let plan = world.plan();
-    assert_eq!((plan.tasks.len(), plan.waiting_groups), (0, 1));
+    assert_eq!((plan.tasks.len(), plan.failing.waiting), (0, 1));
     assert_eq!(plan.recheck.unwrap().as_secs(), 6);
     world.pass(6);
     assert_eq!(world.tasks(), ["delete pod s-0"]);
-    assert_eq!(world.plan().waiting_groups, 0);
+    assert_eq!(world.plan().failing.waiting, 0);
     world.carry_out();
     world.rebuild_group(0, 3);
     restart_container(&mut world, "s-0-1");

@@ -360,6 +360,10 @@ impl World {
         view(self.store(object).1)
     }
 
+    pub(crate) fn has(&self, kind: &str, name: &str) -> bool {
+        self.objects.contains_key(&(kind.to_owned(), name.to_owned()))
+    }
+
     pub(crate) fn get(&self, kind: &str, name: &str) -> Value {
         self.objects[&(kind.to_owned(), name.to_owned())].clone()
     }

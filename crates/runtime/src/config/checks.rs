@@ -152,12 +152,18 @@ fn gang_scheduler(
 
 fn group_restart(section: GroupRestart, errors: &mut Vec<FieldError>) -> GroupRestartSettings {
     let default = GroupRestartSettings::default();
-    let times = section.backoff_after.unwrap_or_else(|| default.backoff_after.into());
-    let backoff_after = u32::try_from(times).unwrap_or_else(|_| {
-        let detail = "must be between 0 and 4294967295, inclusive";
-        errors.push(FieldError::invalid("groupRestart.backoffAfter", times, detail));
-        0
-    });
+    let mut count = |path: &'static str, value: Option<i64>, default: u32| {
+        let value = value.unwrap_or_else(|| default.into());
+        u32::try_from(value).unwrap_or_else(|_| {
+            let detail = "must be between 0 and 4294967295, inclusive";
+            errors.push(FieldError::invalid(path, value, detail));
+            0
+        })
+    };
+    let backoff_after =
+        count("groupRestart.backoffAfter", section.backoff_after, default.backoff_after);
+    let metric_series =
+        count("groupRestart.metricSeries", section.metric_series, default.metric_series);
     let mut duration = |path: &'static str, value: Option<&str>, default| {
         self::duration(path, value, default, errors)
     };
@@ -186,6 +192,7 @@ fn group_restart(section: GroupRestart, errors: &mut Vec<FieldError>) -> GroupRe
             .map(|(given, default)| {
                 duration("groupRestart.nodeLostAfter", given.as_deref(), default)
             }),
+        metric_series,
     };
     if settings.max_delay < settings.initial_delay {
         let max_delay = duration_text(settings.max_delay);

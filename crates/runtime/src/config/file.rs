@@ -87,6 +87,7 @@ pub(crate) struct GroupRestart {
     pub(crate) max_delay: Option<String>,
     pub(crate) reset_after: Option<String>,
     pub(crate) node_lost_after: Option<String>,
+    pub(crate) metric_series: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]

@@ -77,6 +77,7 @@ fn defaults() -> serde_json::Value {
             "maxDelay": "5m",
             "resetAfter": "10m",
             "nodeLostAfter": "1m",
+            "metricSeries": 1000,
         },
         "client": { "qps": 500.0, "burst": 500, "kubeconfig": null },
     })
@@ -131,7 +132,7 @@ tls:
   cipherSuites: [TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]
 internalCertManagement: {enable: false, webhookServiceName: "Not a name"}
 gangSchedulingManagement: {schedulerProvider: volcano}
-groupRestart: {backoffAfter: 0, initialDelay: 1s, maxDelay: 1m, resetAfter: 1h, nodeLostAfter: "0"}
+groupRestart: {backoffAfter: 0, initialDelay: 1s, maxDelay: 1m, resetAfter: 1h, nodeLostAfter: "0", metricSeries: 7}
 clientConnection: {qps: 20.5, burst: 30}
 "#;
     assert_eq!(
@@ -178,6 +179,7 @@ clientConnection: {qps: 20.5, burst: 30}
                     "maxDelay": "1m",
                     "resetAfter": "1h",
                     "nodeLostAfter": null,
+                    "metricSeries": 7,
                 })
             ),
             ("/client", json!({ "qps": 20.5, "burst": 30, "kubeconfig": null })),
@@ -342,9 +344,11 @@ fn values_that_are_not_accepted_are_named() {
                 .to_owned(),
         ),
         (
-            "groupRestart: {backoffAfter: -1, initialDelay: 1h, resetAfter: 0s, nodeLostAfter: x}",
+            "groupRestart: {backoffAfter: -1, metricSeries: -2, initialDelay: 1h, resetAfter: 0s, \
+             nodeLostAfter: x}",
             "[groupRestart.backoffAfter: Invalid value: -1: must be between 0 and 4294967295, \
-             inclusive, groupRestart.resetAfter: Invalid value: \"0s\": must be greater than 0, \
+             inclusive, groupRestart.metricSeries: Invalid value: -2: must be between 0 and \
+             4294967295, inclusive, groupRestart.resetAfter: Invalid value: \"0s\": must be greater than 0, \
              groupRestart.nodeLostAfter: Invalid value: \"x\": must be a duration such as 15s, \
              1m30s or 100ms, groupRestart.maxDelay: Invalid value: \"5m\": must not be less than \
              initialDelay]"

@@ -43,10 +43,11 @@ async fn expiry_is_measured(installation: &mut Installation) -> Result<()> {
     for (certificate, key) in [("authority", "ca.crt"), ("serving", "tls.crt")] {
         let expiry = verify::expiry(&installation.stored(key).await?)?.as_second();
         let name = "lws_stored_certificate_expiry_timestamp_seconds";
-        let line = format!("\n{name}{{certificate=\"{certificate}\"}} {expiry}\n");
-        ensure!(metrics.contains(&line), "{line} is not in {metrics}");
+        let seen = metrics.value(&format!("{name}{{certificate=\"{certificate}\"}}"));
+        ensure!(seen == Some(f64::from(u32::try_from(expiry)?)), "{certificate}: {metrics:?}");
     }
-    ensure!(metrics.contains("\nlws_certificate_failures_total 0\n"), "{metrics}");
+    let failures = metrics.value("lws_certificate_failures_total");
+    ensure!(failures == Some(0.0), "{failures:?}");
     Ok(())
 }
 

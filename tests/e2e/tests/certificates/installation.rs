@@ -18,6 +18,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use lws_certs::{CERTIFICATE_FILE, KEY_FILE, Pair};
+use lws_e2e::metrics::Scrape;
 use lws_e2e::{DEADLINE, MountedSecret};
 use lws_harness::processes::{Process, ProcessSpec};
 use lws_harness::system::{NAMESPACE, System, SystemOptions};
@@ -96,13 +97,9 @@ impl Installation {
         Ok(())
     }
 
-    /// What the controller measures, in Prometheus' text form.
-    pub(crate) async fn metrics(&mut self) -> Result<String> {
-        let controller = self.system.controllers().first().context("no controller runs")?;
-        let url = controller.metrics_url();
-        let server = url.strip_suffix("/metrics").context("another path")?.parse()?;
-        let request = http::Request::get("/metrics").body(Vec::new())?;
-        Ok(Client::try_from(kube::Config::new(server))?.request_text(request).await?)
+    /// What the controller measures.
+    pub(crate) async fn metrics(&mut self) -> Result<Scrape> {
+        Scrape::of(self.system.controllers().first().context("no controller runs")?).await
     }
 
     pub(crate) fn secrets(&self) -> Api<Secret> {

@@ -1,6 +1,7 @@
 //! The controller on an API server where nothing else acts: the tests play everybody else.
 
 mod creation;
+mod metrics;
 mod ownership;
 mod partition;
 mod placement;
@@ -20,14 +21,18 @@ use std::sync::LazyLock;
 
 use lws_e2e::{Environment, Fixture, Namespace, TestSet};
 use lws_harness::ClusterOptions;
-use lws_harness::system::SystemOptions;
+use lws_harness::system::{Certificates, SystemOptions};
 
 static ENVIRONMENT: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| {
     Environment::start(
         env!("CARGO_TARGET_TMPDIR"),
         "controller",
         ClusterOptions { controllers: false, nodes: 0, ..ClusterOptions::default() },
-        SystemOptions { webhook: false, ..SystemOptions::default() },
+        SystemOptions {
+            webhook: false,
+            certificates: Certificates::OfController,
+            ..SystemOptions::default()
+        },
     )
 });
 

@@ -22,7 +22,7 @@ fn one_group(policy: RestartPolicy) -> Fixture {
     Fixture::default().replicas(1).size(4).restart_policy(policy)
 }
 
-async fn with_all_pods(fixture: Fixture) -> Result<TestSet> {
+pub(crate) async fn with_all_pods(fixture: Fixture) -> Result<TestSet> {
     let set = create(fixture).await?;
     set.create_leaders().await?;
     set.create_workers(0).await?;

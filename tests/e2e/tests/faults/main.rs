@@ -2,6 +2,7 @@
 
 mod life;
 mod moments;
+mod numbers;
 mod requests;
 mod telling;
 mod watches;
@@ -14,6 +15,7 @@ use lws_e2e::{Environment, Namespace};
 use lws_harness::ClusterOptions;
 use lws_harness::proxy::{InForce, Proxy, Rule};
 use lws_harness::system::SystemOptions;
+use serde_json::json;
 
 static ENVIRONMENT: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| {
     Environment::start(
@@ -35,6 +37,7 @@ static ENVIRONMENT: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| {
             ]
             .map(|(name, seconds)| format!("--leader-elect-{name}={seconds}s"))
             .into(),
+            group_restart: json!({"metricSeries": 0}),
             ..SystemOptions::default()
         },
     )

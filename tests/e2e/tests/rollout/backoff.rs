@@ -4,12 +4,11 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use lws_api_types::keys::annotations;
+use lws_e2e::metrics::Scrape;
 use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::wait;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::{ENVIRONMENT, environment, settle};
 
@@ -35,25 +34,23 @@ async fn fail_once(set: &TestSet) -> Result<Timestamp> {
 }
 
 /// The value of a metric of the controller.
-async fn metric(name: &str) -> Result<f64> {
-    let url = {
-        let mut system = environment(&ENVIRONMENT)?.system().await;
-        system.controllers().first().context("no controller")?.metrics_url()
-    };
-    let (host, path) = url.trim_start_matches("http://").split_once('/').context("no path")?;
-    let mut stream = TcpStream::connect(host).await?;
-    stream.write_all(format!("GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    Ok(value.with_context(|| format!("no {name} in {answer}"))?.parse()?)
+async fn metric(name: &str) -> Result<Option<f64>> {
+    let mut system = environment(&ENVIRONMENT)?.system().await;
+    let controller = system.controllers().first().context("no controller")?;
+    Ok(Scrape::of(controller).await?.value(name))
 }
 
 #[tokio::test]
 async fn the_third_failure_in_a_row_waits_and_a_while_of_readiness_forgets_it() -> Result<()> {
     let recreations = "lws_group_recreations_total{cause=\"container_restart\"}";
-    let before = metric(recreations).await?;
+    let before = metric(recreations).await?.context("it begins at 0")?;
     let set = settle(Fixture::default().replicas(1).size(3)).await?;
+    let failures = format!(
+        "lws_group_failures{{cause=\"container_restart\",group=\"0\",name=\"test-sample\",\
+         namespace=\"{}\"}}",
+        set.namespace().name()
+    );
+    anyhow::ensure!(metric(&failures).await?.is_none());
     fail_once(&set).await?;
     fail_once(&set).await?;
     let namespace = set.namespace();
@@ -76,7 +73,8 @@ async fn the_third_failure_in_a_row_waits_and_a_while_of_readiness_forgets_it() 
     })
     .await?;
     anyhow::ensure!(namespace.recreations().await?.len() == 3);
-    anyhow::ensure!(metric(recreations).await? >= before + 3.0);
+    anyhow::ensure!(metric(recreations).await? >= Some(before + 3.0));
+    anyhow::ensure!(metric(&failures).await? == Some(3.0));
 
     wait::until(
         DEADLINE,
@@ -85,6 +83,8 @@ async fn the_third_failure_in_a_row_waits_and_a_while_of_readiness_forgets_it() 
         Option::is_none,
     )
     .await?;
+    wait::until(DEADLINE, "the series ends", async || metric(&failures).await, Option::is_none)
+        .await?;
     fail_once(&set).await?;
     let last = history(&set).await?.context("a failure is on record")?;
     anyhow::ensure!(last["count"] == 1, "{last}");

@@ -33,7 +33,7 @@ pub(crate) async fn recreated_once(set: &TestSet, recording: &Recording<Pod>) ->
 }
 
 /// Makes sure that one recreation has been told.
-async fn told_once(set: &TestSet) -> Result<()> {
+pub(crate) async fn told_once(set: &TestSet) -> Result<()> {
     let told = set.namespace().recreations().await?;
     anyhow::ensure!(told.len() == 1, "{told:?}");
     Ok(())

@@ -8,12 +8,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
 use lws_api_types::keys::{annotations, labels};
+use lws_e2e::metrics::Scrape;
 use lws_e2e::{DEADLINE, Fixture, TestSet};
 use lws_harness::system::{Component, System, SystemOptions};
 use lws_harness::wait;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::try_join;
 
 use crate::world::World;
@@ -91,18 +90,10 @@ async fn create_pod(world: &World, number: u32) -> Result<()> {
 
 /// Waits until the webhook has admitted something for the API server.
 async fn is_called(webhook: &Component) -> Result<()> {
-    let url = webhook.metrics_url();
-    let rest = url.strip_prefix("http://").context("metrics are not served by HTTP")?;
-    let address = rest.split('/').next().unwrap_or_default();
     let calls = async || {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        let counts =
-            text.lines().filter(|it| it.starts_with("controller_runtime_webhook_requests_total{"));
-        let counts = counts.filter_map(|it| it.rsplit(' ').next()?.parse::<f64>().ok());
-        anyhow::Ok(counts.sum::<f64>())
+        let seen = Scrape::of(webhook).await?;
+        let counts = seen.starting_with("controller_runtime_webhook_requests_total{");
+        anyhow::Ok(counts.map(|(_, count)| count).sum::<f64>())
     };
     wait::until(DEADLINE, "the other webhook is called", calls, |it| *it > 0.0).await?;
     Ok(())
