@@ -48,6 +48,12 @@ test: lint control-plane helm generate-check ## Check everything and run all tes
 bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set.
 	@$(BENCH) admission $(SCENARIO)
 
+.PHONY: profile-admission
+profile-admission: tools ## Tell where the webhook's processor time goes under load (SCENARIO: one of them; needs perf).
+	@command -v perf >/dev/null || { echo "Profiling needs perf, and there is none: it comes with the tools of the Linux kernel." >&2; exit 1; }
+	@cargo build --profile profiling $(addprefix --package ,lws-webhook lws-harness lws-bench) --bins
+	@tests/bench/profile $(SCENARIO)
+
 .PHONY: bench
 bench: bench-programs control-plane ## Measure the controller at work; SCENARIO: some of them, see docs/performance.md.
 	@$(BENCH) controller $(SCENARIO)
