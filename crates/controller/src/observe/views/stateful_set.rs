@@ -5,13 +5,14 @@ use std::sync::Arc;
 use lws_api_types::keys::{annotations, labels};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::meta::WireMeta;
 use super::{Identity, Placement, View, resource};
 
 /// A `StatefulSet` that carries a set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(try_from = "Value")]
+#[serde(try_from = "Box<RawValue>")]
 pub struct StatefulSetView {
     /// Who it is.
     pub identity: Identity,
@@ -76,15 +77,49 @@ impl View for StatefulSetView {
 
 resource!(StatefulSetView, "StatefulSet", "apps", "v1", "statefulsets");
 
-impl TryFrom<Value> for StatefulSetView {
+/// What is read of every `StatefulSet`; the rest is skipped by the parser.
+#[derive(Deserialize)]
+struct Wire {
+    metadata: WireMeta,
+    spec: Option<WireSpec>,
+    status: Option<WireStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireSpec {
+    replicas: Option<i64>,
+    update_strategy: WireStrategy,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireStrategy {
+    rolling_update: Option<WireRollingUpdate>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireRollingUpdate {
+    partition: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireStatus {
+    observed_generation: i64,
+    replicas: i64,
+    available_replicas: i64,
+    current_revision: String,
+    update_revision: String,
+}
+
+impl TryFrom<Box<RawValue>> for StatefulSetView {
     type Error = serde_json::Error;
 
-    fn try_from(object: Value) -> Result<Self, Self::Error> {
-        let mut metadata = WireMeta::of(&object)?;
-        let integer = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64);
-        let text = |pointer: &str| {
-            object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
+    fn try_from(object: Box<RawValue>) -> Result<Self, Self::Error> {
+        let Wire { mut metadata, spec, status } = serde_json::from_str(object.get())?;
+        let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
         let mut view = Self {
             set: metadata.take_label(labels::NAME),
             revision: metadata.take_label(labels::REVISION),
@@ -94,19 +129,20 @@ impl TryFrom<Value> for StatefulSetView {
                 .and_then(|value| value.parse().ok()),
             members: metadata.annotations.remove(annotations::MEMBERS),
             group_restarts: metadata.annotations.remove(annotations::GROUP_RESTARTS),
-            replicas: integer("/spec/replicas").unwrap_or(1),
-            partition: integer("/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0),
-            observed_generation: integer("/status/observedGeneration").unwrap_or(0),
-            status_replicas: integer("/status/replicas").unwrap_or(0),
-            available_replicas: integer("/status/availableReplicas").unwrap_or(0),
-            current_revision: text("/status/currentRevision"),
-            update_revision: text("/status/updateRevision"),
+            replicas: spec.replicas.unwrap_or(1),
+            partition: spec.update_strategy.rolling_update.and_then(|it| it.partition).unwrap_or(0),
+            observed_generation: status.observed_generation,
+            status_replicas: status.replicas,
+            available_replicas: status.available_replicas,
+            current_revision: status.current_revision,
+            update_revision: status.update_revision,
             identity: metadata.into_identity(),
             placement: Placement::default(),
             object: None,
         };
         // Worker StatefulSets, of which there is one a group, are controlled by pods.
         if view.identity.owner.as_ref().is_none_or(|owner| owner.kind != "Pod") {
+            let object = serde_json::from_str(object.get())?;
             view.placement = template_placement(&object);
             view.object = Some(Arc::new(object));
         }
