@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, PostParams};
 use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE};
-use lws_api_types::keys::labels;
+use lws_api_types::keys::{annotations, labels};
 use lws_api_types::pod_template::PodTemplate;
 use lws_api_types::set::{RollingUpdateConfiguration, RolloutStrategy};
 use lws_api_types::{LeaderWorkerSet, revision};
@@ -191,6 +191,20 @@ impl TestSet {
     pub async fn expect_no_failure(&self) -> Result<()> {
         let look = async || self.failure().await;
         wait::until(DEADLINE, "no condition ReplicaFailure", look, Option::is_none).await?;
+        Ok(())
+    }
+
+    /// Waits until the members of this many groups are recorded. Where the watch of pods lags behind, that is
+    /// after the set is available.
+    pub async fn recorded(&self, groups: usize) -> Result<()> {
+        let description = format!("the members of {groups} groups are recorded");
+        let look = async || {
+            let all = self.namespace.all::<StatefulSet>().await?;
+            let records =
+                all.iter().filter(|it| it.annotations().contains_key(annotations::MEMBERS));
+            Ok::<_, anyhow::Error>(records.count())
+        };
+        wait::until(DEADLINE, &description, look, |seen| *seen == groups).await?;
         Ok(())
     }
 
