@@ -6,6 +6,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lws_harness::processes::Process;
 use lws_harness::system::{System, SystemOptions};
 use lws_harness::{Cluster, ClusterOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,14 +59,21 @@ async fn serve(state: &State) -> Result<Infallible> {
     say(
         "Installing definition, rights and webhook configurations; starting lws-webhook and lws-controller.",
     )?;
-    let _system = System::install(&cluster, &SystemOptions::default()).await?;
+    let mut system = System::install(&cluster, &SystemOptions::default()).await?;
     state.publish(&Access {
         kubernetes_version: version,
         kubectl: cluster.kubectl_path()?.canonicalize()?,
         kubeconfig: cluster.kubeconfig().to_owned(),
     })?;
     say(READY)?;
-    pending().await
+    let ended = |process: &Process, status| {
+        let log = process.log().display();
+        tracing::warn!(
+            "{} ended ({status}) and is started again; its log is {log}",
+            process.name()
+        );
+    };
+    Ok(system.keep_running(ended).await?)
 }
 
 /// Completes when the process that has started this one goes without letting go of it.

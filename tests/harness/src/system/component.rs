@@ -1,6 +1,8 @@
 //! One process of the system: its configuration file, ports, health.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,6 +15,9 @@ use crate::{Cluster, Error, Result};
 
 /// How long a process may take until it is ready: less than a second on an idle machine.
 pub(super) const READY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a process that has ended rests before it is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a start is tried when another process takes a port that was free a moment before.
 const PORT_ATTEMPTS: usize = 3;
@@ -112,6 +117,19 @@ impl Component {
     /// The proxy between it and the API server. Fails when it was started without.
     pub fn proxy(&self) -> Result<&Proxy> {
         self.proxy.as_ref().ok_or_else(|| Error::NoProxy { name: self.process.name().to_owned() })
+    }
+
+    /// Starts it again whenever it has ended, as a kubelet does, and says so in `ended` before.
+    pub async fn keep_running(
+        &mut self,
+        ended: impl Fn(&Process, ExitStatus),
+    ) -> Result<Infallible> {
+        loop {
+            let status = self.process.exited().await;
+            ended(&self.process, status);
+            tokio::time::sleep(RESTART_PAUSE).await;
+            self.restart().await?;
+        }
     }
 
     /// Starts it again in the same way and waits until it is ready. If it still runs, it is killed first.

@@ -8,6 +8,10 @@ mod component;
 mod manifests;
 mod webhook;
 
+use std::convert::Infallible;
+use std::process::ExitStatus;
+
+use crate::processes::Process;
 use crate::{Cluster, Error, Result};
 
 pub use component::Component;
@@ -142,6 +146,18 @@ impl System {
     /// The replicas of the controller; the first was the first to be started.
     pub fn controllers(&mut self) -> &mut [Component] {
         &mut self.controllers
+    }
+
+    /// Keeps all of them running: see [`Component::keep_running`].
+    ///
+    /// Fails when one does not become ready any more.
+    pub async fn keep_running(
+        &mut self,
+        ended: impl Fn(&Process, ExitStatus),
+    ) -> Result<Infallible> {
+        let all = self.controllers.iter_mut().chain(&mut self.webhook);
+        let all = all.map(|it| it.keep_running(&ended));
+        futures::future::select_all(all.map(Box::pin)).await.0
     }
 }
 
