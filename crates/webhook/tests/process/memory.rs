@@ -17,7 +17,8 @@ pub(crate) const POD: &str = "/mutate--v1-pod";
 const MUTATE_SET: &str = "/mutate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
 const VALIDATE_SET: &str = "/validate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
 
-/// A review of the change of an object in which `item` is repeated, with as much before as after it.
+/// A review of the change of an object in which `item` is repeated, with as much before as after
+/// it.
 fn updated(bytes: usize, before: &str, item: &str, after: &str) -> String {
     let head = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"UPDATE","namespace":"default""#;
     let items = vec![item; bytes / (item.len() + 1)].join(",");

@@ -167,8 +167,8 @@ fn every_rule_is_named_by_what_breaks_it() {
     assert_eq!(seen, Rejection::RULES.iter().copied().collect::<HashSet<_>>());
 }
 
-/// Whether the documentation has a message like this in a row of the rule: `<…>` and `…` stand there
-/// for what differs from case to case.
+/// Whether the documentation has a message like this in a row of the rule: `<…>` and `…` stand
+/// there for what differs from case to case.
 fn is_documented(text: &str, rule: &str) -> bool {
     let documentation = include_str!("../../../../../docs/admission.md");
     let mut rows = documentation.lines().filter(|line| line.contains(&format!(" | `{rule}` | ")));
