@@ -49,6 +49,13 @@ pub enum ReloadError {
     },
 }
 
+impl ReloadError {
+    /// Whether the same files can be served later.
+    fn passes(&self) -> bool {
+        matches!(self, Self::Load { source: VerifyError::NotYetValid { .. }, .. })
+    }
+}
+
 /// A certificate that is served to new connections and replaced when its files change.
 #[derive(Debug)]
 pub struct ReloadingCertificate {
@@ -99,8 +106,18 @@ impl ReloadingCertificate {
     /// Reads the files and serves what they hold from now on. On an error the certificate in use
     /// stays.
     pub fn reload(&self) -> Result<(), ReloadError> {
+        self.reload_at(Timestamp::now())
+    }
+
+    /// Reloads when the files have changed since the last call, could not be read then, or held
+    /// what was not valid yet. Reports each problem once.
+    pub fn reload_if_changed(&self) {
+        self.reload_if_changed_at(Timestamp::now());
+    }
+
+    fn reload_at(&self, now: Timestamp) -> Result<(), ReloadError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let loaded = self.read().inspect_err(|_| {
+        let loaded = self.read(now).inspect_err(|_| {
             self.errors.fetch_add(1, Ordering::Relaxed);
         })?;
         info!(directory = %self.directory.display(), not_after = %loaded.not_after, "Serving certificate loaded");
@@ -108,17 +125,17 @@ impl ReloadingCertificate {
         Ok(())
     }
 
-    /// Reloads when the files have changed since the last call, or could not be read then. Reports
-    /// each problem once.
-    pub fn reload_if_changed(&self) {
+    fn reload_if_changed_at(&self, now: Timestamp) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // The stamps are older than the content: a change in between is seen the next time.
         let stamps = self.stamps().ok();
         if stamps.is_some() && stamps == seen.stamps {
             return;
         }
-        seen.stamps = stamps;
-        let problem = self.reload().err().map(|error| error.to_string());
+        let error = self.reload_at(now).err();
+        // What is not valid yet becomes so without a change.
+        seen.stamps = stamps.filter(|_| !error.as_ref().is_some_and(ReloadError::passes));
+        let problem = error.map(|error| error.to_string());
         if let Some(problem) = &problem
             && seen.problem.as_ref() != Some(problem)
         {
@@ -164,14 +181,14 @@ impl ReloadingCertificate {
         self.errors.load(Ordering::Relaxed)
     }
 
-    fn read(&self) -> Result<Loaded, ReloadError> {
+    fn read(&self, now: Timestamp) -> Result<Loaded, ReloadError> {
         let pair = Pair {
             certificate_pem: read(&self.directory.join(CERTIFICATE_FILE))?,
             private_key_pem: read(&self.directory.join(KEY_FILE))?,
         };
         let load = || {
             let key = verify::certified_key(&pair)?;
-            key.cert.iter().try_for_each(|it| verify::valid_at(it, Timestamp::now()))?;
+            key.cert.iter().try_for_each(|it| verify::valid_at(it, now))?;
             let not_after = verify::expiry(&pair.certificate_pem)?;
             Ok(Loaded { key: Arc::new(key), not_after })
         };

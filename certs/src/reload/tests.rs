@@ -106,6 +106,28 @@ fn a_bad_pair_leaves_the_one_in_use() {
     }
 }
 
+/// A clock that is behind, or one that was ahead where the certificate was issued.
+#[test]
+fn what_is_not_valid_yet_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let day = SignedDuration::from_hours(24);
+    let days = i32::try_from(SERVING_LIFETIME.as_hours() / 24).unwrap() + 1;
+    write(directory.path(), &pair(days));
+    let certificate = ReloadingCertificate::new(directory.path());
+    let now = Timestamp::now();
+    for reads in 1..=2 {
+        certificate.reload_if_changed_at(now);
+        assert_eq!((certificate.reads(), certificate.errors()), (reads, reads));
+        let problem = certificate.seen.lock().unwrap().problem.clone().unwrap();
+        assert!(problem.contains(" is not valid before "), "{problem}");
+    }
+    for _ in 0..2 {
+        certificate.reload_if_changed_at(now + day + day);
+        assert_eq!((certificate.reads(), certificate.errors()), (3, 2));
+    }
+    assert_eq!(days_left(&certificate), Some(days.into()));
+}
+
 #[test]
 fn missing_files_are_looked_for_again() {
     let directory = tempfile::tempdir().unwrap();

@@ -67,7 +67,8 @@ pub mod annotations {
         /// UIDs of the workers that a group has had, on its worker `StatefulSet`: a worker that is
         /// missing has vanished.
         MEMBERS = "leaderworkerset.sigs.k8s.io/members",
-        /// How often groups have failed lately, as JSON by group index, on the leader `StatefulSet`.
+        /// How often groups have failed lately, as JSON by group index, on the leader
+        /// `StatefulSet`.
         GROUP_RESTARTS = "leaderworkerset.sigs.k8s.io/group-restarts",
         /// Name of the leader pod, on worker pods.
         LEADER_NAME = "leaderworkerset.sigs.k8s.io/leader-name",

@@ -79,8 +79,8 @@ pub fn same_content(stored: &Value, proposed: &str, live: &LeaderWorkerSetSpec) 
     restore(live, stored).is_ok_and(|restored| encode(&restored) == proposed)
 }
 
-/// The byte form that the `stored` data of a revision has once it is normalised; `None` where that is
-/// up to the live set too, or nothing can be restored.
+/// The byte form that the `stored` data of a revision has once it is normalised; `None` where that
+/// is up to the live set too, or nothing can be restored.
 #[must_use]
 pub fn content(stored: &Value) -> Option<String> {
     stored.get("spec")?.get(NETWORK)?;

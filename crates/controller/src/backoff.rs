@@ -31,8 +31,9 @@ impl Backoff {
     }
 }
 
-/// 5 ms to 30 s: the first retries hide a conflict or a restart of the API server; from the 14th on, after
-/// about 40 seconds, what needs a human is tried twice a minute, so that he sees soon that he has healed it.
+/// 5 ms to 30 s: the first retries hide a conflict or a restart of the API server; from the 14th
+/// on, after about 40 seconds, what needs a human is tried twice a minute, so that he sees soon
+/// that he has healed it.
 impl Default for Backoff {
     fn default() -> Self {
         Self { base: Duration::from_millis(5), max: Duration::from_secs(30) }

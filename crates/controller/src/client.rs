@@ -1,9 +1,9 @@
 //! The connection to the API server, which every request and watch of a client shares.
 //!
-//! The library's own clients speak HTTP/1.1 and let the kernel hold back small segments: each request
-//! in flight costs a connection with a handshake, and one in a row waits up to 40 ms for the
-//! acknowledgement of the last. This one speaks HTTP/2 where the server does, as every API server, and
-//! sends at once.
+//! The library's own clients speak HTTP/1.1 and let the kernel hold back small segments: each
+//! request in flight costs a connection with a handshake, and one in a row waits up to 40 ms for
+//! the acknowledgement of the last. This one speaks HTTP/2 where the server does, as every API
+//! server, and sends at once.
 
 use std::time::Duration;
 
@@ -52,8 +52,8 @@ impl From<kube::Error> for Error {
     }
 }
 
-/// A client with a connection of its own, whose requests are counted. It makes each once: whoever asks
-/// decides about retries, whatever `default_retry` says.
+/// A client with a connection of its own, whose requests are counted. It makes each once: whoever
+/// asks decides about retries, whatever `default_retry` says.
 ///
 /// # Errors
 /// When `config` cannot be used.

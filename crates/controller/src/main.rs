@@ -49,8 +49,8 @@ struct Arguments {
 /// How long a set waits for more of what nothing is to be done about at once.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-// One thread: this process waits for the API server, and threads that wake one another cost more than they
-// gain.
+// One thread: this process waits for the API server, and threads that wake one another cost more
+// than they gain.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Arguments { common } = flags::parse();

@@ -182,8 +182,8 @@ impl Metrics {
         self.times.waited(waited);
     }
 
-    /// Counts a reconcile that has ended. `is_repeated`: whether it will be repeated at a known time
-    /// although nothing failed.
+    /// Counts a reconcile that has ended. `is_repeated`: whether it will be repeated at a known
+    /// time although nothing failed.
     pub(crate) fn reconciled(&self, outcome: Outcome, is_repeated: bool, took: Duration) {
         let result = match outcome {
             Outcome::Success if is_repeated => "requeue_after",

@@ -1,9 +1,9 @@
 //! How often the controller writes what nobody waits for: the numbers of groups in a status.
 //!
 //! While groups come and go the numbers change many times a second, and each change is a write that
-//! every watcher of sets receives. They wait a moment for more of their kind, and longer the longer that
-//! goes on. What somebody may wait for (a condition that changes, a generation) is written at once, with
-//! the newest numbers: so are the last ones of an update.
+//! every watcher of sets receives. They wait a moment for more of their kind, and longer the longer
+//! that goes on. What somebody may wait for (a condition that changes, a generation) is written at
+//! once, with the newest numbers: so are the last ones of an update.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,18 +1,20 @@
 //! The work queue: which keys are to be worked on, in which order, and when again.
 //!
 //! Invariants:
-//! - **One entry per key.** However often a key is added before it is handed out, it is handed out once.
-//! - **One worker per key.** A key that is being worked on is not handed out; if it is added meanwhile,
-//!   it is handed out once more after the work ends. No addition is lost: work that begins after an
-//!   addition sees what caused it.
-//! - **The earliest wish wins.** A key is due at the earliest of the moments asked for. An immediate
-//!   addition replaces a pending delay: work decides anew when it wants to run again.
-//! - **First come, first served.** Keys leave in the order in which they became ready, which is due and not
-//!   being worked on; a key that is added again goes to the end, so that a busy key cannot starve the others.
+//! - **One entry per key.** However often a key is added before it is handed out, it is handed out
+//!   once.
+//! - **One worker per key.** A key that is being worked on is not handed out; if it is added
+//!   meanwhile, it is handed out once more after the work ends. No addition is lost: work that
+//!   begins after an addition sees what caused it.
+//! - **The earliest wish wins.** A key is due at the earliest of the moments asked for. An
+//!   immediate addition replaces a pending delay: work decides anew when it wants to run again.
+//! - **First come, first served.** Keys leave in the order in which they became ready, which is due
+//!   and not being worked on; a key that is added again goes to the end, so that a busy key cannot
+//!   starve the others.
 //!
 //! How many keys are worked on at once is the number of [`Work`] items the caller keeps.
-//! `kube::runtime::scheduler` covers the first three points, but hands out held keys in the order of a hash
-//! set (no fairness), looks at every held key each time it is polled, and counts nothing.
+//! `kube::runtime::scheduler` covers the first three points, but hands out held keys in the order
+//! of a hash set (no fairness), looks at every held key each time it is polled, and counts nothing.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -38,8 +40,8 @@ impl<T: Clone + Eq + Hash> Key for T {}
 
 /// A handle on a work queue; copies of it are handles on the same queue.
 ///
-/// Every operation but [`next`](Self::next) is synchronous and takes logarithmic time at most, except
-/// [`stats`](Self::stats), which is linear in the number of keys being worked on.
+/// Every operation but [`next`](Self::next) is synchronous and takes logarithmic time at most,
+/// except [`stats`](Self::stats), which is linear in the number of keys being worked on.
 #[derive(Debug)]
 pub struct Queue<K: Key> {
     shared: Arc<Shared<K>>,
@@ -54,13 +56,13 @@ impl<K: Key> Clone for Queue<K> {
 #[derive(Debug)]
 struct Shared<K> {
     state: Mutex<State<K>>,
-    /// Wakes every caller of `next` after each change, so that each knows the earliest deadline and none
-    /// depends on another one that is cancelled or busy.
+    /// Wakes every caller of `next` after each change, so that each knows the earliest deadline and
+    /// none depends on another one that is cancelled or busy.
     changed: Notify,
 }
 
-/// A key to work on. No other work on the same key is handed out until this is dropped; dropping it is
-/// how work ends, so that a worker that panics or is cancelled does not lock its key for ever.
+/// A key to work on. No other work on the same key is handed out until this is dropped; dropping it
+/// is how work ends, so that a worker that panics or is cancelled does not lock its key for ever.
 #[derive(Debug)]
 #[must_use = "dropping it ends the work"]
 pub struct Work<K: Key> {
@@ -138,20 +140,20 @@ impl<K: Key> Queue<K> {
         self.update(|state, now| state.add_after(key, delay, now));
     }
 
-    /// Notes one more failure of `key` and makes it due after the backoff for that number of failures,
-    /// which is returned.
+    /// Notes one more failure of `key` and makes it due after the backoff for that number of
+    /// failures, which is returned.
     pub fn retry(&self, key: K) -> Duration {
         self.update(|state, now| state.retry(key, now))
     }
 
-    /// Notes that `key` succeeded: its next failure is a first one. To be called as well for a key that
-    /// will not come back, or its failure count stays in memory.
+    /// Notes that `key` succeeded: its next failure is a first one. To be called as well for a key
+    /// that will not come back, or its failure count stays in memory.
     pub fn forget(&self, key: &K) {
         self.update(|state, _| state.forget(key));
     }
 
-    /// How long ago the first of the failures of `key` since its last success was; zero when there was
-    /// none.
+    /// How long ago the first of the failures of `key` since its last success was; zero when there
+    /// was none.
     #[must_use]
     pub fn failing_for(&self, key: &K) -> Duration {
         let state = self.lock();
@@ -159,8 +161,9 @@ impl<K: Key> Queue<K> {
         since.map_or(Duration::ZERO, |since| Instant::now() - since)
     }
 
-    /// The next key that is due, as soon as there is one; `None` once the queue is closed and nothing is
-    /// due any more. May be called from several tasks at once, and cancelled without loss.
+    /// The next key that is due, as soon as there is one; `None` once the queue is closed and
+    /// nothing is due any more. May be called from several tasks at once, and cancelled without
+    /// loss.
     pub async fn next(&self) -> Option<Work<K>> {
         loop {
             // Made before the state is looked at: it notices every change from here on.
@@ -187,8 +190,8 @@ impl<K: Key> Queue<K> {
         }
     }
 
-    /// Closes the queue: further additions and pending delays are dropped, keys that are due are still
-    /// handed out, then [`next`](Self::next) answers `None` to every caller.
+    /// Closes the queue: further additions and pending delays are dropped, keys that are due are
+    /// still handed out, then [`next`](Self::next) answers `None` to every caller.
     pub fn close(&self) {
         self.update(|state, _| state.close());
     }
@@ -214,8 +217,8 @@ impl<K: Key> Queue<K> {
         result
     }
 
-    /// Nothing can panic while the state is locked but a key's own comparison or copy, and what that leaves
-    /// behind is usable: poisoning is ignored.
+    /// Nothing can panic while the state is locked but a key's own comparison or copy, and what
+    /// that leaves behind is usable: poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,8 +257,8 @@ struct State<K> {
 }
 
 impl<K: Key> State<K> {
-    /// Makes due what has become due by `now`. Done before anything else is looked at or changed, so that
-    /// the order is that of the deadlines and not of the calls.
+    /// Makes due what has become due by `now`. Done before anything else is looked at or changed,
+    /// so that the order is that of the deadlines and not of the calls.
     fn settle(&mut self, now: Instant) {
         while let Some(timer) = self.timers.first_entry()
             && timer.key().0 <= now

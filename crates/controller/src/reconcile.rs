@@ -34,8 +34,8 @@ const REST: Duration = Duration::from_millis(5);
 /// How much of that there is for each of its pods, if that is longer. A plan takes about a
 /// microsecond a pod, so a large set whose pods change all the time takes a tenth of a core.
 const REST_A_POD: Duration = Duration::from_micros(10);
-/// How long the server is at fault until the status of a set says so: longer than one of its processes
-/// needs to make way for another.
+/// How long the server is at fault until the status of a set says so: longer than one of its
+/// processes needs to make way for another.
 const LASTING: Duration = Duration::from_secs(1);
 
 /// Reconciles sets.
@@ -75,8 +75,8 @@ impl Reconciler {
         Self { index, queue, actor, nodes, pace, shortages, synced, restarts, metrics }
     }
 
-    /// Works on all sets, then on those in the queue, `workers` at once, until `stop`. Requests that
-    /// are under way then are waited for.
+    /// Works on all sets, then on those in the queue, `workers` at once, until `stop`. Requests
+    /// that are under way then are waited for.
     pub async fn run(self: Arc<Self>, workers: usize, stop: CancellationToken) {
         for key in self.index.sets() {
             self.queue.add(key);
@@ -223,8 +223,8 @@ impl Reconciler {
         }
     }
 
-    /// The plan for a set, given what the requests of the former one have shown; `None` when it does
-    /// not exist.
+    /// The plan for a set, given what the requests of the former one have shown; `None` when it
+    /// does not exist.
     fn plan(
         &self,
         key: &SetKey,

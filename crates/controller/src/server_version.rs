@@ -1,4 +1,5 @@
-//! The version of the API server: which is too old for this controller, and waiting until it is not.
+//! The version of the API server: which is too old for this controller, and waiting until it is
+//! not.
 
 use std::time::Duration;
 

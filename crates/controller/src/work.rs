@@ -1,5 +1,5 @@
-//! What this process does while it leads, and how that ends: nothing new is begun, and what is under
-//! way is waited for.
+//! What this process does while it leads, and how that ends: nothing new is begun, and what is
+//! under way is waited for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +39,8 @@ impl Work {
         Self { stop, parts: JoinSet::new(), unanswered, telling: tokio::spawn(telling) }
     }
 
-    /// Keeps the certificate in order, whether caches are complete or not: without the webhook nobody
-    /// can create or change a set.
+    /// Keeps the certificate in order, whether caches are complete or not: without the webhook
+    /// nobody can create or change a set.
     pub(crate) fn keep(&mut self, keeper: Option<Keeper>) {
         if let Some(keeper) = keeper {
             self.parts.spawn(keeper.until(self.stop.clone()).run());

@@ -38,6 +38,14 @@ impl Hook {
         if let Operation::Unknown(operation) = request.operation() {
             return Err(Refusal::bad_request(format!("unknown operation {operation:?}")));
         }
+        if let Err(too_complex) = request.check_weight() {
+            // Nothing may keep an object from being deleted.
+            return if request.is_of_deletion() {
+                Ok(Consent::default())
+            } else {
+                Err(too_complex)
+            };
+        }
         match self {
             Self::MutateSet => set::mutate(request),
             Self::ValidateSet => set::validate(request),

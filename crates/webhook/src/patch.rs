@@ -115,7 +115,8 @@ impl Serialize for Patch {
         text.push('"');
         STANDARD.encode_string(self.as_json(), &mut text);
         text.push('"');
-        // Base64 has nothing to escape, and looking for it took a fifth of the time of a long patch.
+        // Base64 has nothing to escape, and looking for it took a fifth of the time of a long
+        // patch.
         RawValue::from_string(text).map_err(S::Error::custom)?.serialize(serializer)
     }
 }

@@ -17,9 +17,10 @@ use crate::weight::weight;
 /// What a refusal says at most, in bytes: it may quote what was sent.
 const MESSAGE_LIMIT: usize = 32 * 1024;
 
-/// What the decoded values of one review may take, in bytes: enough for any object that etcd stores,
-/// were it made of environment variables of two letters.
-const WEIGHT_LIMIT: usize = 64 * 1024 * 1024;
+/// What the decoded values of one object may take, in bytes: enough for any that etcd stores, were
+/// it made of environment variables of 34 bytes. The process holds three at most: an update, the
+/// object before it, and a copy.
+const WEIGHT_LIMIT: usize = 48 * 1024 * 1024;
 
 /// Room for an answer besides its patch, in bytes.
 const ENVELOPE: usize = 512;
@@ -78,11 +79,17 @@ object! {
     }
 }
 
-/// Refuses a review whose objects would take too much memory once they are decoded.
-pub(crate) fn check_weight(body: &[u8]) -> Result<(), Refusal> {
-    // Small ones cannot become large enough.
-    let weight = if body.len() <= SMALL { 0 } else { weight(body) };
-    if weight <= WEIGHT_LIMIT { Ok(()) } else { Err(Refusal::too_complex(weight)) }
+object! {
+    /// What says whether deletion has begun.
+    struct Deletable<'a> {
+        metadata: Deletion<'a> = "metadata",
+    }
+}
+
+object! {
+    struct Deletion<'a> {
+        timestamp: Option<&'a RawValue> = "deletionTimestamp",
+    }
 }
 
 /// Decodes the body of an admission request.
@@ -112,6 +119,26 @@ impl<'a> Request<'a> {
             "CONNECT" => Operation::Connect,
             unknown => Operation::Unknown(unknown),
         }
+    }
+
+    /// Whether this is the update of an object whose deletion has begun.
+    pub(crate) fn is_of_deletion(&self) -> bool {
+        self.operation() == Operation::Update
+            && self.object().is_ok_and(|it: Deletable<'_>| it.metadata.timestamp.is_some())
+    }
+
+    /// Refuses an object that would take too much memory once it is decoded. Each has the limit for
+    /// itself, so that what could be created can be updated.
+    pub(crate) fn check_weight(&self) -> Result<(), Refusal> {
+        for object in [self.object, self.old_object].into_iter().flatten() {
+            let json = object.get().as_bytes();
+            // Small ones cannot become large enough.
+            let weight = if json.len() <= SMALL { 0 } else { weight(json) };
+            if weight > WEIGHT_LIMIT {
+                return Err(Refusal::too_complex(weight));
+            }
+        }
+        Ok(())
     }
 
     /// Decodes the object as it is to be.
@@ -182,13 +209,13 @@ impl Refusal {
         Self::new(413, message)
     }
 
-    /// The objects have more values than [`WEIGHT_LIMIT`] permits.
+    /// An object has more values than [`WEIGHT_LIMIT`] permits.
     pub(crate) fn too_complex(weight: usize) -> Self {
         Self::new(
             413,
             format!(
-                "the objects of the request would take about {weight} bytes of memory, at most \
-                 {WEIGHT_LIMIT} are given to one request: use fewer list items and fields"
+                "the object would take about {weight} bytes of memory, at most {WEIGHT_LIMIT} are \
+                 given to one: use fewer list items and fields"
             ),
         )
     }

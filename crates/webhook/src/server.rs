@@ -18,7 +18,7 @@ use crate::hook::Hook;
 use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
 use crate::pod::Settings;
-use crate::review::{Answer, Refusal, Version, check_weight, parse, render};
+use crate::review::{Answer, Refusal, Version, parse, render};
 
 /// Bytes of a refusal that are logged.
 const LOGGED: usize = 256;
@@ -147,8 +147,7 @@ impl Webhook {
             Ok(review) => review,
             Err(refusal) => return unread(refusal),
         };
-        let answer =
-            check_weight(body).and_then(|()| self.guard(|| hook.decide(&request, self.settings)));
+        let answer = self.guard(|| hook.decide(&request, self.settings));
         let json = render(version, &request.uid, &answer)?;
         Ok(Judged { operation: request.operation().label(), answer, json })
     }

@@ -307,6 +307,38 @@ async fn sets_are_validated_on_create_and_update() {
     assert_eq!(response, refused("u-1", 400, r#"unknown operation "RENAME""#));
 }
 
+/// A set with so many environment variables.
+fn set_with_variables(count: usize) -> Value {
+    let variable = |number| json!({"name": format!("V{number:06}"), "value": "x"});
+    let mut set = set();
+    let container =
+        &mut set["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]["containers"];
+    container[0]["env"] = (0..count).map(variable).collect();
+    set
+}
+
+#[tokio::test]
+async fn what_could_be_created_can_be_changed_and_deleted() {
+    let webhook = Webhook::new();
+    let hook = Hook::ValidateSet;
+    let large = set_with_variables(45_000);
+    assert_eq!(webhook.create(hook, &large).await, allowed());
+    let mut scaled = large.clone();
+    scaled["spec"]["replicas"] = 3.into();
+    assert_eq!(webhook.review(hook, "UPDATE", &scaled, &large).await, allowed());
+
+    let complex = set_with_variables(65_000);
+    for hook in [Hook::MutateSet, hook] {
+        assert_eq!(webhook.create(hook, &complex).await["status"]["code"], 413);
+        let changed = webhook.review(hook, "UPDATE", &complex, &large).await;
+        assert_eq!(changed["status"]["code"], 413);
+        let mut deleted = complex.clone();
+        deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        assert_eq!(webhook.review(hook, "UPDATE", &deleted, &complex).await, allowed());
+        assert_eq!(webhook.create(hook, &deleted).await["status"]["code"], 413);
+    }
+}
+
 #[tokio::test]
 async fn a_change_of_an_immutable_field_is_seen() {
     let webhook = Webhook::new();

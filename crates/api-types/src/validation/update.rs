@@ -54,9 +54,11 @@ pub(super) fn check(view: View<'_>, old: View<'_>, errors: &mut Violations) {
     }
 }
 
-/// A missing new size has been reported as such.
+/// A missing new size has been reported as such. What was stored without a size that divides
+/// anything is no division yet: it may get a size or go.
 fn check_sub_group(view: View<'_>, old: View<'_>, errors: &mut Violations) {
     let (rule, value, detail) = match (view.sub_group(), old.sub_group()) {
+        (_, Some(old)) if old.size.is_none_or(|size| size < 1) => return,
         (Some(new), Some(old)) if new.size.is_some() && new.size != old.size => {
             (Rule::SubgroupSizeImmutable, new.size, "field is immutable")
         }

@@ -32,8 +32,8 @@ use crate::subgroup::Division;
 /// The length of a warning that the API server passes on whatever the number of warnings.
 const MAX_CHARS: usize = 256;
 
-/// The length of a key or value that is quoted in a warning: the longest label value, in quotes, and
-/// the next longer one.
+/// The length of a key or value that is quoted in a warning: the longest label value, in quotes,
+/// and the next longer one.
 const MAX_QUOTED: usize = 66;
 
 /// The pod templates of a set: the JSON pointer and the path of each.

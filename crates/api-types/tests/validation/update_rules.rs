@@ -22,8 +22,12 @@ fn the_division_into_subgroups_stays() {
         (Value::Null, sub_group(2), &enabled),
         (sub_group(1), Value::Null, &removed),
         (Value::Null, Value::Null, ""),
-        // A set that was stored without a size.
-        (sub_group(Value::Null), sub_group(2), &immutable),
+        // Sets that were stored without a size that can be.
+        (sub_group(Value::Null), sub_group(2), ""),
+        (sub_group(Value::Null), Value::Null, ""),
+        (sub_group(0), sub_group(2), ""),
+        (sub_group(0), Value::Null, ""),
+        (sub_group(0), sub_group(Value::Null), &required),
         (sub_group(Value::Null), sub_group(Value::Null), &required),
         (sub_group(1), sub_group(Value::Null), &required),
         (Value::Null, sub_group(Value::Null), &required),

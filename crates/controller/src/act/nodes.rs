@@ -19,8 +19,8 @@ const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 impl Actor {
-    /// Reads nodes that `set` needs into `known`, several at once; gives the failures, each of which
-    /// is told as well.
+    /// Reads nodes that `set` needs into `known`, several at once; gives the failures, each of
+    /// which is told as well.
     pub async fn read_nodes(
         &self,
         set: &LeaderWorkerSet,

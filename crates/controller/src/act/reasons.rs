@@ -9,7 +9,8 @@ use super::request::{Requests, what};
 use crate::plan::task::Target;
 
 impl Requests {
-    /// The newest reason why a pod of a `StatefulSet` could not be created; `None` when none is told.
+    /// The newest reason why a pod of a `StatefulSet` could not be created; `None` when none is
+    /// told.
     pub(super) async fn reason_of_shortage(
         &self,
         ns: &str,

@@ -89,9 +89,9 @@ impl<K> Written for K where
 }
 
 impl Requests {
-    /// Requests through `client` at the rate of `limiter`. Writes are refused while `leadership` is not valid: it is asked
-    /// before each, so that a process which was stopped and wakes up as a former leader writes
-    /// nothing. Once `stop` is cancelled none is begun any more.
+    /// Requests through `client` at the rate of `limiter`. Writes are refused while `leadership` is
+    /// not valid: it is asked before each, so that a process which was stopped and wakes up as a
+    /// former leader writes nothing. Once `stop` is cancelled none is begun any more.
     #[must_use]
     pub fn new(
         client: Client,

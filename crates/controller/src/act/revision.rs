@@ -32,8 +32,8 @@ impl Requests {
 }
 
 impl Actor {
-    /// Creates a revision under the first name from that of `object` on which nobody else has taken;
-    /// tells of those that are.
+    /// Creates a revision under the first name from that of `object` on which nobody else has
+    /// taken; tells of those that are.
     pub(super) async fn create_revision(
         &self,
         set: &LeaderWorkerSet,

@@ -1,5 +1,5 @@
-//! The decisions of one candidate, as a state machine without clock or client. Owns the meaning of the
-//! record's fields.
+//! The decisions of one candidate, as a state machine without clock or client. Owns the meaning of
+//! the record's fields.
 
 use std::{cmp::max, time::Duration};
 
@@ -20,12 +20,13 @@ pub(super) enum Decision {
     Lost(Loss),
 }
 
-/// What one candidate knows. Time comes in as arguments: `now` for every decision, `clock` only for the
-/// time stamps that are written.
+/// What one candidate knows. Time comes in as arguments: `now` for every decision, `clock` only for
+/// the time stamps that are written.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     settings: Settings,
-    /// The last record seen. Survives the deletion of the lease: that says nothing about its last holder.
+    /// The last record seen. Survives the deletion of the lease: that says nothing about its last
+    /// holder.
     seen: Option<Seen>,
     /// Until when this process leads; set once it has led.
     valid_until: Option<Instant>,
@@ -76,7 +77,8 @@ impl Candidate {
         }
     }
 
-    /// Takes note that this candidate wrote `record` by a request sent at `sent`, whose answer had arrived at `now`.
+    /// Takes note that this candidate wrote `record` by a request sent at `sent`, whose answer had
+    /// arrived at `now`.
     pub(super) fn written(&mut self, record: &LeaseSpec, sent: Instant, now: Instant) {
         self.observe(record, now);
         // Validity that ended in the meantime has been noticed elsewhere: it is not revived.
@@ -153,8 +155,8 @@ impl Candidate {
     }
 }
 
-/// `clock`, or the next microsecond after `last` if the clock was set back: a renewal that changes nothing would
-/// be accepted by the server and noticed by nobody.
+/// `clock`, or the next microsecond after `last` if the clock was set back: a renewal that changes
+/// nothing would be accepted by the server and noticed by nobody.
 fn later_than(last: Timestamp, clock: Timestamp) -> Timestamp {
     last.checked_add(SignedDuration::from_micros(1)).map_or(clock, |next| max(next, clock))
 }

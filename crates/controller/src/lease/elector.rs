@@ -1,4 +1,5 @@
-//! The loop of one candidate: reads and writes the lease, asks [`Candidate`] what that means, and publishes it.
+//! The loop of one candidate: reads and writes the lease, asks [`Candidate`] what that means, and
+//! publishes it.
 
 use std::{error::Error, pin::pin};
 
@@ -26,7 +27,8 @@ pub struct LeaderElector<S> {
     candidate: Candidate,
     /// The lease as this process wrote it, if its last request did: the next write needs no read.
     held: Option<Lease>,
-    /// Whether a write of this process may have been done, or be done later, although it was not confirmed.
+    /// Whether a write of this process may have been done, or be done later, although it was not
+    /// confirmed.
     in_doubt: bool,
     leadership: watch::Sender<Leadership>,
 }
@@ -39,7 +41,8 @@ enum Step {
 }
 
 impl<S: LeaseStore> LeaderElector<S> {
-    /// A candidate that does nothing before [`run`](Self::run). Fails when the settings cannot work.
+    /// A candidate that does nothing before [`run`](Self::run). Fails when the settings cannot
+    /// work.
     pub fn new(store: S, settings: Settings) -> Result<Self, LeaseError> {
         settings.validate()?;
         let candidate = Candidate::new(settings);
@@ -47,19 +50,20 @@ impl<S: LeaseStore> LeaderElector<S> {
         Ok(Self { store, candidate, held: None, in_doubt: false, leadership })
     }
 
-    /// Whether this process may act, for everyone who does: `wait_for(Leadership::is_valid)` to begin,
-    /// `borrow().is_valid()` before each write.
+    /// Whether this process may act, for everyone who does: `wait_for(Leadership::is_valid)` to
+    /// begin, `borrow().is_valid()` before each write.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.subscribe()
     }
 
-    /// Takes part until `stop` completes; then releases the lease, if it is this process's, so that a successor
-    /// need not wait for its expiry. Whoever acts must have finished before `stop` completes. A request that is under
-    /// way then is waited for, which takes at most the renew deadline.
+    /// Takes part until `stop` completes; then releases the lease, if it is this process's, so that
+    /// a successor need not wait for its expiry. Whoever acts must have finished before `stop`
+    /// completes. A request that is under way then is waited for, which takes at most the renew
+    /// deadline.
     ///
-    /// Fails as soon as the leadership is lost (the process must end), or when the release fails (it may end as usual).
-    /// Failing requests alone are logged and repeated.
+    /// Fails as soon as the leadership is lost (the process must end), or when the release fails
+    /// (it may end as usual). Failing requests alone are logged and repeated.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), LeaseError> {
         let outcome = self.campaign(stop).await;
         self.leadership.send_replace(Leadership::Ended);
@@ -119,7 +123,8 @@ impl<S: LeaseStore> LeaderElector<S> {
         }
     }
 
-    /// Decides on the lease as this process wrote it; if it was not the last to write, on the lease as it is.
+    /// Decides on the lease as this process wrote it; if it was not the last to write, on the lease
+    /// as it is.
     async fn step(&mut self, decide: Decide) -> Result<Step, RequestError> {
         if let Some(held) = self.held.take() {
             match self.pursue(decide, Some(held)).await {
@@ -136,7 +141,8 @@ impl<S: LeaseStore> LeaderElector<S> {
         self.pursue(decide, lease).await
     }
 
-    /// Decides, and writes if that is the decision. `lease` is the stored lease as the candidate knows it.
+    /// Decides, and writes if that is the decision. `lease` is the stored lease as the candidate
+    /// knows it.
     async fn pursue(&mut self, decide: Decide, lease: Option<Lease>) -> Result<Step, RequestError> {
         let now = Instant::now();
         let record = match decide(&self.candidate, now, Timestamp::now()) {

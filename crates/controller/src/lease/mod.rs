@@ -9,23 +9,26 @@
 //! ```
 //!
 //! Why at most one process is leader at a time:
-//! - every write is conditional on the resource version that the decision was based on, so a record is never
-//!   overwritten unseen;
-//! - a leader counts its validity from *before* its last successful renewal was sent, and only for the renew deadline;
-//! - another holder's record is taken over only after it has been seen unchanged for the lease duration,
-//!   counted from *after* the answer that showed it first. Only local monotonic time is compared, never a time
-//!   stamp of another machine: clocks may differ;
-//! - the renew deadline is shorter than the lease duration. The difference is the margin for clocks that run at
-//!   different speeds and for requests that the old leader has in flight: such a request must time out within it.
+//! - every write is conditional on the resource version that the decision was based on, so a record
+//!   is never overwritten unseen;
+//! - a leader counts its validity from *before* its last successful renewal was sent, and only for
+//!   the renew deadline;
+//! - another holder's record is taken over only after it has been seen unchanged for the lease
+//!   duration, counted from *after* the answer that showed it first. Only local monotonic time is
+//!   compared, never a time stamp of another machine: clocks may differ;
+//! - the renew deadline is shorter than the lease duration. The difference is the margin for clocks
+//!   that run at different speeds and for requests that the old leader has in flight: such a
+//!   request must time out within it.
 //!
-//! A leader that was stopped (a frozen container, a debugger) may wake up after its validity. So validity is
-//! a moment, not a flag: [`Leadership::is_valid`] compares it with the clock at each call, and whoever writes asks it
-//! right before each write. A leader whose validity has ended does not come back: [`LeaderElector::run`] returns an
-//! error and the process is expected to end. A virtual machine whose clock stood still while it was suspended cannot
-//! notice; only the resource versions protect against that.
+//! A leader that was stopped (a frozen container, a debugger) may wake up after its validity. So
+//! validity is a moment, not a flag: [`Leadership::is_valid`] compares it with the clock at each
+//! call, and whoever writes asks it right before each write. A leader whose validity has ended does
+//! not come back: [`LeaderElector::run`] returns an error and the process is expected to end. A
+//! virtual machine whose clock stood still while it was suspended cannot notice; only the resource
+//! versions protect against that.
 //!
-//! The record has the fields and the meaning of Kubernetes' own components' leader election, so that both kinds can compete for
-//! one lease.
+//! The record has the fields and the meaning of Kubernetes' own components' leader election, so
+//! that both kinds can compete for one lease.
 
 mod candidate;
 mod elector;
@@ -49,8 +52,9 @@ pub struct Settings {
     pub lease_name: String,
     /// The name of this candidate; unique, see [`identity`].
     pub identity: String,
-    /// How long the others wait for a leader that does not renew. Written as whole seconds, rounded up.
-    /// The part of it after the renew deadline is the longest that a write of the leader may take.
+    /// How long the others wait for a leader that does not renew. Written as whole seconds, rounded
+    /// up. The part of it after the renew deadline is the longest that a write of the leader may
+    /// take.
     pub lease_duration: Duration,
     /// How long a leader acts without a successful renewal.
     pub renew_deadline: Duration,
@@ -71,8 +75,8 @@ impl Settings {
         }
     }
 
-    /// How long one request may take: two of them fit into the renew deadline, so that one that hangs does not
-    /// cost the leadership.
+    /// How long one request may take: two of them fit into the renew deadline, so that one that
+    /// hangs does not cost the leadership.
     fn request_timeout(&self) -> Duration {
         self.renew_deadline / 2
     }
@@ -94,8 +98,8 @@ impl Settings {
     }
 }
 
-/// A new name for this process in elections: `<hostname>_<random UUID>`. Fails when the system does not tell its
-/// host name.
+/// A new name for this process in elections: `<hostname>_<random UUID>`. Fails when the system does
+/// not tell its host name.
 pub fn identity() -> Result<String, LeaseError> {
     let host = hostname::get().map_err(LeaseError::Hostname)?;
     Ok(format!("{}_{}", host.to_string_lossy(), uuid::Uuid::new_v4()))
@@ -118,8 +122,8 @@ pub enum Leadership {
 }
 
 impl Leadership {
-    /// Whether this process may write now. Cheap; to be asked right before each write, on a value just taken
-    /// from the channel. A write that is refused is to be treated as one that failed.
+    /// Whether this process may write now. Cheap; to be asked right before each write, on a value
+    /// just taken from the channel. A write that is refused is to be treated as one that failed.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         match self {
@@ -129,8 +133,8 @@ impl Leadership {
         }
     }
 
-    /// Until when a write that begins now may take, which is `limit` at most: one that is still under way must not
-    /// land after a successor has begun. `None` when this process may not write.
+    /// Until when a write that begins now may take, which is `limit` at most: one that is still
+    /// under way must not land after a successor has begun. `None` when this process may not write.
     #[must_use]
     pub fn deadline(&self, limit: Duration) -> Option<Instant> {
         let deadline = Instant::now() + limit;

@@ -1,5 +1,5 @@
-//! Where the lease is kept. Owns the three requests of an election, as a trait so that tests can delay and
-//! lose them.
+//! Where the lease is kept. Owns the three requests of an election, as a trait so that tests can
+//! delay and lose them.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Config, api::PostParams};
@@ -13,11 +13,12 @@ pub trait LeaseStore: Send + Sync {
     /// The lease of that name, `None` when there is none.
     fn get(&self, name: &str) -> impl Future<Output = kube::Result<Option<Lease>>> + Send;
 
-    /// Creates the lease and answers it as stored. Fails with status 409 when there is one of that name.
+    /// Creates the lease and answers it as stored. Fails with status 409 when there is one of that
+    /// name.
     fn create(&self, lease: &Lease) -> impl Future<Output = kube::Result<Lease>> + Send;
 
-    /// Replaces the lease and answers it as stored. Fails with status 409 when its resource version is not the
-    /// stored one, with 404 when it is gone.
+    /// Replaces the lease and answers it as stored. Fails with status 409 when its resource version
+    /// is not the stored one, with 404 when it is gone.
     fn replace(
         &self,
         name: &str,

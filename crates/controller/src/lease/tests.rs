@@ -1,5 +1,5 @@
-//! Tables for the decisions, and one candidate against a store in memory. Several candidates at once are in
-//! [`simulation`].
+//! Tables for the decisions, and one candidate against a store in memory. Several candidates at
+//! once are in [`simulation`].
 
 mod fake;
 mod simulation;

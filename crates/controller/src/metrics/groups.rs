@@ -1,9 +1,9 @@
 //! Groups that have failed lately: how many there are, how many of them wait, and a series for each
 //! of those that fail most, as many as the configuration allows.
 //!
-//! What is shown is what the last plans found, so it survives this process like the history it comes
-//! from. The series are made when they are scraped: one whose group has recovered or gone, or whose
-//! set has, is not there any more.
+//! What is shown is what the last plans found, so it survives this process like the history it
+//! comes from. The series are made when they are scraped: one whose group has recovered or gone, or
+//! whose set has, is not there any more.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

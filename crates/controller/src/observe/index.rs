@@ -65,7 +65,8 @@ pub trait Indexed: View {
     fn kind(kinds: &mut Kinds) -> &mut KindState;
     /// Called after `gone` has left `entry`.
     fn removed(_entry: &mut Entry, _gone: &Arc<Self>) {}
-    /// Whether an object in `entry` is on its way out with what it belongs to, as was to be expected.
+    /// Whether an object in `entry` is on its way out with what it belongs to, as was to be
+    /// expected.
     fn leaves(_entry: &Entry, _object: &Self) -> bool {
         false
     }
@@ -134,8 +135,8 @@ struct Inner {
 }
 
 impl Index {
-    /// Takes in an object from a watch stream; gives whom it concerns. Nobody is concerned by what the
-    /// answer to a write of ours has shown already, nor by a change of nothing that is kept.
+    /// Takes in an object from a watch stream; gives whom it concerns. Nobody is concerned by what
+    /// the answer to a write of ours has shown already, nor by a change of nothing that is kept.
     pub fn observed<V: Indexed>(&self, object: V) -> Concerned {
         let mut inner = self.lock();
         let version = object.identity().version();
@@ -305,8 +306,8 @@ impl Inner {
         concerned
     }
 
-    /// Removes what is filed at `place` when it has `uid` (whatever it is when `uid` is `None`); gives
-    /// whom that concerns.
+    /// Removes what is filed at `place` when it has `uid` (whatever it is when `uid` is `None`);
+    /// gives whom that concerns.
     fn remove<V: Indexed>(&mut self, place: &Place, uid: Option<&str>) -> Concerned {
         let mut concerned = Concerned::default();
         if let Some((key, leaves)) = self.take::<V>(place, uid) {

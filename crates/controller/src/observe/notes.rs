@@ -19,8 +19,8 @@ pub(super) struct Notes {
     /// changed or gone as well: streams of different kinds are not in step. It is read anew before
     /// its group is completed.
     doubted: BTreeSet<String>,
-    /// The last worker `StatefulSet` of a leader that disappeared, by their UIDs. Pods that it has left
-    /// still are members of the group.
+    /// The last worker `StatefulSet` of a leader that disappeared, by their UIDs. Pods that it has
+    /// left still are members of the group.
     former_sets: BTreeMap<String, String>,
     /// UIDs of leaders that had no node yet when a pod of the former group of their name went.
     outlasted: BTreeSet<String>,

@@ -1,8 +1,9 @@
 //! Watch streams: one a kind, restricted by the server to objects that carry a set's name label.
 //!
-//! A watch may lag behind by any time, and nothing in it tells by how much. So whoever begins to lead
-//! has everything listed anew first ([`Synced::anew`]): a list without a resource version shows at
-//! least what had been written when it was asked for, the writes of the former leader among it.
+//! A watch may lag behind by any time, and nothing in it tells by how much. So whoever begins to
+//! lead has everything listed anew first ([`Synced::anew`]): a list without a resource version
+//! shows at least what had been written when it was asked for, the writes of the former leader
+//! among it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -128,7 +129,8 @@ impl Synced {
     }
 }
 
-/// Starts a stream for every kind, `PodGroup`s only for a gang scheduler. The streams run until `tasks` is dropped or aborted.
+/// Starts a stream for every kind, `PodGroup`s only for a gang scheduler. The streams run until
+/// `tasks` is dropped or aborted.
 pub fn start(
     client: &Client,
     index: &Arc<Index>,

@@ -265,8 +265,8 @@ pub(super) fn unreadable(leader: &PodView) -> EventDraft {
     EventDraft::warning("InvalidGroup", "Update", message).about(reference(leader))
 }
 
-/// A leader whose label tells another group than its name: it is not ready for the rollout, whatever
-/// its pods are.
+/// A leader whose label tells another group than its name: it is not ready for the rollout,
+/// whatever its pods are.
 pub(super) fn misplaced(leader: &PodView) -> EventDraft {
     let name = leader.identity.name();
     let ordinal = names::parent_and_ordinal(name).map(|(_, ordinal)| ordinal).unwrap_or_default();

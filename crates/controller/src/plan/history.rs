@@ -18,8 +18,8 @@ use super::group::Group;
 use crate::backoff::Backoff;
 use crate::observe::views::StatefulSetView;
 
-/// The longest text of a history, in bytes: half of the room that Kubernetes gives to the annotations
-/// of an object. It holds the failures of about 500 groups.
+/// The longest text of a history, in bytes: half of the room that Kubernetes gives to the
+/// annotations of an object. It holds the failures of about 500 groups.
 const LONGEST: usize = 128 * 1024;
 
 /// Why a group is recreated.
@@ -150,8 +150,8 @@ impl History {
         (!self.0.is_empty()).then_some(text)
     }
 
-    /// As many failures as there is room for when all of them take `length`: those of the groups that
-    /// keep failing, and of these the latest. The others count as first ones again.
+    /// As many failures as there is room for when all of them take `length`: those of the groups
+    /// that keep failing, and of these the latest. The others count as first ones again.
     fn worst(&self, length: usize) -> BTreeMap<i64, &Incident> {
         let mut all: Vec<_> = self.0.iter().collect();
         all.sort_unstable_by_key(|(index, it)| (Reverse((it.count, it.time)), **index));

@@ -163,10 +163,10 @@ fn delete_once(plan: &mut Plan, task: Task) {
     }
 }
 
-/// Adds the deletion of leaders that found no node because of pods of the former group of their name,
-/// which are gone. To keep them company is the only place where they may not be, and the scheduler looks
-/// again when pods go that keep a pod away, not when those go that attract it: it would take five
-/// minutes. Each is deleted once: the next one has met none of them.
+/// Adds the deletion of leaders that found no node because of pods of the former group of their
+/// name, which are gone. To keep them company is the only place where they may not be, and the
+/// scheduler looks again when pods go that keep a pod away, not when those go that attract it: it
+/// would take five minutes. Each is deleted once: the next one has met none of them.
 pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     for group in &groups.all {
         let leader: &PodView = group.leader;

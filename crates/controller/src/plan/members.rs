@@ -62,8 +62,8 @@ fn is_worker_of(leader: &PodView, pod: &PodView, entry: &Entry) -> bool {
     entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
 }
 
-/// The workers that `leader` owns. A `StatefulSet` counts a pod on its way out as available, so they
-/// are looked at too.
+/// The workers that `leader` owns. A `StatefulSet` counts a pod on its way out as available, so
+/// they are looked at too.
 pub(super) fn workers<'a>(
     entry: &'a Entry,
     leader: &'a PodView,
@@ -147,8 +147,8 @@ pub(super) fn missing<'a>(
     doubted.map(Missing::Doubted)
 }
 
-/// The worker that was lost first when the group has lost its worker `StatefulSet`, and its record with
-/// that, while nobody looked. What is seen to go is a loss of its own.
+/// The worker that was lost first when the group has lost its worker `StatefulSet`, and its record
+/// with that, while nobody looked. What is seen to go is a loss of its own.
 ///
 /// That the group had one follows from the stored status: the set was available when the leader was
 /// there already. Workers that an orphaning deletion has left live on: the next `StatefulSet` takes

@@ -159,8 +159,8 @@ impl<'a> Scope<'a> {
         Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
     }
 
-    /// What a failed pod means for its group, by the revision of the group: a policy that is about to
-    /// be rolled out recreates nothing that the rollout has not reached.
+    /// What a failed pod means for its group, by the revision of the group: a policy that is about
+    /// to be rolled out recreates nothing that the rollout has not reached.
     fn restart_policy(&self, group: &Group<'_>) -> RestartPolicy {
         let spec = group.spec.as_deref().unwrap_or(&self.set.spec);
         spec.leader_worker_template.restart_policy()

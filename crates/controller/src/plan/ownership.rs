@@ -75,8 +75,8 @@ pub(super) fn holder<V: View>(object: Option<&Arc<V>>, controller: Controller<'_
     }
 }
 
-/// Whether nothing is to be done about an object of group or set, called `what`, because it is there
-/// or `found` holds its name; tells of a holder who will not go.
+/// Whether nothing is to be done about an object of group or set, called `what`, because it is
+/// there or `found` holds its name; tells of a holder who will not go.
 pub(super) fn is_held<V: View + Resource<DynamicType = ()>>(
     plan: &mut Plan,
     found: Option<&Arc<V>>,

@@ -118,8 +118,8 @@ pub fn decide<'a>(
     Decision::Create { key, hash: content, number, data, cause }
 }
 
-/// A key for `data` where the plain one stands for another placement. The number keeps it apart from
-/// every key there has been.
+/// A key for `data` where the plain one stands for another placement. The number keeps it apart
+/// from every key there has been.
 fn placed_key(data: &str, placement: &Placement, number: i64) -> String {
     let Placement { group, subgroup } = placement;
     let [group, subgroup] = [group, subgroup].map(|it| it.as_deref().unwrap_or_default());

@@ -1,6 +1,6 @@
-//! `StatefulSet`s that stay short of pods. Their controller may not create them (a quota, admission,
-//! no service account) and says so in events about the `StatefulSet` alone, where nobody looks who
-//! looks at the set.
+//! `StatefulSet`s that stay short of pods. Their controller may not create them (a quota,
+//! admission, no service account) and says so in events about the `StatefulSet` alone, where nobody
+//! looks who looks at the set.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub struct Shortage {
     pub reason: Option<String>,
 }
 
-/// Adds what is known of pods that cannot be created. Of several `StatefulSet`s the one that has been
-/// short for longest speaks for all: mostly they have one cause.
+/// Adds what is known of pods that cannot be created. Of several `StatefulSet`s the one that has
+/// been short for longest speaks for all: mostly they have one cause.
 pub(super) fn look(
     plan: &mut Plan,
     scope: &Scope<'_>,

@@ -353,8 +353,8 @@ impl EventDraft {
         format!("{}{others}", self.note.get(..end).unwrap_or_default())
     }
 
-    /// Whether it is a warning that differs from `other` in numbers at most, such as that of a group
-    /// or what is left of a quota: they are one fault.
+    /// Whether it is a warning that differs from `other` in numbers at most, such as that of a
+    /// group or what is left of a quota: they are one fault.
     fn is_like(&self, other: &Self) -> bool {
         let is_no_digit = |it: &char| !it.is_ascii_digit();
         self.is_warning

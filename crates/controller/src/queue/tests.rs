@@ -326,7 +326,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The queue as three maps without any order: when each key is wanted, what is worked on, what failed.
+/// The queue as three maps without any order: when each key is wanted, what is worked on, what
+/// failed.
 #[derive(Default)]
 struct Model {
     wanted: HashMap<u32, Instant>,

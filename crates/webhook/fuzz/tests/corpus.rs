@@ -1,5 +1,5 @@
-//! The seeds of the fuzz targets: each to its target, and those of reviews with every kind of damage
-//! to every webhook.
+//! The seeds of the fuzz targets: each to its target, and those of reviews with every kind of
+//! damage to every webhook.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing test panics")]
 

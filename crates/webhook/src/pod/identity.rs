@@ -75,7 +75,8 @@ impl<'p> Identity<'p> {
             })
         } else {
             let ordinal = ordinal(metadata)?;
-            if ordinal == 0 {
+            // Only pods of a StatefulSet of workers name their leader.
+            if ordinal == 0 && annotations.leader_name.is_some() {
                 return Err(Rejection::NoWorker { pod: metadata.called() });
             }
             let leader = annotations.leader_name.as_deref().unwrap_or_default();

@@ -51,8 +51,8 @@ pub(crate) enum Rejection {
     /// The ordinal is what tells a pod from its siblings.
     #[error("parsing pod ordinal for pod {pod}")]
     NoOrdinal { pod: String },
-    /// Where Kubernetes does not know ordinals that begin with 1, the first worker is a second
-    /// leader.
+    /// Where Kubernetes does not know ordinals that begin with 1, the first pod of a StatefulSet of
+    /// workers is a second leader. A pod with this ordinal that names no leader is none of those.
     #[error("pod {pod} cannot be a worker: its ordinal is 0, which is that of the leader")]
     NoWorker { pod: String },
     /// The name of a TPU worker must begin with the name of its leader.

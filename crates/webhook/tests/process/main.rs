@@ -223,7 +223,8 @@ async fn http_2_is_offered_when_it_is_asked_for() {
     }
 }
 
-/// A client that leaves in the middle of a body, and one that does not speak TLS: the next is served.
+/// A client that leaves in the middle of a body, and one that does not speak TLS: the next is
+/// served.
 #[tokio::test]
 async fn clients_that_break_off_harm_nobody() {
     let directory = tempfile::tempdir().unwrap();

@@ -17,6 +17,16 @@ pub(crate) const POD: &str = "/mutate--v1-pod";
 const MUTATE_SET: &str = "/mutate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
 const VALIDATE_SET: &str = "/validate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
 
+/// A review of the change of an object in which `item` is repeated, with as much before as after
+/// it.
+fn updated(bytes: usize, before: &str, item: &str, after: &str) -> String {
+    let head = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"UPDATE","namespace":"default""#;
+    let items = vec![item; bytes / (item.len() + 1)].join(",");
+    let object =
+        |replicas| format!(r#"{{"spec":{{"replicas":{replicas},"x":{before}{items}{after}}}}}"#);
+    format!(r#"{head},"object":{},"oldObject":{}}}}}"#, object(1), object(2))
+}
+
 /// A review of an object in which `item` is repeated, separated by commas, up to `bytes`.
 fn filled(bytes: usize, before: &str, item: &str, after: &str) -> String {
     let head = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE","namespace":"default","object":"#;
@@ -75,7 +85,7 @@ async fn large_reviews_do_not_take_all_memory() {
         ("text", POD, filled(LIMIT, r#"{"a":""#, &"x".repeat(7_000_000), "\"}"), 200),
         ("a quotation", POD, filled(LIMIT / 3, r#"{"metadata":""#, &long, "\"}"), 400),
         ("containers", POD, leader(LIMIT, r#"{"containers":["#, "{}", "]}"), 413),
-        ("containers", POD, leader(1_500_000, r#"{"containers":["#, "{}", "]}"), 403),
+        ("containers", POD, leader(1_100_000, r#"{"containers":["#, "{}", "]}"), 403),
         ("containers", POD, leader(40_000, r#"{"containers":["#, "{}", "]}"), 200),
         (
             "variables",
@@ -86,14 +96,14 @@ async fn large_reviews_do_not_take_all_memory() {
         (
             "variables",
             POD,
-            leader(800_000, r#"{"containers":[{"env":["#, r#"{"name":"A"}"#, "]}]}"),
-            403,
+            leader(750_000, r#"{"containers":[{"env":["#, r#"{"name":"A"}"#, "]}]}"),
+            200,
         ),
         (
             "amounts",
             POD,
             leader(
-                550_000,
+                430_000,
                 r#"{"containers":[{"resources":{"limits":{"google.com/tpu":["#,
                 r#"{"":0}"#,
                 "]}}}]}",
@@ -101,8 +111,10 @@ async fn large_reviews_do_not_take_all_memory() {
             200,
         ),
         ("fields", MUTATE_SET, filled(LIMIT, list.0, r#"{"":0}"#, list.1), 413),
-        ("fields", MUTATE_SET, filled(550_000, list.0, r#"{"":0}"#, list.1), 200),
-        ("fields", VALIDATE_SET, filled(550_000, list.0, r#"{"":0}"#, list.1), 403),
+        ("fields", MUTATE_SET, filled(430_000, list.0, r#"{"":0}"#, list.1), 200),
+        ("fields", VALIDATE_SET, filled(430_000, list.0, r#"{"":0}"#, list.1), 403),
+        ("a change", VALIDATE_SET, updated(430_000, "[", r#"{"":0}"#, "]"), 403),
+        ("a change", VALIDATE_SET, updated(550_000, "[", r#"{"":0}"#, "]"), 413),
     ] {
         let answers = join_all((0..8).map(|_| post(&process, &authority, path, &body)));
         let (answers, small) =

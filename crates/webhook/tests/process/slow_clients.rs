@@ -1,5 +1,5 @@
-//! Clients that keep memory, with bodies that they do not end or answers that they do not read: they
-//! give way to others.
+//! Clients that keep memory, with bodies that they do not end or answers that they do not read:
+//! they give way to others.
 
 use std::convert::Infallible;
 

@@ -57,8 +57,8 @@ fn has_company(view: View<'_>) -> bool {
     }
 }
 
-/// The longest variable must be one that a process can be started with. Told of group 0: the names of
-/// later groups are longer by a few digits.
+/// The longest variable must be one that a process can be started with. Told of group 0: the names
+/// of later groups are longer by a few digits.
 fn check_length(view: View<'_>, template: Template, containers: &[Told], warnings: &mut Warnings) {
     if containers.iter().all(|it| it.has_hosts) {
         return;

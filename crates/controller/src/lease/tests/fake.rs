@@ -105,7 +105,8 @@ impl Fate {
     pub(super) const REFUSED: Self = Self { refused: true, ..Self::PERFECT };
 }
 
-/// One candidate's way to the server: the n-th request has the n-th fate, those after the last have the last.
+/// One candidate's way to the server: the n-th request has the n-th fate, those after the last have
+/// the last.
 #[derive(Debug)]
 pub(super) struct FakeStore {
     server: Server,

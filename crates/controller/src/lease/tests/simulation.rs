@@ -1,4 +1,5 @@
-//! Several candidates under arbitrary delays, losses, network cuts, crashes and stop-the-world pauses, in virtual time.
+//! Several candidates under arbitrary delays, losses, network cuts, crashes and stop-the-world
+//! pauses, in virtual time.
 
 use std::{
     pin::Pin,
@@ -81,7 +82,8 @@ fn leaders(view: &View) -> Vec<usize> {
     (0..view.len()).filter(|index| leads(&view[*index])).collect()
 }
 
-/// Runs one process after the other; after the last event one that is left alone, on a perfect network.
+/// Runs one process after the other; after the last event one that is left alone, on a perfect
+/// network.
 async fn run_node(index: usize, node: Node, server: Server, view: View) {
     let mut events = node.events.into_iter();
     let mut event = events.next();
@@ -207,7 +209,8 @@ proptest! {
     }
 }
 
-/// A leader that is cut off ends before another one leads; when the network is mended it does not come back.
+/// A leader that is cut off ends before another one leads; when the network is mended it does not
+/// come back.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_cut_off_ends_before_it_is_succeeded() {
     let (server, network) = (Server::default(), Network::default());
@@ -224,7 +227,8 @@ async fn a_leader_that_is_cut_off_ends_before_it_is_succeeded() {
     assert!(successor.is_leader());
 }
 
-/// A leader that is paused for longer than the lease is succeeded, and knows it before it can act again.
+/// A leader that is paused for longer than the lease is succeeded, and knows it before it can act
+/// again.
 #[tokio::test(start_paused = true)]
 async fn a_paused_leader_wakes_up_invalid() {
     let server = Server::default();

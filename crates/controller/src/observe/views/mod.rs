@@ -26,8 +26,8 @@ pub trait View: Clone + PartialEq + Send + Sync + 'static {
     fn identity(&self) -> &Identity;
     /// Name of the set it belongs to by label, or its own for a set; `None` when it names none.
     fn set_name(&self) -> Option<&str>;
-    /// Whether nothing is to be done at once about what this object, which was `before` (`None` when
-    /// it is new), shows: it may wait for more of its kind.
+    /// Whether nothing is to be done at once about what this object, which was `before` (`None`
+    /// when it is new), shows: it may wait for more of its kind.
     fn may_wait(&self, _before: Option<&Self>) -> bool {
         false
     }

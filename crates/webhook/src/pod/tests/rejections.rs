@@ -108,6 +108,20 @@ fn a_worker_is_no_second_leader() {
     it["metadata"]["name"] = "test-0-0".into();
     let expected = "pod test-0-0 cannot be a worker: its ordinal is 0, which is that of the leader";
     assert_eq!(rejection(&it), expected);
+    // Workers of StatefulSets name their leader; without that, the pod is none of them.
+    let mut loose = pod("test-0-1", 2);
+    loose["metadata"]["name"] = "test-pod-0".into();
+    loose["metadata"]["annotations"] = json!({annotations::SIZE: "2"});
+    loose["metadata"]["labels"][labels::GROUP_INDEX] = "0".into();
+    let gang = Settings { gang_scheduling: true };
+    let changes = operations(&loose, gang).unwrap();
+    let change = |end: &str| {
+        let mut found = changes.as_array().unwrap().iter();
+        found.find(|it| it["path"].as_str().unwrap().ends_with(end)).map(|it| it["value"].clone())
+    };
+    assert_eq!(change("~1worker-index"), Some(json!("0")));
+    assert_eq!(change("~1group-name"), Some(json!("test-0-key")));
+    assert_eq!(change("~1group-key"), None, "it is no leader either");
 }
 
 #[test]
@@ -153,8 +167,8 @@ fn every_rule_is_named_by_what_breaks_it() {
     assert_eq!(seen, Rejection::RULES.iter().copied().collect::<HashSet<_>>());
 }
 
-/// Whether the documentation has a message like this in a row of the rule: `<…>` and `…` stand there
-/// for what differs from case to case.
+/// Whether the documentation has a message like this in a row of the rule: `<…>` and `…` stand
+/// there for what differs from case to case.
 fn is_documented(text: &str, rule: &str) -> bool {
     let documentation = include_str!("../../../../../docs/admission.md");
     let mut rows = documentation.lines().filter(|line| line.contains(&format!(" | `{rule}` | ")));

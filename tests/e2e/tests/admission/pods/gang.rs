@@ -17,10 +17,12 @@ const DEADLINE: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn with_volcano_a_pod_names_its_pod_group() -> Result<()> {
     const NAMESPACE: &str = "c-137";
-    let pod = Pod::worker("test", 1, 2)
-        .label(labels::GROUP_INDEX, "0")
-        .label(labels::REVISION, "1")
-        .put("/metadata/name", json!("test-0-1"));
+    // Nothing but its labels says that it belongs to a set.
+    let pod = Pod::loose(
+        "test-pod-0",
+        2,
+        &json!({labels::NAME: "test", labels::GROUP_INDEX: "0", labels::REVISION: "1"}),
+    );
     let configuration = json!({
         "apiVersion": "config.lws.x-k8s.io/v1alpha1",
         "kind": "Configuration",

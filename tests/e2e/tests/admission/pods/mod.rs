@@ -2,7 +2,6 @@
 
 mod gang;
 mod identity;
-
 mod placement;
 mod rejections;
 mod tpu;
@@ -45,6 +44,11 @@ impl Pod {
         let labels = json!({labels::NAME: set, labels::GROUP_INDEX: "1"});
         let pod = Self::new(&format!("{leader}-{ordinal}"), &leader, ordinal, size, &labels);
         pod.annotation(annotations::LEADER_NAME, &leader)
+    }
+
+    /// A pod of `labels` that no StatefulSet has created, so that it names no leader.
+    pub(crate) fn loose(name: &str, size: u32, labels: &Value) -> Self {
+        Self::new(name, name, 0, size, labels)
     }
 
     fn new(name: &str, leader: &str, ordinal: u32, size: u32, labels: &Value) -> Self {
