@@ -21,6 +21,8 @@ use tokio::{
     net::TcpStream,
     sync::Semaphore,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    task::JoinSet,
+    time::interval,
 };
 
 use crate::support::{Client, app, limits, soon, start};
@@ -181,6 +183,37 @@ async fn silent_connections_make_room() {
     for client in &mut silent[..33] {
         assert_eq!(client.rest().await, b"");
     }
+}
+
+/// Clients that have all places, and ask more often than they would have to leave for silence.
+#[tokio::test]
+async fn frequent_requests_keep_nobody_out() {
+    let server = start(app(), at_most(4)).await;
+    let mut frequent = JoinSet::new();
+    let asked = Arc::new(Semaphore::new(0));
+    for _ in 0..4 {
+        let mut client = Client::connect(server.address).await;
+        assert_eq!(client.get("/").await.unwrap().status, 200);
+        let asked = Arc::clone(&asked);
+        frequent.spawn(async move {
+            let mut pace = interval(SHORT * 3);
+            loop {
+                pace.tick().await;
+                if client.get("/").await.is_err() {
+                    return;
+                }
+                asked.add_permits(1);
+            }
+        });
+    }
+    let mut client = Client::connect(server.address).await;
+    assert_eq!(client.get("/").await.unwrap().status, 200);
+    soon(frequent.join_next()).await.unwrap().unwrap();
+    // One place was needed: the others go on.
+    asked.forget_permits(usize::MAX);
+    soon(asked.acquire_many(6)).await.unwrap().forget();
+    assert_eq!(frequent.len(), 3);
+    assert!(frequent.try_join_next().is_none());
 }
 
 #[tokio::test]
