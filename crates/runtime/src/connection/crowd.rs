@@ -162,6 +162,11 @@ impl Member {
         self.left.cancelled().await;
     }
 
+    /// Whether it has a request that is complete.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().rank == Rank::Busy
+    }
+
     /// What a request may end the connection by.
     pub(super) fn hang_up(&self) -> HangUp {
         HangUp(self.left.clone())
