@@ -26,6 +26,9 @@ pub(crate) const BODY_LIMIT: usize = 7 * 1024 * 1024;
 /// closed gets no answer, only a broken connection.
 const DISCARDED: usize = 64 * 1024 * 1024;
 
+/// Bytes of a content type that a refusal quotes: it has no room, and must be short.
+const QUOTED: usize = 256;
+
 /// How long a body may take to arrive when the API server does not say how long it waits: the
 /// longest it can be told to.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -70,7 +73,8 @@ pub(crate) async fn read(
     let (body, room) = collected?;
     let content_type = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], |it| it.as_bytes());
     if content_type != JSON.as_bytes() {
-        let content_type = String::from_utf8_lossy(content_type);
+        let quoted = content_type.get(..QUOTED).unwrap_or(content_type);
+        let content_type = String::from_utf8_lossy(quoted);
         return Err(Refusal::bad_request(format!("contentType={content_type}, expected {JSON}")));
     }
     Ok((body, room))

@@ -1,5 +1,6 @@
 //! Memory for the bodies of reviews and the answers to them. Together they may take so much and no
-//! more, whatever clients send and however slowly they read.
+//! more, whatever clients send and however slowly they read. What tells that a request has not been
+//! read, in less than 2 KiB, is not counted.
 
 use std::sync::Arc;
 use std::time::Duration;
