@@ -16,7 +16,7 @@ use crate::review::Refusal;
 pub(crate) const UNIT: usize = 1024;
 
 /// How long is waited for room. All loans that are in the way can be called back before that.
-const PATIENCE: Duration = GRACE.saturating_mul(2);
+const WAIT_FOR_ROOM: Duration = GRACE.saturating_mul(2);
 
 /// A pool.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Pool {
                 }
             }
         };
-        timeout(PATIENCE, granted).await.ok().flatten().ok_or_else(Refusal::unavailable)
+        timeout(WAIT_FOR_ROOM, granted).await.ok().flatten().ok_or_else(Refusal::unavailable)
     }
 
     fn permits_now(&self, units: usize) -> Option<OwnedSemaphorePermit> {

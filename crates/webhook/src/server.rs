@@ -35,6 +35,16 @@ struct Webhook {
     memory: Memory,
 }
 
+/// What comes of a request.
+enum Outcome {
+    /// A review, which may be a refusal.
+    Answer(Bytes),
+    /// There was no memory for it at the time.
+    Shortage(Refusal),
+    /// The review that answers it could not be written.
+    Fault(serde_json::Error),
+}
+
 /// A review that has been judged.
 struct Judged {
     /// The value of metric label `operation`.
@@ -76,12 +86,14 @@ impl Webhook {
         let begin = Instant::now();
         let _in_flight = self.metrics.begin(hook);
         let response = match self.review(hook, request).await {
-            Ok(Ok(json)) => ([(header::CONTENT_TYPE, JSON)], Body::from(json)).into_response(),
-            Ok(Err(error)) => {
+            Outcome::Answer(json) => {
+                ([(header::CONTENT_TYPE, JSON)], Body::from(json)).into_response()
+            }
+            Outcome::Fault(error) => {
                 tracing::error!(path = hook.path(), %error, "writing an admission review");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
-            Err(shortage) => {
+            Outcome::Shortage(shortage) => {
                 let message = shortage.message.clone();
                 self.record(hook, UNREAD, &Err(shortage));
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY, message).into_response()
@@ -91,25 +103,26 @@ impl Webhook {
         response
     }
 
-    /// The review that answers `request`. Fails when there is no memory for it.
-    async fn review(
-        &self,
-        hook: Hook,
-        request: HttpRequest<Body>,
-    ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
+    /// Reads and judges `request`.
+    async fn review(&self, hook: Hook, request: HttpRequest<Body>) -> Outcome {
         let (parts, body) = request.into_parts();
         let deadline = Deadline::of(&parts);
         match body::read(&parts, body, &self.memory, deadline).await {
             Ok((body, room)) => {
                 let hang_up = parts.extensions.get::<HangUp>();
-                self.answer_in(room, hook, body, hang_up, deadline).await
+                let answered = self.answer_in(room, hook, body, hang_up, deadline).await;
+                answered.unwrap_or_else(Outcome::Shortage)
             }
-            Err(refusal) if refusal.is_shortage() => Err(refusal),
-            Err(refusal) => Ok(unread(refusal).map(|judged| self.told(hook, judged).into())),
+            Err(refusal) if refusal.is_shortage() => Outcome::Shortage(refusal),
+            Err(refusal) => match unread(refusal) {
+                Ok(judged) => Outcome::Answer(self.told(hook, judged).into()),
+                Err(error) => Outcome::Fault(error),
+            },
         }
     }
 
-    /// The review that answers the one in `body`, whose room it takes over.
+    /// What comes of the review in `body`, whose room the answer takes over. Fails when there is no
+    /// memory for that.
     ///
     /// An answer that finds no room does not wait for it, because nothing would limit how many do:
     /// it is made again once there is some, and the review gives way meanwhile. A client that does
@@ -121,13 +134,13 @@ impl Webhook {
         body: Bytes,
         hang_up: Option<&HangUp>,
         deadline: Deadline,
-    ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
+    ) -> Result<Outcome, Refusal> {
         loop {
             let turn = self.memory.turn(body.len());
             let turn = deadline.keep(turn).await.map_err(|_| Refusal::unavailable())??;
             let judged = match self.judge(hook, &body) {
                 Ok(judged) => judged,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => return Ok(Outcome::Fault(error)),
             };
             let bytes = judged.json.len();
             if self.memory.resize(&mut room, bytes) {
@@ -135,7 +148,7 @@ impl Webhook {
                 if let Some(HangUp(hang_up)) = hang_up {
                     room.lend(hang_up.clone());
                 }
-                return Ok(Ok(Bytes::from_owner(Kept { json, _room: room })));
+                return Ok(Outcome::Answer(Bytes::from_owner(Kept { json, _room: room })));
             }
             drop((judged, turn));
             room.lend(CancellationToken::new());
