@@ -9,6 +9,8 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use lws_runtime::http_server::GRACE;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::memory::{Memory, Room};
@@ -24,6 +26,9 @@ pub(crate) const BODY_LIMIT: usize = 7 * 1024 * 1024;
 /// closed gets no answer, only a broken connection.
 const DISCARDED: usize = 64 * 1024 * 1024;
 
+/// Bytes of a content type that a refusal quotes: it has no room, and must be short.
+const QUOTED: usize = 256;
+
 /// How long a body may take to arrive when the API server does not say how long it waits: the
 /// longest it can be told to.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -32,25 +37,44 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// sent and as much again, whatever it announces.
 const FIRST: usize = 8 * 1024;
 
+/// How long the API server waits for the answer to a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    wait: Duration,
+    end: Instant,
+}
+
+impl Deadline {
+    /// That of a request which has just begun.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let wait = timeout(&parts.uri).unwrap_or(LONGEST_WAIT);
+        Self { wait, end: Instant::now() + wait }
+    }
+
+    /// The result of `step`, unless it comes too late.
+    pub(crate) async fn keep<T>(self, step: impl Future<Output = T>) -> Result<T, Elapsed> {
+        timeout_at(self.end, step).await
+    }
+}
+
 /// The body of a request that may be an admission review, and the memory that it takes.
 pub(crate) async fn read(
     parts: &Parts,
     mut body: Body,
     memory: &Memory,
+    deadline: Deadline,
 ) -> Result<(Bytes, Room), Refusal> {
-    let wait = timeout(&parts.uri).unwrap_or(LONGEST_WAIT);
-    let collected = async {
-        let collected = collect(&mut body, memory).await;
-        if collected.is_err() {
-            discard(&mut body).await;
-        }
-        collected
-    };
-    let (body, room) =
-        tokio::time::timeout(wait, collected).await.map_err(|_| Refusal::too_late(wait))??;
+    let collected = deadline.keep(collect(&mut body, memory)).await;
+    let collected = collected.unwrap_or_else(|_| Err(Refusal::too_late(deadline.wait)));
+    if collected.is_err() {
+        // However this ends, the reason of the refusal stays.
+        let _ = deadline.keep(discard(&mut body)).await;
+    }
+    let (body, room) = collected?;
     let content_type = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], |it| it.as_bytes());
     if content_type != JSON.as_bytes() {
-        let content_type = String::from_utf8_lossy(content_type);
+        let quoted = content_type.get(..QUOTED).unwrap_or(content_type);
+        let content_type = String::from_utf8_lossy(quoted);
         return Err(Refusal::bad_request(format!("contentType={content_type}, expected {JSON}")));
     }
     Ok((body, room))
@@ -159,7 +183,7 @@ mod tests {
     async fn read_into(memory: &Memory, uri: &str, body: Body) -> Result<(Bytes, Room), Refusal> {
         let request = Request::post(uri).header(CONTENT_TYPE, JSON).body(body).unwrap();
         let (parts, body) = request.into_parts();
-        super::read(&parts, body, memory).await
+        super::read(&parts, body, memory, Deadline::of(&parts)).await
     }
 
     /// A body of unknown length that stops after so many bytes.
@@ -208,6 +232,29 @@ mod tests {
             (refusal.code, refusal.message.as_str()),
             (504, "the request body did not arrive within 3 s")
         );
+    }
+
+    /// The rest of a body that is refused may take as long as it likes.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_rest_does_not_hide_the_reason() {
+        let begin = Instant::now();
+        let trickling = |bytes| {
+            let rest = stream::unfold((), |()| async {
+                tokio::time::sleep(GRACE / 2).await;
+                Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
+            });
+            Body::from_stream(stream::iter([Ok(Bytes::from(vec![b' '; bytes]))]).chain(rest))
+        };
+        let refusal = read("/x?timeout=5s", trickling(BODY_LIMIT + 1)).await.unwrap_err();
+        assert_eq!(refusal, Refusal::too_large());
+        let memory = Memory::default();
+        let mut rooms = Vec::new();
+        while let Ok(room) = memory.room(BODY_LIMIT).await {
+            rooms.push(room);
+        }
+        let refusal = read_into(&memory, "/x?timeout=5s", trickling(BODY_LIMIT)).await.unwrap_err();
+        assert_eq!(refusal, Refusal::unavailable());
+        assert!(begin.elapsed() >= Duration::from_secs(10), "it was read over");
     }
 
     /// Four of the stalled bodies take all the room; one of them gives way to the one that arrives.

@@ -1,5 +1,6 @@
 //! Memory for the bodies of reviews and the answers to them. Together they may take so much and no
-//! more, whatever clients send and however slowly they read.
+//! more, whatever clients send and however slowly they read. What tells that a request has not been
+//! read, in less than 2 KiB, is not counted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ const LARGE_ROOM: usize = 28 * 1024 * 1024;
 
 /// How long a large body waits for its turn: a review takes milliseconds, so that it is not short
 /// by accident after that.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WAIT_FOR_TURN: Duration = Duration::from_secs(1);
 
 /// The room that there is.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Memory {
         if bytes <= SMALL {
             return Ok(None);
         }
-        let turn = tokio::time::timeout(PATIENCE, self.turn.lock()).await;
+        let turn = tokio::time::timeout(WAIT_FOR_TURN, self.turn.lock()).await;
         turn.map(Some).map_err(|_| Refusal::unavailable())
     }
 

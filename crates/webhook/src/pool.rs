@@ -16,7 +16,7 @@ use crate::review::Refusal;
 pub(crate) const UNIT: usize = 1024;
 
 /// How long is waited for room. All loans that are in the way can be called back before that.
-const PATIENCE: Duration = GRACE.saturating_mul(2);
+const WAIT_FOR_ROOM: Duration = GRACE.saturating_mul(2);
 
 /// A pool.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Pool {
                 }
             }
         };
-        timeout(PATIENCE, granted).await.ok().flatten().ok_or_else(Refusal::unavailable)
+        timeout(WAIT_FOR_ROOM, granted).await.ok().flatten().ok_or_else(Refusal::unavailable)
     }
 
     fn permits_now(&self, units: usize) -> Option<OwnedSemaphorePermit> {
@@ -151,7 +151,9 @@ impl Room {
     pub(crate) async fn grow(&mut self, pool: &Arc<Pool>, bytes: usize) -> Result<(), Refusal> {
         let missing = self.missing(pool, bytes);
         if missing > 0 {
-            let own = self.loan.as_ref().map(|loan| loan.key);
+            // Keys of another pool mean other loans.
+            let own = self.loan.as_ref().filter(|loan| Arc::ptr_eq(&loan.pool, pool));
+            let own = own.map(|loan| loan.key);
             let permits = self.unless_called_back(pool.permits(missing, own)).await??;
             self.add(pool, permits);
         }
@@ -405,5 +407,18 @@ mod tests {
         drop(room);
         drop(waiting.await.unwrap().unwrap());
         assert_whole(&pool);
+    }
+
+    /// Loans of two pools may have the same key.
+    #[tokio::test(start_paused = true)]
+    async fn what_moves_spares_nothing_of_the_other_pool() {
+        let (small, pool) = (ten(), ten());
+        let ((mut room, _), (other, recall)) = tokio::join!(lent(&small, 1), lent(&pool, 10));
+        assert_eq!(room.loan.as_ref().unwrap().key, other.loan.as_ref().unwrap().key);
+        let grow = tokio::spawn(async move { room.grow(&pool, UNIT * 2).await.map(|()| room) });
+        sleep(GRACE * 3 / 2).await;
+        assert!(recall.is_cancelled());
+        drop(other);
+        grow.await.unwrap().unwrap();
     }
 }

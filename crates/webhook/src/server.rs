@@ -13,7 +13,7 @@ use http::{Request as HttpRequest, StatusCode, header};
 use lws_runtime::http_server::HangUp;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::{self, JSON};
+use crate::body::{self, Deadline, JSON};
 use crate::hook::Hook;
 use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
@@ -33,6 +33,16 @@ struct Webhook {
     settings: Settings,
     metrics: Metrics,
     memory: Memory,
+}
+
+/// What comes of a request.
+enum Outcome {
+    /// A review, which may be a refusal.
+    Answer(Bytes),
+    /// There was no memory for it at the time.
+    Shortage(Refusal),
+    /// The review that answers it could not be written.
+    Fault(serde_json::Error),
 }
 
 /// A review that has been judged.
@@ -76,12 +86,14 @@ impl Webhook {
         let begin = Instant::now();
         let _in_flight = self.metrics.begin(hook);
         let response = match self.review(hook, request).await {
-            Ok(Ok(json)) => ([(header::CONTENT_TYPE, JSON)], Body::from(json)).into_response(),
-            Ok(Err(error)) => {
+            Outcome::Answer(json) => {
+                ([(header::CONTENT_TYPE, JSON)], Body::from(json)).into_response()
+            }
+            Outcome::Fault(error) => {
                 tracing::error!(path = hook.path(), %error, "writing an admission review");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
-            Err(shortage) => {
+            Outcome::Shortage(shortage) => {
                 let message = shortage.message.clone();
                 self.record(hook, UNREAD, &Err(shortage));
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY, message).into_response()
@@ -91,40 +103,44 @@ impl Webhook {
         response
     }
 
-    /// The review that answers `request`. Fails when there is no memory for it.
-    async fn review(
-        &self,
-        hook: Hook,
-        request: HttpRequest<Body>,
-    ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
+    /// Reads and judges `request`.
+    async fn review(&self, hook: Hook, request: HttpRequest<Body>) -> Outcome {
         let (parts, body) = request.into_parts();
-        match body::read(&parts, body, &self.memory).await {
+        let deadline = Deadline::of(&parts);
+        match body::read(&parts, body, &self.memory, deadline).await {
             Ok((body, room)) => {
                 let hang_up = parts.extensions.get::<HangUp>();
-                self.answer_in(room, hook, body, hang_up).await
+                let answered = self.answer_in(room, hook, body, hang_up, deadline).await;
+                answered.unwrap_or_else(Outcome::Shortage)
             }
-            Err(refusal) if refusal.is_shortage() => Err(refusal),
-            Err(refusal) => Ok(unread(refusal).map(|judged| self.told(hook, judged).into())),
+            Err(refusal) if refusal.is_shortage() => Outcome::Shortage(refusal),
+            Err(refusal) => match unread(refusal) {
+                Ok(judged) => Outcome::Answer(self.told(hook, judged).into()),
+                Err(error) => Outcome::Fault(error),
+            },
         }
     }
 
-    /// The review that answers the one in `body`, whose room it takes over.
+    /// What comes of the review in `body`, whose room the answer takes over. Fails when there is no
+    /// memory for that.
     ///
     /// An answer that finds no room does not wait for it, because nothing would limit how many do:
     /// it is made again once there is some, and the review gives way meanwhile. A client that does
-    /// not read it is cut off when others need the room.
+    /// not read it is cut off when others need the room. Nothing is waited for beyond `deadline`.
     async fn answer_in(
         &self,
         mut room: Room,
         hook: Hook,
         body: Bytes,
         hang_up: Option<&HangUp>,
-    ) -> Result<Result<Bytes, serde_json::Error>, Refusal> {
+        deadline: Deadline,
+    ) -> Result<Outcome, Refusal> {
         loop {
-            let turn = self.memory.turn(body.len()).await?;
+            let turn = self.memory.turn(body.len());
+            let turn = deadline.keep(turn).await.map_err(|_| Refusal::unavailable())??;
             let judged = match self.judge(hook, &body) {
                 Ok(judged) => judged,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => return Ok(Outcome::Fault(error)),
             };
             let bytes = judged.json.len();
             if self.memory.resize(&mut room, bytes) {
@@ -132,11 +148,12 @@ impl Webhook {
                 if let Some(HangUp(hang_up)) = hang_up {
                     room.lend(hang_up.clone());
                 }
-                return Ok(Ok(Bytes::from_owner(Kept { json, _room: room })));
+                return Ok(Outcome::Answer(Bytes::from_owner(Kept { json, _room: room })));
             }
             drop((judged, turn));
             room.lend(CancellationToken::new());
-            self.memory.enlarge(&mut room, bytes).await?;
+            let enlarged = self.memory.enlarge(&mut room, bytes);
+            deadline.keep(enlarged).await.map_err(|_| Refusal::unavailable())??;
             room.settle()?;
         }
     }
@@ -227,13 +244,17 @@ mod tests {
 
     /// A small review with a large answer.
     fn many_containers(hang_up: &HangUp) -> HttpRequest<Body> {
+        many_containers_to("/mutate--v1-pod", hang_up)
+    }
+
+    fn many_containers_to(uri: &str, hang_up: &HangUp) -> HttpRequest<Body> {
         let containers = vec!["{}"; 1000].join(",");
         let object = format!(
             r#"{{"metadata":{{"name":"test-1","labels":{{"leaderworkerset.sigs.k8s.io/name":"test","leaderworkerset.sigs.k8s.io/worker-index":"0"}},"annotations":{{"leaderworkerset.sigs.k8s.io/size":"2"}}}},"spec":{{"containers":[{containers}]}}}}"#
         );
         let review =
             format!(r#"{{"request":{{"uid":"u","operation":"CREATE","object":{object}}}}}"#);
-        let request = HttpRequest::post("/mutate--v1-pod").header(header::CONTENT_TYPE, JSON);
+        let request = HttpRequest::post(uri).header(header::CONTENT_TYPE, JSON);
         request.extension(hang_up.clone()).body(review.into()).unwrap()
     }
 
@@ -265,6 +286,19 @@ mod tests {
         let patches = families.iter().find(|it| it.name() == "lws_webhook_patch_operations");
         let patches = patches.unwrap().get_metric()[0].get_histogram().get_sample_count();
         assert_eq!(patches, 1, "what is not sent does not count");
+    }
+
+    /// One second is shorter than room is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_waited_for_longer_than_the_api_server_waits() {
+        let (webhook, _) = webhook();
+        let hang_up = HangUp(CancellationToken::new());
+        let _rooms = occupy(&webhook.memory).await;
+        let begin = tokio::time::Instant::now();
+        let request = many_containers_to("/mutate--v1-pod?timeout=1s", &hang_up);
+        let refused = webhook.handle(Hook::MutatePod, request).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(begin.elapsed() < std::time::Duration::from_millis(1100), "{:?}", begin.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

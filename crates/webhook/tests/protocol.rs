@@ -154,6 +154,8 @@ async fn bodies_that_are_no_review_are_refused() {
             let answer: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(answer["response"], refused("", 400, &message));
         }
+        let (_, body) = webhook.send(hook.path(), &"\"".repeat(15_000), "{}").await;
+        assert!(body.len() < 2048, "only a part of it is told: {} bytes", body.len());
         for (body, expected) in [
             ("{", "EOF while parsing an object at line 1 column 1"),
             ("[]", "invalid type: sequence, expected an object at line 1 column 0"),

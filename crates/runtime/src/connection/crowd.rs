@@ -18,12 +18,31 @@ use tokio_util::sync::CancellationToken;
 use super::HangUp;
 
 /// How long a client may keep others waiting. A connection that has carried a request is left alone
-/// for this long after it, and one whose request is arriving for this long since that began.
+/// for this long after it, and one whose request is arriving for this long since that began, unless
+/// others have no other way in.
 pub const GRACE: Duration = Duration::from_secs(1);
+
+/// How long others may be waiting before that protects nobody any more: clients that ask often
+/// enough would keep them out for good.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What is left of [`GRACE`] then: an answer is with the system, and a small body has arrived.
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// All connections of a server.
 #[derive(Debug, Default)]
-pub(crate) struct Crowd(Vec<Weak<Member>>);
+pub(crate) struct Crowd {
+    members: Vec<Weak<Member>>,
+    pressure: Option<Pressure>,
+}
+
+/// That others wait for a place, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Pressure {
+    since: Instant,
+    /// When somebody was last known to wait.
+    last: Instant,
+}
 
 /// What a connection is worth: the lowest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,23 +87,25 @@ impl Crowd {
             }),
             left: CancellationToken::new(),
         });
-        self.0.retain(|it| it.strong_count() > 0);
-        self.0.push(Arc::downgrade(&member));
+        self.members.retain(|it| it.strong_count() > 0);
+        self.members.push(Arc::downgrade(&member));
         member
     }
 
     /// Asks one connection to leave, if there is one to spare: of the lowest rank the one that has
-    /// it for the longest time. Asks nobody else as long as one is on its way.
-    pub(crate) fn make_room(&self) {
+    /// it for the longest time. Asks nobody else as long as one is on its way. To be repeated as
+    /// long as somebody waits.
+    pub(crate) fn make_room(&mut self) {
         let now = Instant::now();
+        let grace = self.grace(now);
         let mut first: Option<(Rank, Instant, Arc<Member>)> = None;
-        for member in self.0.iter().filter_map(Weak::upgrade) {
+        for member in self.members.iter().filter_map(Weak::upgrade) {
             if member.left.is_cancelled() {
                 return;
             }
             let (rank, since) = {
                 let state = member.state();
-                if !state.may_leave(now) {
+                if !state.may_leave(now, grace) {
                     continue;
                 }
                 (state.rank, state.since)
@@ -96,18 +117,27 @@ impl Crowd {
         if let Some((.., member)) = first {
             let state = member.state();
             // It may have got a request since it was looked at.
-            if state.may_leave(now) {
+            if state.may_leave(now, grace) {
                 member.left.cancel();
             }
         }
     }
+
+    /// How long a connection is left alone, given that somebody waits.
+    fn grace(&mut self, now: Instant) -> Duration {
+        // It is the crowd that is under pressure: who waits now may have many before it.
+        let lasting = self.pressure.filter(|it| now.duration_since(it.last) < GRACE);
+        let since = lasting.map_or(now, |it| it.since);
+        self.pressure = Some(Pressure { since, last: now });
+        if now.duration_since(since) < PATIENCE { GRACE } else { MOMENT }
+    }
 }
 
 impl State {
-    fn may_leave(&self, now: Instant) -> bool {
+    fn may_leave(&self, now: Instant, grace: Duration) -> bool {
         match self.rank {
             Rank::Fresh => true,
-            Rank::Idle | Rank::Arriving => now.duration_since(self.since) >= GRACE,
+            Rank::Idle | Rank::Arriving => now.duration_since(self.since) >= grace,
             Rank::Busy => false,
         }
     }
@@ -130,6 +160,11 @@ impl Member {
     /// Completes when the connection has to leave.
     pub(crate) async fn left(&self) {
         self.left.cancelled().await;
+    }
+
+    /// Whether it has a request that is complete.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().rank == Rank::Busy
     }
 
     /// What a request may end the connection by.
@@ -277,5 +312,47 @@ mod tests {
         advance(GRACE).await;
         crowd.make_room();
         assert_eq!(left(&members), [0]);
+    }
+
+    /// However often their clients ask.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_keeps_others_out_for_good() {
+        let mut crowd = Crowd::default();
+        let mut members: Vec<_> = (0..3).map(|_| crowd.join()).collect();
+        let _busy = busy(&mut crowd);
+        let begin = Instant::now();
+        while left(&members).is_empty() {
+            drop(members[1].begin().unwrap());
+            drop(members[0].begin().unwrap());
+            drop(members[2].begin().unwrap());
+            let arriving = members[2].begin().unwrap();
+            crowd.make_room();
+            assert!(left(&members).is_empty(), "answers are on their way");
+            advance(MOMENT).await;
+            crowd.make_room();
+            drop(arriving);
+            assert!(begin.elapsed() < GRACE);
+        }
+        assert!(begin.elapsed() >= PATIENCE);
+        assert_eq!(left(&members), [0]);
+        // Who waits next has waited as long.
+        let arriving = members[2].begin().unwrap();
+        let mut requests = Vec::new();
+        for place in [0, 1] {
+            let (member, request) = busy(&mut crowd);
+            members[place] = member;
+            requests.push(request);
+            advance(MOMENT).await;
+            crowd.make_room();
+            assert_eq!(left(&members), [[1], [2]][place]);
+        }
+        drop(arriving);
+        members[2] = crowd.join();
+        drop(members[2].begin().unwrap());
+        advance(GRACE).await;
+        drop(members[2].begin().unwrap());
+        advance(MOMENT * 2).await;
+        crowd.make_room();
+        assert!(left(&members).is_empty(), "nobody was waiting meanwhile");
     }
 }

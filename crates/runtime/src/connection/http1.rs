@@ -1,10 +1,20 @@
 //! HTTP/1.1: one request after the other, each going through phases with a time limit of its own.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::Router;
 use http::{HeaderValue, Request, header::CONNECTION};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -49,8 +59,15 @@ pub(super) async fn serve(
 ) {
     let (phase, mut phases) = watch::channel(Phase::Fresh);
     let arrived = phase.clone();
+    // The next request has begun to arrive before the answer to this one.
+    let ahead = Arc::new(AtomicBool::new(false));
+    let (begun_early, reader) = (Arc::clone(&ahead), Arc::clone(&member));
     let stream = InspectReader::new(stream, move |bytes: &[u8]| {
         if !bytes.is_empty() {
+            let of_body = *arrived.borrow() == Phase::Serving && !reader.is_busy();
+            if !of_body {
+                begun_early.store(!ends_header(bytes), Ordering::Relaxed);
+            }
             arrived.send_if_modified(|phase| {
                 let begins = matches!(phase, Phase::Fresh | Phase::Idle);
                 if begins {
@@ -62,15 +79,20 @@ pub(super) async fn serve(
     });
     let service = service_fn(|request: Request<Incoming>| {
         phase.send_replace(Phase::Serving);
+        if !request.body().is_end_stream() {
+            // What came with the header is taken for its body.
+            ahead.store(false, Ordering::Relaxed);
+        }
         let begun = begin(&app, &member, request);
-        let (phase, draining) = (&phase, &lifecycle.draining);
+        let (phase, ahead, draining) = (&phase, &ahead, &lifecycle.draining);
         async move {
             let (in_hand, response) = begun.ok_or(Crowded)?;
             let Ok(mut response) = response.await;
             if draining.is_cancelled() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            phase.send_replace(Phase::Idle);
+            let early = ahead.load(Ordering::Relaxed);
+            phase.send_replace(if early { Phase::Head } else { Phase::Idle });
             drop(in_hand);
             Ok::<_, Crowded>(response)
         }
@@ -105,6 +127,11 @@ pub(super) async fn serve(
             }
         }
     }
+}
+
+/// Whether nothing follows a header in `bytes`, which have the end of one.
+fn ends_header(bytes: &[u8]) -> bool {
+    bytes.ends_with(b"\n\r\n") || bytes.ends_with(b"\n\n")
 }
 
 /// Completes when one phase has lasted longer than its limit.

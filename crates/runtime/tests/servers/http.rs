@@ -21,6 +21,8 @@ use tokio::{
     net::TcpStream,
     sync::Semaphore,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    task::JoinSet,
+    time::interval,
 };
 
 use crate::support::{Client, app, limits, soon, start};
@@ -63,22 +65,54 @@ async fn a_connection_carries_several_requests() {
 #[tokio::test]
 async fn slow_clients_are_cut() {
     let long = limits();
-    for (what, limits, sent) in [
-        ("nothing", Limits { idle: SHORT, ..long }, ""),
-        ("half a header", Limits { header_read: SHORT, ..long }, "GET / HTTP/1.1\r\nho"),
+    for (what, limits, sent, answers) in [
+        ("nothing", Limits { idle: SHORT, ..long }, "", 0),
+        ("half a header", Limits { header_read: SHORT, ..long }, "GET / HTTP/1.1\r\nho", 0),
+        (
+            "half a header ahead",
+            Limits { header_read: SHORT, ..long },
+            "GET / HTTP/1.1\r\nhost: t\r\n\r\nGET / HTTP/1.1\r\nho",
+            1,
+        ),
+        (
+            "nothing after two at once",
+            Limits { idle: SHORT, header_read: SHORT * 1000, ..long },
+            "GET / HTTP/1.1\r\nhost: t\r\n\r\nGET / HTTP/1.1\r\nhost: t\r\n\r\n",
+            2,
+        ),
         (
             "half a body",
             Limits { request: SHORT, ..long },
             "POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\nhalf",
+            0,
         ),
     ] {
         let server = start(app(), limits).await;
         let mut client = Client::connect(server.address).await;
         let begin = Instant::now();
         client.send(sent).await;
+        for _ in 0..answers {
+            assert_eq!(client.response().await.unwrap().body, "hello", "{what}");
+        }
         assert_eq!(client.rest().await, b"", "{what}");
         assert!(begin.elapsed() >= SHORT, "{what}");
     }
+}
+
+/// Also a header that has begun while the request before was in hand.
+#[tokio::test]
+async fn headers_that_begin_early_are_cut() {
+    let (app, arrived, leave) = held();
+    let server = start(app, Limits { header_read: SHORT, ..limits() }).await;
+    let mut client = Client::connect(server.address).await;
+    client.send("GET /held HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    soon(arrived.acquire()).await.unwrap().forget();
+    client.send("GET / HTTP/1.1\r\nho").await;
+    // It is not cut while it is being served, and has time to be read.
+    tokio::time::sleep(SHORT * 2).await;
+    leave.add_permits(1);
+    assert_eq!(client.response().await.unwrap().body, "at last");
+    assert_eq!(client.rest().await, b"");
 }
 
 /// A byte now and then does not buy time.
@@ -181,6 +215,37 @@ async fn silent_connections_make_room() {
     for client in &mut silent[..33] {
         assert_eq!(client.rest().await, b"");
     }
+}
+
+/// Clients that have all places, and ask more often than they would have to leave for silence.
+#[tokio::test]
+async fn frequent_requests_keep_nobody_out() {
+    let server = start(app(), at_most(4)).await;
+    let mut frequent = JoinSet::new();
+    let asked = Arc::new(Semaphore::new(0));
+    for _ in 0..4 {
+        let mut client = Client::connect(server.address).await;
+        assert_eq!(client.get("/").await.unwrap().status, 200);
+        let asked = Arc::clone(&asked);
+        frequent.spawn(async move {
+            let mut pace = interval(SHORT * 3);
+            loop {
+                pace.tick().await;
+                if client.get("/").await.is_err() {
+                    return;
+                }
+                asked.add_permits(1);
+            }
+        });
+    }
+    let mut client = Client::connect(server.address).await;
+    assert_eq!(client.get("/").await.unwrap().status, 200);
+    soon(frequent.join_next()).await.unwrap().unwrap();
+    // One place was needed: the others go on.
+    asked.forget_permits(usize::MAX);
+    soon(asked.acquire_many(6)).await.unwrap().forget();
+    assert_eq!(frequent.len(), 3);
+    assert!(frequent.try_join_next().is_none());
 }
 
 #[tokio::test]
