@@ -117,7 +117,9 @@ async fn quantities_with_a_fraction_are_stored_as_texts() -> Result<()> {
     update["metadata"] = created.object()?["metadata"].clone();
     let updated = sets.replace(&update).await?;
     ensure_spec(&updated, &stored).context("updated")?;
-    let generation = &updated.object()?["metadata"]["generation"];
+    let applied = sets.apply(&sent).await?;
+    ensure_spec(&applied, &stored).context("applied")?;
+    let generation = &applied.object()?["metadata"]["generation"];
     ensure!(generation == 1, "nothing has changed: {generation}");
 
     let integers = [json!(2), json!(1_000_000), json!(5_000_000_000_i64), json!(1)];
