@@ -1,8 +1,12 @@
-//! What the mutating webhook fills in: fields whose default the schema does not give, and the old
-//! spelling of a restart policy. Works on the JSON the user sent, so that the patch holds these
-//! fields and nothing else.
+//! What the mutating webhook fills in: fields whose default the schema does not give, the old
+//! spelling of a restart policy, and quantities in a form that the schema takes. Works on the JSON
+//! the user sent, so that the patch holds these fields and nothing else.
+
+mod quantities;
 
 use serde_json::{Value, json};
+
+pub use self::quantities::quantities;
 
 const RECREATE_GROUP: &str = "RecreateGroupOnPodRestart";
 const ROLLING_UPDATE: &str = "RollingUpdate";

@@ -15,6 +15,7 @@
 //! | [`placement`] | when exclusive placement counts as applied |
 //! | [`tpu`] | which containers are TPU containers, and their ports |
 //! | [`quantity`] | resource quantities in canonical form |
+//! | [`pointer`] | JSON pointers |
 //! | [`revision`] | revision data, its byte form, key, and comparison |
 
 pub mod conditions;
@@ -24,6 +25,7 @@ pub mod keys;
 pub mod names;
 pub mod placement;
 pub mod pod_template;
+pub mod pointer;
 pub mod quantity;
 pub mod revision;
 pub mod set;

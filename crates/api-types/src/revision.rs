@@ -7,6 +7,7 @@
 
 mod core_v1;
 pub(crate) mod go_json;
+mod positions;
 mod typed;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use self::core_v1::{PERSISTENT_VOLUME_CLAIM, POD_TEMPLATE_SPEC};
 use self::go_json::write_list;
+pub(crate) use self::positions::visit_quantities;
 use self::typed::{Fields, Kind, set, write_object};
 use crate::set::{LeaderWorkerSetSpec, LeaderWorkerTemplate, NetworkConfig, SubdomainPolicy};
 

@@ -1,11 +1,11 @@
 //! JSON Patch (RFC 6902) as the list of changes that were decided, written as they are added.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+pub use lws_api_types::pointer::escape;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -127,16 +127,6 @@ impl fmt::Debug for Patch {
     }
 }
 
-/// A key as one segment of a JSON pointer.
-#[must_use]
-pub fn escape(key: &str) -> Cow<'_, str> {
-    if key.contains(['~', '/']) {
-        Cow::Owned(key.replace('~', "~0").replace('/', "~1"))
-    } else {
-        Cow::Borrowed(key)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -173,12 +163,5 @@ mod tests {
         let value = "x".repeat(PATCH_LIMIT / 2);
         patch.add("/a", &value).unwrap();
         assert!(patch.add("/b", &value).unwrap_err().is_io());
-    }
-
-    #[test]
-    fn pointer_segments_are_escaped() {
-        for (key, segment) in [("a", "a"), ("a/b", "a~1b"), ("~/", "~0~1"), ("~1", "~01")] {
-            assert_eq!(escape(key), segment);
-        }
     }
 }

@@ -41,8 +41,8 @@ pub(super) type Fields = &'static [Field];
 
 /// A field of a struct.
 pub(super) struct Field {
-    name: &'static str,
-    kind: Kind,
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
     written: Written,
 }
 

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{Method, StatusCode, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode, Uri};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use lws_e2e::Environment;
@@ -116,6 +117,17 @@ impl Resource {
         let name = object.pointer("/metadata/name").and_then(Value::as_str);
         let path = format!("{}/{}", self.path, name.context("an object without name")?);
         send(&self.api, with_json(Method::PUT, &path, object)?).await
+    }
+
+    /// Applies `object` on the server's side, as `kubectl apply --server-side` does.
+    pub(crate) async fn apply(&self, object: &Value) -> Result<Answer> {
+        let name = object.pointer("/metadata/name").and_then(Value::as_str);
+        let name = name.context("an object without name")?;
+        let path = format!("{}/{name}?fieldManager=user&force=true", self.path);
+        let mut request = with_json(Method::PATCH, &path, object)?;
+        let media_type = HeaderValue::from_static("application/apply-patch+yaml");
+        request.headers_mut().insert(CONTENT_TYPE, media_type);
+        send(&self.api, request).await
     }
 
     /// Sets the replicas of the object of this name through its subresource, which passes no webhook.

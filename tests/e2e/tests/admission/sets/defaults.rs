@@ -76,3 +76,81 @@ async fn a_set_of_one_template_gets_all_defaults() -> Result<()> {
     }
     Outcome::Stored.check(&world.sets(NAMESPACE).create(&sent).await?, &stored)
 }
+
+/// Puts `quantities` wherever the templates of the set of `case` may have some.
+fn with_quantities(case: &str, [limit, size, storage, divisor]: [Value; 4]) -> Result<Value> {
+    let mut set = set(case, &[])?;
+    for template in [LEADER, WORKER] {
+        let container = format!("{template}/spec/containers/0");
+        let resources = json!({"limits": {"cpu": limit, "memory": "1024Mi"}});
+        put(&mut set, &format!("{container}/resources"), resources)?;
+        let divided = json!({"resource": "limits.cpu", "divisor": divisor});
+        let env = json!([{"name": "CPU", "valueFrom": {"resourceFieldRef": divided}}]);
+        put(&mut set, &format!("{container}/env"), env)?;
+        let volumes = json!([{"name": "scratch", "emptyDir": {"sizeLimit": size}}]);
+        put(&mut set, &format!("{template}/spec/volumes"), volumes)?;
+    }
+    let claim = json!([{
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": storage}},
+        },
+    }]);
+    put(&mut set, CLAIMS, claim)?;
+    Ok(set)
+}
+
+#[tokio::test]
+async fn quantities_with_a_fraction_are_stored_as_texts() -> Result<()> {
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    let sets = world.sets(NAMESPACE);
+    let sent = [json!(0.5), json!(1e20), json!(1.5e9 + 0.5), json!(0.001)];
+    let stored = [json!("500m"), json!("100E"), json!("1500000000500m"), json!("1m")];
+    let sent = with_quantities("fractions", sent)?;
+    let stored = with_quantities("fractions", stored)?;
+    let created = sets.create(&sent).await?;
+    ensure_spec(&created, &stored).context("created")?;
+
+    let mut update = sent.clone();
+    update["metadata"] = created.object()?["metadata"].clone();
+    let updated = sets.replace(&update).await?;
+    ensure_spec(&updated, &stored).context("updated")?;
+    let applied = sets.apply(&sent).await?;
+    ensure_spec(&applied, &stored).context("applied")?;
+    let generation = &applied.object()?["metadata"]["generation"];
+    ensure!(generation == 1, "nothing has changed: {generation}");
+
+    let integers = [json!(2), json!(1_000_000), json!(5_000_000_000_i64), json!(1)];
+    let integers = with_quantities("integers", integers)?;
+    ensure_spec(&sets.create(&integers).await?, &integers).context("integers")
+}
+
+#[tokio::test]
+async fn what_is_no_quantity_is_left_to_the_schema() -> Result<()> {
+    let cases = [
+        (
+            "grace",
+            "terminationGracePeriodSeconds",
+            json!(0.5),
+            "spec.terminationGracePeriodSeconds in body must be of type int64",
+        ),
+        (
+            "boolean",
+            "overhead/cpu",
+            json!(true),
+            "spec.overhead.cpu in body must be of type integer,string",
+        ),
+    ];
+    let world = &world().await?;
+    world.namespace(NAMESPACE).await?;
+    each(cases, async |(case, field, value, said): (&str, &str, Value, &'static str)| {
+        let mut sent = set(case, &[])?;
+        sent.pointer_mut(&format!("{WORKER}/spec")).context("a template")?["overhead"] = json!({});
+        put(&mut sent, &format!("{WORKER}/spec/{field}"), value)?;
+        let answer = world.sets(NAMESPACE).create(&sent).await?;
+        Outcome::Invalid(said).check(&answer, &sent).context(case)
+    })
+    .await
+}
