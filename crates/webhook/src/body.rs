@@ -13,6 +13,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::head::Head;
 use crate::memory::{Memory, Room};
 use crate::review::Refusal;
 
@@ -57,18 +58,20 @@ impl Deadline {
     }
 }
 
-/// The body of a request that may be an admission review, and the memory that it takes.
+/// The body of a request that may be an admission review, and the memory that it takes. `head` gets
+/// its first bytes in any case.
 pub(crate) async fn read(
     parts: &Parts,
     mut body: Body,
     memory: &Memory,
     deadline: Deadline,
+    head: &mut Head,
 ) -> Result<(Bytes, Room), Refusal> {
-    let collected = deadline.keep(collect(&mut body, memory)).await;
+    let collected = deadline.keep(collect(&mut body, memory, head)).await;
     let collected = collected.unwrap_or_else(|_| Err(Refusal::too_late(deadline.wait)));
     if collected.is_err() {
         // However this ends, the reason of the refusal stays.
-        let _ = deadline.keep(discard(&mut body)).await;
+        let _ = deadline.keep(discard(&mut body, head)).await;
     }
     let (body, room) = collected?;
     let content_type = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], |it| it.as_bytes());
@@ -82,7 +85,11 @@ pub(crate) async fn read(
 
 /// The whole of `body`, which is not copied when it arrives in one piece. As long as more of it is to
 /// come, its room is lent.
-async fn collect(body: &mut Body, memory: &Memory) -> Result<(Bytes, Room), Refusal> {
+async fn collect(
+    body: &mut Body,
+    memory: &Memory,
+    head: &mut Head,
+) -> Result<(Bytes, Room), Refusal> {
     let hint = body.size_hint();
     let announced = usize::try_from(hint.lower()).unwrap_or(usize::MAX);
     if announced > BODY_LIMIT {
@@ -91,6 +98,7 @@ async fn collect(body: &mut Body, memory: &Memory) -> Result<(Bytes, Room), Refu
     // The API server tells the length; who does not may send anything.
     let most = if hint.exact().is_some() { announced } else { BODY_LIMIT };
     let first = next(body).await?.ok_or_else(Refusal::no_body)?;
+    head.add(&first);
     let mut capacity = step(first.len(), most)?;
     let mut room = memory.room(capacity).await?;
     if body.is_end_stream() {
@@ -101,6 +109,7 @@ async fn collect(body: &mut Body, memory: &Memory) -> Result<(Bytes, Room), Refu
     whole.extend_from_slice(&first);
     drop(first);
     while let Some(data) = room.unless_called_back(next(body)).await?? {
+        head.add(&data);
         let length = whole.len() + data.len();
         if length > capacity {
             capacity = step(length, most)?;
@@ -134,8 +143,9 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     Ok(None)
 }
 
-/// Reads on, as far as that is worth it and the client goes on sending, without keeping anything.
-async fn discard(body: &mut Body) {
+/// Reads on, as far as that is worth it and the client goes on sending, without keeping anything but
+/// the head.
+async fn discard(body: &mut Body, head: &mut Head) {
     if body.size_hint().lower() > DISCARDED as u64 {
         return;
     }
@@ -144,6 +154,7 @@ async fn discard(body: &mut Body) {
     while let Ok(Ok(Some(data))) = tokio::time::timeout(GRACE, next(body)).await
         && let Some(rest) = left.checked_sub(data.len())
     {
+        head.add(&data);
         left = rest;
     }
 }
@@ -183,7 +194,7 @@ mod tests {
     async fn read_into(memory: &Memory, uri: &str, body: Body) -> Result<(Bytes, Room), Refusal> {
         let request = Request::post(uri).header(CONTENT_TYPE, JSON).body(body).unwrap();
         let (parts, body) = request.into_parts();
-        super::read(&parts, body, memory, Deadline::of(&parts)).await
+        super::read(&parts, body, memory, Deadline::of(&parts), &mut Head::default()).await
     }
 
     /// A body of unknown length that stops after so many bytes.

@@ -18,6 +18,7 @@
 //! | [`metrics`] | what is measured |
 
 mod body;
+mod head;
 pub mod hook;
 mod json;
 mod memory;

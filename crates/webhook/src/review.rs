@@ -73,6 +73,7 @@ object! {
     pub(crate) struct Request<'a> {
         pub(crate) uid: Text<'a> = "uid",
         pub(crate) namespace: Text<'a> = "namespace",
+        pub(crate) name: Text<'a> = "name",
         operation: Text<'a> = "operation",
         object: Option<&'a RawValue> = "object",
         old_object: Option<&'a RawValue> = "oldObject",

@@ -14,11 +14,12 @@ use lws_runtime::http_server::HangUp;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{self, Deadline, JSON};
+use crate::head::Head;
 use crate::hook::Hook;
 use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
 use crate::pod::Settings;
-use crate::review::{Answer, Refusal, Version, parse, render};
+use crate::review::{Answer, Refusal, Request, parse, render};
 
 /// Bytes of a refusal that are logged.
 const LOGGED: usize = 256;
@@ -50,7 +51,39 @@ struct Judged {
     /// The value of metric label `operation`.
     operation: &'static str,
     answer: Answer,
+    /// For the log, where the answer is a refusal.
+    subject: Subject,
     json: Vec<u8>,
+}
+
+/// What a refused request was about, as the log names it.
+#[derive(Debug, Default)]
+struct Subject {
+    uid: String,
+    namespace: String,
+    name: String,
+}
+
+impl From<&Head> for Subject {
+    fn from(head: &Head) -> Self {
+        Self { uid: head.address().1.to_owned(), ..Self::default() }
+    }
+}
+
+impl From<&Request<'_>> for Subject {
+    fn from(request: &Request<'_>) -> Self {
+        let text = |text: &str| cut(text, LOGGED).to_owned();
+        Self {
+            uid: text(&request.uid),
+            namespace: text(&request.namespace),
+            name: text(&request.name),
+        }
+    }
+}
+
+/// At most so many bytes of `text`.
+fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
 /// An answer, with its room until the last byte has been sent.
@@ -85,7 +118,8 @@ impl Webhook {
     async fn handle(&self, hook: Hook, request: HttpRequest<Body>) -> Response {
         let begin = Instant::now();
         let _in_flight = self.metrics.begin(hook);
-        let response = match self.review(hook, request).await {
+        let mut head = Head::default();
+        let response = match self.review(hook, request, &mut head).await {
             Outcome::Answer(json) => {
                 ([(header::CONTENT_TYPE, JSON)], Body::from(json)).into_response()
             }
@@ -95,7 +129,7 @@ impl Webhook {
             }
             Outcome::Shortage(shortage) => {
                 let message = shortage.message.clone();
-                self.record(hook, UNREAD, &Err(shortage));
+                self.record(hook, UNREAD, &Err(shortage), &Subject::from(&head));
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY, message).into_response()
             }
         };
@@ -103,18 +137,18 @@ impl Webhook {
         response
     }
 
-    /// Reads and judges `request`.
-    async fn review(&self, hook: Hook, request: HttpRequest<Body>) -> Outcome {
+    /// Reads and judges `request`. `head` gets the first bytes of its body.
+    async fn review(&self, hook: Hook, request: HttpRequest<Body>, head: &mut Head) -> Outcome {
         let (parts, body) = request.into_parts();
         let deadline = Deadline::of(&parts);
-        match body::read(&parts, body, &self.memory, deadline).await {
+        match body::read(&parts, body, &self.memory, deadline, head).await {
             Ok((body, room)) => {
                 let hang_up = parts.extensions.get::<HangUp>();
                 let answered = self.answer_in(room, hook, body, hang_up, deadline).await;
                 answered.unwrap_or_else(Outcome::Shortage)
             }
             Err(refusal) if refusal.is_shortage() => Outcome::Shortage(refusal),
-            Err(refusal) => match unread(refusal) {
+            Err(refusal) => match unread(refusal, head) {
                 Ok(judged) => Outcome::Answer(self.told(hook, judged).into()),
                 Err(error) => Outcome::Fault(error),
             },
@@ -162,16 +196,17 @@ impl Webhook {
     fn judge(&self, hook: Hook, body: &[u8]) -> Result<Judged, serde_json::Error> {
         let (version, request) = match parse(body) {
             Ok(review) => review,
-            Err(refusal) => return unread(refusal),
+            Err(refusal) => return unread(refusal, &Head::from(body)),
         };
         let answer = self.guard(|| hook.decide(&request, self.settings));
         let json = render(version, &request.uid, &answer)?;
-        Ok(Judged { operation: request.operation().label(), answer, json })
+        let subject = if answer.is_err() { Subject::from(&request) } else { Subject::default() };
+        Ok(Judged { operation: request.operation().label(), answer, subject, json })
     }
 
     /// The answer as it is sent, which counts from now on.
     fn told(&self, hook: Hook, judged: Judged) -> Vec<u8> {
-        self.record(hook, judged.operation, &judged.answer);
+        self.record(hook, judged.operation, &judged.answer, &judged.subject);
         judged.json
     }
 
@@ -189,7 +224,7 @@ impl Webhook {
         })
     }
 
-    fn record(&self, hook: Hook, operation: &str, answer: &Answer) {
+    fn record(&self, hook: Hook, operation: &str, answer: &Answer, subject: &Subject) {
         match answer {
             Ok(consent) if consent.patch.is_empty() => {
                 self.metrics.reviewed(hook, operation, "200");
@@ -202,11 +237,14 @@ impl Webhook {
                 self.metrics.reviewed(hook, operation, &code.to_string());
                 self.metrics.rejected(hook, rules);
                 // A message may be as long as the request, and who sent that reads it whole.
-                let end = message.floor_char_boundary(LOGGED);
-                let message = message.get(..end).unwrap_or_default();
+                let message = cut(message, LOGGED);
+                let Subject { uid, namespace, name } = subject;
                 tracing::info!(
                     path = hook.path(),
                     operation,
+                    namespace,
+                    name,
+                    uid,
                     code,
                     ?rules,
                     message,
@@ -217,11 +255,12 @@ impl Webhook {
     }
 }
 
-/// The answer to a review that could not be read, so that its version and uid are unknown.
-fn unread(refusal: Refusal) -> Result<Judged, serde_json::Error> {
+/// The answer to a review that could not be read, addressed by the beginning of its body.
+fn unread(refusal: Refusal, head: &Head) -> Result<Judged, serde_json::Error> {
     let answer = Err(refusal);
-    let json = render(Version::default(), "", &answer)?;
-    Ok(Judged { operation: UNREAD, answer, json })
+    let (version, uid) = head.address();
+    let json = render(version, uid, &answer)?;
+    Ok(Judged { operation: UNREAD, answer, subject: Subject::from(head), json })
 }
 
 #[cfg(test)]

@@ -197,3 +197,26 @@ async fn other_methods_have_no_body_and_other_paths_no_webhook() -> Result<()> {
     }
     Ok(())
 }
+
+/// The API server writes `<` as six characters.
+#[tokio::test]
+async fn a_review_that_is_too_large_is_told_to_the_user() -> Result<()> {
+    let world = &world().await?;
+    let namespace = "protocol-large";
+    world.namespace(namespace).await?;
+    let container = json!({"name": "c", "image": "i", "args": ["<".repeat(1_400_000)]});
+    let set = json!({
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": {"name": "large"},
+        "spec": {"leaderWorkerTemplate": {"workerTemplate": {"spec": {"containers": [container]}}}},
+    });
+    let answer = world.sets(namespace).create(&set).await?;
+    ensure!(answer.code.as_u16() == 413, "{}: {}", answer.code, answer.text);
+    let message = answer.message()?;
+    let expected = format!(
+        "admission webhook \"mleaderworkerset.kb.io\" denied the request: request entity is too large; limit is {LIMIT} bytes"
+    );
+    ensure!(message == expected, "{message}");
+    Ok(())
+}
