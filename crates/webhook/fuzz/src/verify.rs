@@ -103,6 +103,10 @@ impl Webhooks {
         let object = &mut review["request"]["object"];
         let stored = response.stored(object).expect("consent");
         assert_ne!(*object, stored, "{response:?}");
+        // Whoever makes a pod with ordinal 0 by hand has made a leader: it is one from now on.
+        if !is_leader(object) && is_leader(&stored) {
+            return;
+        }
         *object = stored;
         let again = self.send(hook, review.to_string().as_bytes());
         assert_eq!(again["response"]["allowed"], true, "{again}");
@@ -121,4 +125,10 @@ impl Webhooks {
         });
         serde_json::from_slice(&answer).expect("an answer in JSON")
     }
+}
+
+/// Whether a pod leads a group.
+fn is_leader(pod: &Value) -> bool {
+    let index = pod["metadata"]["labels"].get("leaderworkerset.sigs.k8s.io/worker-index");
+    index.is_some_and(|index| index == "0")
 }
