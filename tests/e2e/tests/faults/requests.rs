@@ -24,7 +24,7 @@ async fn conflicts_are_survived() -> Result<()> {
 async fn an_overloaded_server_is_survived() -> Result<()> {
     survives(|it| {
         vec![
-            every_second_write(it, Effect::Instead(Failure::Status(429))),
+            every_second_write(it, Effect::Instead(Failure::Status(429))).chance(0.25, 0),
             every_second_write(it, Effect::Instead(Failure::Status(503))).every(5),
             every_second_write(it, Effect::Late(Duration::from_millis(200))),
         ]
