@@ -78,7 +78,7 @@ pub fn key(data: &str) -> String {
 /// be restored from has not.
 #[must_use]
 pub fn same_content(stored: &Value, proposed: &str, live: &LeaderWorkerSetSpec) -> bool {
-    restore(live, stored).is_ok_and(|restored| encode(&restored) == proposed)
+    normalised(stored, live).is_some_and(|content| content == proposed)
 }
 
 /// The byte form that the `stored` data of a revision has once it is normalised; `None` where that
@@ -86,7 +86,11 @@ pub fn same_content(stored: &Value, proposed: &str, live: &LeaderWorkerSetSpec) 
 #[must_use]
 pub fn content(stored: &Value) -> Option<String> {
     stored.get("spec")?.get(NETWORK)?;
-    restore(&LeaderWorkerSetSpec::default(), stored).ok().map(|restored| encode(&restored))
+    normalised(stored, &LeaderWorkerSetSpec::default())
+}
+
+fn normalised(stored: &Value, live: &LeaderWorkerSetSpec) -> Option<String> {
+    restore(live, stored).ok().map(|restored| encode(&restored))
 }
 
 /// `live` with its template and network configuration replaced by those of the `stored` data of a

@@ -128,8 +128,8 @@ impl Reconciler {
         if let Some(delay) = recheck {
             self.queue.add_after(key.clone(), delay);
         }
-        self.metrics.reconciled(outcome, recheck.is_some(), started.elapsed());
         let took = started.elapsed();
+        self.metrics.reconciled(outcome, recheck.is_some(), took);
         tracing::debug!(set = %key, ?outcome, ?retry, ?recheck, ?took, "reconciled");
     }
 

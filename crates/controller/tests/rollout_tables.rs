@@ -3,9 +3,9 @@
 //! `UPDATE_DOCS=1` after a change.
 //!
 //! ```text
-//! table name: R=4 MU=2 MS=2 spec.replicas, maxUnavailable, maxSurge, LP: partition p4 r6 | O+ O+
-//! O+ O+ | template changed | rolling 4/0 ^^^^^ applied ^ what happened ^ condition, ready/updated
-//! groups
+//! table name: R=4 MU=2 MS=2                     spec.replicas, maxUnavailable, maxSurge, LP: partition
+//! p4 r6 | O+ O+ O+ O+       | template changed | rolling 4/0
+//! ^^^^^ applied               ^ what happened    ^ condition, ready/updated groups
 //!         ^ groups 0, 1, …: Old or New, + ready or - not, `..` does not exist
 //! ```
 //!

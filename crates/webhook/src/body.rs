@@ -56,6 +56,14 @@ impl Deadline {
     pub(crate) async fn keep<T>(self, step: impl Future<Output = T>) -> Result<T, Elapsed> {
         timeout_at(self.end, step).await
     }
+
+    /// The memory that `step` waits for, unless it comes too late.
+    pub(crate) async fn keep_memory<T>(
+        self,
+        step: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        self.keep(step).await.unwrap_or_else(|_| Err(Refusal::unavailable()))
+    }
 }
 
 /// The body of a request that may be an admission review, and the memory that it takes. `head` gets
@@ -83,8 +91,8 @@ pub(crate) async fn read(
     Ok((body, room))
 }
 
-/// The whole of `body`, which is not copied when it arrives in one piece. As long as more of it is to
-/// come, its room is lent.
+/// The whole of `body`, which is not copied when it arrives in one piece. As long as more of it is
+/// to come, its room is lent.
 async fn collect(
     body: &mut Body,
     memory: &Memory,
@@ -143,8 +151,8 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     Ok(None)
 }
 
-/// Reads on, as far as that is worth it and the client goes on sending, without keeping anything but
-/// the head.
+/// Reads on, as far as that is worth it and the client goes on sending, without keeping anything
+/// but the head.
 async fn discard(body: &mut Body, head: &mut Head) {
     if body.size_hint().lower() > DISCARDED as u64 {
         return;

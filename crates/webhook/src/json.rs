@@ -49,6 +49,11 @@ fn shortened(error: &dyn fmt::Display) -> String {
     text.0
 }
 
+/// At most so many bytes of `text`.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
+}
+
 struct Shortened(String);
 
 impl fmt::Write for Shortened {
@@ -58,7 +63,7 @@ impl fmt::Write for Shortened {
             self.0.push_str(piece);
             return Ok(());
         }
-        self.0.push_str(piece.get(..piece.floor_char_boundary(room)).unwrap_or_default());
+        self.0.push_str(cut(piece, room));
         self.0.push('…');
         Err(fmt::Error)
     }

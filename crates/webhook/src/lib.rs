@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`server`] | HTTP: routes, answers, panics |
 //! | `body` | the bodies of requests, within limits |
+//! | `head` | whom an answer is for, from the first bytes of a body |
 //! | `memory` | how much of them there is at once |
 //! | `pool` | who waits for memory, and who gives it back |
 //! | `weight` | how much memory their values take |

@@ -1,5 +1,5 @@
-//! A pool of memory, as a number of bytes. Room of what is waited for, the rest of a body, the reader of
-//! an answer or more room, is lent: it is called back when others need it.
+//! A pool of memory, as a number of bytes. Room of what is waited for, the rest of a body, the
+//! reader of an answer or more room, is lent: it is called back when others need it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -182,8 +182,8 @@ impl Room {
         self.update_loan();
     }
 
-    /// Counts as lent from now on. When others need it, `recall` is cancelled, and the room is expected
-    /// to be dropped soon.
+    /// Counts as lent from now on. When others need it, `recall` is cancelled, and the room is
+    /// expected to be dropped soon.
     pub(crate) fn lend(&mut self, recall: CancellationToken) {
         self.loan = Some(Loan::new(&self.pool, Instant::now(), self.permits.num_permits(), recall));
     }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::body::{self, Deadline, JSON};
 use crate::head::Head;
 use crate::hook::Hook;
+use crate::json::cut;
 use crate::memory::{Memory, Room};
 use crate::metrics::Metrics;
 use crate::pod::Settings;
@@ -64,9 +65,10 @@ struct Subject {
     name: String,
 }
 
-impl From<&Head> for Subject {
-    fn from(head: &Head) -> Self {
-        Self { uid: head.address().1.to_owned(), ..Self::default() }
+impl Subject {
+    /// That of a request of which only its UID is known, if that.
+    fn unread(uid: &str) -> Self {
+        Self { uid: uid.to_owned(), ..Self::default() }
     }
 }
 
@@ -79,11 +81,6 @@ impl From<&Request<'_>> for Subject {
             name: text(&request.name),
         }
     }
-}
-
-/// At most so many bytes of `text`.
-fn cut(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
 /// An answer, with its room until the last byte has been sent.
@@ -129,7 +126,8 @@ impl Webhook {
             }
             Outcome::Shortage(shortage) => {
                 let message = shortage.message.clone();
-                self.record(hook, UNREAD, &Err(shortage), &Subject::from(&head));
+                let (_, uid) = head.address();
+                self.record(hook, UNREAD, &Err(shortage), &Subject::unread(uid));
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY, message).into_response()
             }
         };
@@ -170,8 +168,7 @@ impl Webhook {
         deadline: Deadline,
     ) -> Result<Outcome, Refusal> {
         loop {
-            let turn = self.memory.turn(body.len());
-            let turn = deadline.keep(turn).await.map_err(|_| Refusal::unavailable())??;
+            let turn = deadline.keep_memory(self.memory.turn(body.len())).await?;
             let judged = match self.judge(hook, &body) {
                 Ok(judged) => judged,
                 Err(error) => return Ok(Outcome::Fault(error)),
@@ -186,8 +183,7 @@ impl Webhook {
             }
             drop((judged, turn));
             room.lend(CancellationToken::new());
-            let enlarged = self.memory.enlarge(&mut room, bytes);
-            deadline.keep(enlarged).await.map_err(|_| Refusal::unavailable())??;
+            deadline.keep_memory(self.memory.enlarge(&mut room, bytes)).await?;
             room.settle()?;
         }
     }
@@ -260,7 +256,7 @@ fn unread(refusal: Refusal, head: &Head) -> Result<Judged, serde_json::Error> {
     let answer = Err(refusal);
     let (version, uid) = head.address();
     let json = render(version, uid, &answer)?;
-    Ok(Judged { operation: UNREAD, answer, subject: Subject::from(head), json })
+    Ok(Judged { operation: UNREAD, answer, subject: Subject::unread(uid), json })
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use lws_api_types::keys::{PREFIX, annotations, env, labels};
 use lws_api_types::validation::Rule;
 use lws_certs::reload::ReloadingCertificate;
+use lws_documentation::{cells, messages, section};
 use lws_webhook::hook::Hook;
 use lws_webhook::{Metrics, Settings, router};
 use prometheus::{Encoder as _, Registry, TextEncoder};
@@ -464,20 +465,17 @@ async fn rejections_are_counted_by_rule() {
 }
 
 /// The names in a column of the tables of a section.
-fn documented<'a>(text: &'a str, section: &str, column: &str) -> BTreeSet<&'a str> {
-    let (_, section) = text.split_once(&format!("\n## {section}\n")).unwrap();
-    let section = section.split("\n## ").next().unwrap();
+fn documented<'a>(text: &'a str, heading: &str, column: &str) -> BTreeSet<&'a str> {
     let mut place = None;
     let mut names = BTreeSet::new();
-    for line in section.lines() {
-        let Some(row) = line.strip_prefix('|') else {
+    for line in section(text, heading).unwrap().lines() {
+        let Some(cells) = cells(line) else {
             place = None;
             continue;
         };
-        let cells: Vec<_> = row.split('|').map(str::trim).collect();
         match place {
             None => place = cells.iter().position(|cell| *cell == column),
-            Some(place) => names.extend(cells[place].split('`').skip(1).step_by(2)),
+            Some(place) => names.extend(messages(cells[place])),
         }
     }
     assert!(!names.is_empty(), "{column}");

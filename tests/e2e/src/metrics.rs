@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result};
 use http::Request;
 use kube::{Client, Config};
-use lws_harness::system::Component;
+use lws_harness::system::{Component, System};
 
 /// The series of a process, each with its value: `name{label="value"}`.
 #[derive(Clone, Debug)]
@@ -22,6 +22,11 @@ impl Scrape {
         let server = url.strip_suffix("/metrics").context("another path")?.parse()?;
         let request = Request::get("/metrics").body(Vec::new())?;
         Self::parse(&Client::try_from(Config::new(server))?.request_text(request).await?)
+    }
+
+    /// What the first controller of `system` measures now.
+    pub async fn of_controller(system: &mut System) -> Result<Self> {
+        Self::of(system.controllers().first().context("no controller runs")?).await
     }
 
     fn parse(text: &str) -> Result<Self> {

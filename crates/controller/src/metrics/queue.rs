@@ -143,29 +143,30 @@ mod tests {
                 [metric.get_gauge().get_value(), metric.get_counter().get_value()];
             gauge + counter
         };
+        let check = |expected: &[(&str, f64)]| {
+            for (name, expected) in expected {
+                assert!((scraped(name) - expected).abs() < 1e-9, "{name}: {}", scraped(name));
+            }
+        };
         queue.add(SetKey::new("n", "s"));
         queue.retry(SetKey::new("n", "t"));
         tokio::time::advance(Duration::from_millis(4)).await;
-        for (name, expected) in [
+        check(&[
             ("workqueue_depth", 1.0),
             ("lws_workqueue_delayed", 1.0),
             ("controller_runtime_active_workers", 0.0),
             ("lws_workqueue_oldest_seconds", 0.004),
             ("workqueue_adds_total", 1.0),
             ("workqueue_retries_total", 1.0),
-        ] {
-            assert!((scraped(name) - expected).abs() < 1e-9, "{name}: {}", scraped(name));
-        }
+        ]);
         let _work = queue.next().await.unwrap();
         tokio::time::advance(Duration::from_secs(3)).await;
-        for (name, expected) in [
+        check(&[
             ("workqueue_depth", 1.0),
             ("controller_runtime_active_workers", 1.0),
             ("workqueue_longest_running_processor_seconds", 3.0),
             ("workqueue_unfinished_work_seconds", 3.0),
             ("workqueue_adds_total", 2.0),
-        ] {
-            assert!((scraped(name) - expected).abs() < 1e-9, "{name}: {}", scraped(name));
-        }
+        ]);
     }
 }

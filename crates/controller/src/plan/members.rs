@@ -8,13 +8,13 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use lws_api_types::conditions::ConditionType;
 use lws_api_types::keys::annotations;
 use lws_api_types::{LeaderWorkerSet, names};
 
 use super::Scope;
 use super::group::{Group, Groups};
 use super::history::since;
+use super::status;
 use super::task::{Action, EventDraft, Plan, Target, Task};
 use crate::observe::entry::Entry;
 use crate::observe::views::{Phase, PodView, StatefulSetView};
@@ -177,13 +177,10 @@ pub(super) fn lost_with_record(scope: &Scope<'_>, group: &Group<'_>) -> Option<S
 /// groups and this leader among them.
 fn was_complete(set: &LeaderWorkerSet, group: &Group<'_>) -> bool {
     let Some(status) = &set.status else { return false };
-    let available = status
-        .conditions
-        .iter()
-        .find(|it| it.type_ == ConditionType::Available.as_str() && it.status == "True");
     let created = group.leader.identity.created();
-    let was_there =
-        created.zip(available).is_some_and(|(it, since)| it < since.last_transition_time.0);
+    let was_there = created
+        .zip(status::available(status))
+        .is_some_and(|(it, since)| it < since.last_transition_time.0);
     // One that has not started took the place of another a moment ago, by whatever clock.
     was_there
         && group.index < i64::from(status.ready_replicas)

@@ -160,7 +160,7 @@ pub fn change(
         event = transition.map(|it| EventDraft::normal(it.reason, "Update", it.note));
     }
     tell_failure(&mut status.conditions, &stored.conditions, verdict, generation, now);
-    let begins = set.status.is_none() && !has_failure(&status) && !is_available(&status);
+    let begins = set.status.is_none() && !has_failure(&status) && available(&status).is_none();
     let may_wait = begins || has_same_conditions(&stored, &status);
     (status != stored).then_some(StatusChange { status, event, may_wait })
 }
@@ -193,9 +193,10 @@ fn has_failure(status: &LeaderWorkerSetStatus) -> bool {
     status.conditions.iter().any(|it| it.type_ == REPLICA_FAILURE)
 }
 
-fn is_available(status: &LeaderWorkerSetStatus) -> bool {
+/// Condition `Available`, if it is true.
+pub(super) fn available(status: &LeaderWorkerSetStatus) -> Option<&Condition> {
     let available = ConditionType::Available.as_str();
-    status.conditions.iter().any(|it| it.type_ == available && it.status == "True")
+    status.conditions.iter().find(|it| it.type_ == available && it.status == "True")
 }
 
 /// Whether two statuses differ in the numbers of groups at most.

@@ -290,6 +290,16 @@ pub(crate) fn large() -> (Router, Arc<Vec<u8>>, UnboundedReceiver<HangUp>) {
     (app().route("/large", get(answer)), bytes, hang_ups)
 }
 
+/// Waits until the application has back what it has answered with at `/large`.
+pub(crate) async fn given_back(bytes: &Arc<Vec<u8>>) {
+    soon(async {
+        while Arc::strong_count(bytes) > 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 /// The application gets back what it has answered with.
 #[tokio::test]
 async fn an_answer_that_is_not_read_can_be_cut_off() {
@@ -301,12 +311,7 @@ async fn an_answer_that_is_not_read_can_be_cut_off() {
     assert_eq!(client.0.read_u8().await.unwrap(), b'H', "it is on its way");
     assert_eq!(Arc::strong_count(&bytes), 3);
     hang_up.cancel();
-    soon(async {
-        while Arc::strong_count(&bytes) > 2 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    given_back(&bytes).await;
     assert!(client.rest().await.len() < bytes.len());
     assert_eq!(Client::connect(server.address).await.get("/").await.unwrap().status, 200);
 }

@@ -24,7 +24,7 @@ use lws_runtime::{
 };
 use tokio::{io::AsyncWriteExt as _, task::JoinHandle};
 
-use crate::http::{held, large};
+use crate::http::{given_back, held, large};
 use crate::support::{app, limits, soon};
 use crate::tls::{Server, TlsClient, connect, start_app};
 
@@ -164,12 +164,7 @@ async fn an_answer_that_is_not_read_can_be_cut_off() {
     let HangUp(hang_up) = soon(hang_ups.recv()).await.unwrap();
     assert_eq!(Arc::strong_count(&bytes), 3);
     hang_up.cancel();
-    soon(async {
-        while Arc::strong_count(&bytes) > 2 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    given_back(&bytes).await;
     soon(answer.into_body().collect()).await.unwrap_err();
     // A client hears of it in one way or another.
     let _ = soon(client.ended).await.unwrap();

@@ -3,8 +3,9 @@
 use std::cell::LazyCell;
 
 use arbitrary::{Arbitrary as _, Unstructured};
+use lws_api_types::pointer::escape;
 use lws_webhook::hook::Hook;
-use lws_webhook::patch::{Patch, escape};
+use lws_webhook::patch::Patch;
 use serde_json::{Map, Value};
 
 use crate::model;

@@ -4,6 +4,7 @@ use axum::{Router, body::Body};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use lws_api_types::keys::labels;
 use lws_webhook::{Metrics, Settings, hook::Hook, router};
 use prometheus::Registry;
 use serde_json::Value;
@@ -129,6 +130,5 @@ impl Webhooks {
 
 /// Whether a pod leads a group.
 fn is_leader(pod: &Value) -> bool {
-    let index = pod["metadata"]["labels"].get("leaderworkerset.sigs.k8s.io/worker-index");
-    index.is_some_and(|index| index == "0")
+    pod["metadata"]["labels"].get(labels::WORKER_INDEX).is_some_and(|index| index == "0")
 }

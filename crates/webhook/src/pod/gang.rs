@@ -2,10 +2,11 @@
 
 use lws_api_types::keys::annotations;
 use lws_api_types::names;
+use lws_api_types::pointer::escape;
 
 use super::identity::Identity;
 use super::view::Metadata;
-use crate::patch::{Patch, escape};
+use crate::patch::Patch;
 
 /// Names the `PodGroup` of a pod of set `set`, unless the pod names it already. Labels that are
 /// missing are empty segments of the name.

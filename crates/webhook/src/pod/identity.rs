@@ -6,13 +6,14 @@ use std::num::NonZeroU32;
 
 use lws_api_types::keys::{annotations, labels};
 use lws_api_types::names;
+use lws_api_types::pointer::escape;
 use lws_api_types::set::{SubGroupPolicyType, SubdomainPolicy};
 use lws_api_types::subgroup::Division;
 
 use super::Rejection;
 use super::view::{Annotations, Metadata, Pod};
 use crate::json::Text;
-use crate::patch::{Patch, escape};
+use crate::patch::Patch;
 
 /// Place of a pod in its set.
 #[derive(Debug)]

@@ -17,11 +17,22 @@ pub(crate) const POD: &str = "/mutate--v1-pod";
 const MUTATE_SET: &str = "/mutate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
 const VALIDATE_SET: &str = "/validate-leaderworkerset-x-k8s-io-v1-leaderworkerset";
 
+/// The beginning of a review, up to its objects.
+fn head(operation: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"{operation}","namespace":"default""#
+    )
+}
+
+/// `item` as often as `bytes` hold, separated by commas.
+fn items(bytes: usize, item: &str) -> String {
+    vec![item; bytes / (item.len() + 1)].join(",")
+}
+
 /// A review of the change of an object in which `item` is repeated, with as much before as after
 /// it.
 fn updated(bytes: usize, before: &str, item: &str, after: &str) -> String {
-    let head = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"UPDATE","namespace":"default""#;
-    let items = vec![item; bytes / (item.len() + 1)].join(",");
+    let (head, items) = (head("UPDATE"), items(bytes, item));
     let object =
         |replicas| format!(r#"{{"spec":{{"replicas":{replicas},"x":{before}{items}{after}}}}}"#);
     format!(r#"{head},"object":{},"oldObject":{}}}}}"#, object(1), object(2))
@@ -29,9 +40,8 @@ fn updated(bytes: usize, before: &str, item: &str, after: &str) -> String {
 
 /// A review of an object in which `item` is repeated, separated by commas, up to `bytes`.
 fn filled(bytes: usize, before: &str, item: &str, after: &str) -> String {
-    let head = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE","namespace":"default","object":"#;
-    let count = (bytes - head.len() - before.len() - after.len() - 2) / (item.len() + 1);
-    let items = vec![item; count].join(",");
+    let head = format!(r#"{},"object":"#, head("CREATE"));
+    let items = items(bytes - head.len() - before.len() - after.len() - 2, item);
     format!("{head}{before}{items}{after}}}}}")
 }
 

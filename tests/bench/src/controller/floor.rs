@@ -2,8 +2,8 @@
 //! program at the best moments, with the webhook and without a controller. What a controller takes longer than that is its
 //! own doing.
 //!
-//! The Services belong to it because pods have no names in DNS without them, and because the cluster does much for each: a
-//! fifth of all requests of a creation are those of its endpoint controllers.
+//! The Services belong to it because pods have no names in DNS without them, and because the cluster does much for each: its
+//! endpoint controllers write whenever a pod changes.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -61,19 +61,9 @@ impl Model {
     pub(super) async fn create(&self, namespace: &Namespace) -> Result<Duration> {
         let begin = Instant::now();
         let api = namespace.stateful_sets();
-        let (services, params) = (namespace.services(), PostParams::default());
         let creating = async {
-            let all = stream::iter(&self.services).map(Ok);
-            all.try_for_each_concurrent(CONCURRENCY, async |it| {
-                services.create(&params, it).await.map(drop)
-            })
-            .await?;
-            let all = stream::iter(&self.created).map(Ok);
-            all.try_for_each_concurrent(CONCURRENCY, async |it| {
-                api.create(&params, it).await.map(drop)
-            })
-            .await?;
-            Ok(())
+            create_all(&namespace.services(), &self.services).await?;
+            create_all(&api, &self.created).await
         };
         let ready = all_done(api.clone(), self.created.len(), is_ready);
         tokio::try_join!(creating, ready)?;
@@ -165,6 +155,18 @@ impl Model {
         };
         is_updated && is_ready(stateful_set)
     }
+}
+
+async fn create_all<K>(api: &Api<K>, objects: &[K]) -> Result<()>
+where
+    K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let params = PostParams::default();
+    stream::iter(objects)
+        .map(Ok)
+        .try_for_each_concurrent(CONCURRENCY, async |it| api.create(&params, it).await.map(drop))
+        .await?;
+    Ok(())
 }
 
 /// Deletes the leader `name`, and the workers of the same name.

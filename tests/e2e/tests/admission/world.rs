@@ -114,16 +114,17 @@ impl Resource {
 
     /// Replaces the object of this name.
     pub(crate) async fn replace(&self, object: &Value) -> Result<Answer> {
+        send(&self.api, with_json(Method::PUT, &self.path_of(object)?, object)?).await
+    }
+
+    fn path_of(&self, object: &Value) -> Result<String> {
         let name = object.pointer("/metadata/name").and_then(Value::as_str);
-        let path = format!("{}/{}", self.path, name.context("an object without name")?);
-        send(&self.api, with_json(Method::PUT, &path, object)?).await
+        Ok(format!("{}/{}", self.path, name.context("an object without name")?))
     }
 
     /// Applies `object` on the server's side, as `kubectl apply --server-side` does.
     pub(crate) async fn apply(&self, object: &Value) -> Result<Answer> {
-        let name = object.pointer("/metadata/name").and_then(Value::as_str);
-        let name = name.context("an object without name")?;
-        let path = format!("{}/{name}?fieldManager=user&force=true", self.path);
+        let path = format!("{}?fieldManager=user&force=true", self.path_of(object)?);
         let mut request = with_json(Method::PATCH, &path, object)?;
         let media_type = HeaderValue::from_static("application/apply-patch+yaml");
         request.headers_mut().insert(CONTENT_TYPE, media_type);

@@ -99,7 +99,7 @@ impl Installation {
 
     /// What the controller measures.
     pub(crate) async fn metrics(&mut self) -> Result<Scrape> {
-        Scrape::of(self.system.controllers().first().context("no controller runs")?).await
+        Scrape::of_controller(&mut self.system).await
     }
 
     pub(crate) fn secrets(&self) -> Api<Secret> {

@@ -36,12 +36,13 @@ static ENVIRONMENT: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| {
     )
 });
 
+fn environment() -> anyhow::Result<&'static Environment> {
+    ENVIRONMENT.as_ref().map_err(|error| anyhow::anyhow!("no environment: {error:#}"))
+}
+
 /// A namespace for one test.
 async fn namespace() -> anyhow::Result<Namespace> {
-    match &*ENVIRONMENT {
-        Ok(environment) => environment.namespace().await,
-        Err(error) => anyhow::bail!("no environment: {error:#}"),
-    }
+    environment()?.namespace().await
 }
 
 /// A set in a namespace of its own, of which nothing else exists yet.

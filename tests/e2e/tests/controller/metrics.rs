@@ -11,12 +11,10 @@ use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::wait;
 
 use crate::restart::with_all_pods;
-use crate::{ENVIRONMENT, create};
+use crate::{create, environment};
 
 async fn scrape() -> Result<Scrape> {
-    let environment = ENVIRONMENT.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    let mut system = environment.system().await;
-    Scrape::of(system.controllers().first().context("no controller")?).await
+    Scrape::of_controller(&mut *environment()?.system().await).await
 }
 
 /// A set of one group, of which a worker is being deleted.
@@ -83,10 +81,10 @@ fn documented() -> Result<BTreeMap<String, (String, BTreeSet<String>)>> {
 #[tokio::test]
 async fn the_metrics_that_there_are_are_those_that_are_documented() -> Result<()> {
     // Of a certificate, and of a group that has failed, there is a metric once there is one.
-    let environment = ENVIRONMENT.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let secret =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/webhook/certificate-secret.yaml");
-    let applied = environment.cluster().kubectl(&["apply", "--server-side", "-f", secret]).await?;
+    let applied =
+        environment()?.cluster().kubectl(&["apply", "--server-side", "-f", secret]).await?;
     anyhow::ensure!(applied.status.success(), "{applied:?}");
     let _set = failed().await?;
     let documented = documented()?;

@@ -1,6 +1,6 @@
 //! What the controller measures of failures, where no group has a series of its own.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use kube::api::DeleteParams;
 use lws_e2e::metrics::Scrape;
 use lws_e2e::{DEADLINE, Fixture};
@@ -10,8 +10,7 @@ use lws_harness::wait;
 use crate::{add, environment, namespace};
 
 async fn scrape() -> Result<Scrape> {
-    let mut system = environment()?.system().await;
-    Scrape::of(system.controllers().first().context("no controller")?).await
+    Scrape::of_controller(&mut *environment()?.system().await).await
 }
 
 /// The sum of the series that begin so.

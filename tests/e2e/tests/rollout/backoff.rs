@@ -36,8 +36,7 @@ async fn fail_once(set: &TestSet) -> Result<Timestamp> {
 /// The value of a metric of the controller.
 async fn metric(name: &str) -> Result<Option<f64>> {
     let mut system = environment(&ENVIRONMENT)?.system().await;
-    let controller = system.controllers().first().context("no controller")?;
-    Ok(Scrape::of(controller).await?.value(name))
+    Ok(Scrape::of_controller(&mut system).await?.value(name))
 }
 
 #[tokio::test]

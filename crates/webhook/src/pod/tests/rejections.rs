@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use lws_documentation::{cells, messages, says};
+
 use super::*;
 use crate::pod::Rejection;
 
@@ -167,21 +169,12 @@ fn every_rule_is_named_by_what_breaks_it() {
     assert_eq!(seen, Rejection::RULES.iter().copied().collect::<HashSet<_>>());
 }
 
-/// Whether the documentation has a message like this in a row of the rule: `<…>` and `…` stand
-/// there for what differs from case to case.
+/// Whether the documentation has a message like this in a row of the rule.
 fn is_documented(text: &str, rule: &str) -> bool {
     let documentation = include_str!("../../../../../docs/admission.md");
-    let mut rows = documentation.lines().filter(|line| line.contains(&format!(" | `{rule}` | ")));
-    rows.any(|row| {
-        let messages = row.split(" | ").next().unwrap_or_default().split('`').skip(1).step_by(2);
-        messages.into_iter().any(|message| {
-            let mut rest = text;
-            message.split('…').flat_map(|it| it.split('<')).all(|piece| {
-                let piece = piece.split_once('>').map_or(piece, |(_, piece)| piece);
-                rest.split_once(piece).map(|(_, after)| rest = after).is_some()
-            })
-        })
-    })
+    let rule = format!("`{rule}`");
+    let mut rows = documentation.lines().filter_map(cells);
+    rows.any(|row| row[1..].contains(&&*rule) && messages(row[0]).any(|it| says(text, it)))
 }
 
 #[test]
