@@ -54,6 +54,8 @@ fn main() -> ExitCode {
     let processors = thread::available_parallelism().map_or(THREADS, usize::from);
     let ended = runtime::Builder::new_multi_thread()
         .worker_threads(processors.min(THREADS))
+        // For large reviews, which are judged one after the other.
+        .max_blocking_threads(1)
         .enable_all()
         .build()
         .context("unable to start threads")

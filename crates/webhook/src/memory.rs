@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::pool::Pool;
 pub(crate) use crate::pool::Room;
@@ -25,17 +25,20 @@ const LARGE_ROOM: usize = 28 * 1024 * 1024;
 /// by accident after that.
 const WAIT_FOR_TURN: Duration = Duration::from_secs(1);
 
+/// The turn of a large body, until it is dropped.
+pub(crate) type Turn = OwnedMutexGuard<()>;
+
 /// The room that there is.
 #[derive(Debug)]
 pub(crate) struct Memory {
     small: Arc<Pool>,
     large: Arc<Pool>,
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { small: Pool::new(SMALL_ROOM), large: Pool::new(LARGE_ROOM), turn: Mutex::default() }
+        Self { small: Pool::new(SMALL_ROOM), large: Pool::new(LARGE_ROOM), turn: Arc::default() }
     }
 }
 
@@ -61,11 +64,12 @@ impl Memory {
 
     /// The turn of a body: large ones are judged one after the other, because a decision may take
     /// a multiple of the body. Small ones need none.
-    pub(crate) async fn turn(&self, bytes: usize) -> Result<Option<MutexGuard<'_, ()>>, Refusal> {
+    pub(crate) async fn turn(&self, bytes: usize) -> Result<Option<Turn>, Refusal> {
         if bytes <= SMALL {
             return Ok(None);
         }
-        let turn = tokio::time::timeout(WAIT_FOR_TURN, self.turn.lock()).await;
+        let turn = Arc::clone(&self.turn).lock_owned();
+        let turn = tokio::time::timeout(WAIT_FOR_TURN, turn).await;
         turn.map(Some).map_err(|_| Refusal::unavailable())
     }
 

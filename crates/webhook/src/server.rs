@@ -1,6 +1,6 @@
 //! The HTTP side: one route for each webhook, and an answer to whatever comes in.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,13 +11,14 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::{Request as HttpRequest, StatusCode, header};
 use lws_runtime::http_server::HangUp;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{self, Deadline, JSON};
 use crate::head::Head;
 use crate::hook::Hook;
 use crate::json::cut;
-use crate::memory::{Memory, Room};
+use crate::memory::{Memory, Room, Turn};
 use crate::metrics::Metrics;
 use crate::pod::Settings;
 use crate::review::{Answer, Refusal, Request, parse, render};
@@ -112,7 +113,7 @@ pub fn router(settings: Settings, metrics: Metrics) -> Router {
 }
 
 impl Webhook {
-    async fn handle(&self, hook: Hook, request: HttpRequest<Body>) -> Response {
+    async fn handle(self: &Arc<Self>, hook: Hook, request: HttpRequest<Body>) -> Response {
         let begin = Instant::now();
         let _in_flight = self.metrics.begin(hook);
         let mut head = Head::default();
@@ -136,7 +137,12 @@ impl Webhook {
     }
 
     /// Reads and judges `request`. `head` gets the first bytes of its body.
-    async fn review(&self, hook: Hook, request: HttpRequest<Body>, head: &mut Head) -> Outcome {
+    async fn review(
+        self: &Arc<Self>,
+        hook: Hook,
+        request: HttpRequest<Body>,
+        head: &mut Head,
+    ) -> Outcome {
         let (parts, body) = request.into_parts();
         let deadline = Deadline::of(&parts);
         match body::read(&parts, body, &self.memory, deadline, head).await {
@@ -160,7 +166,7 @@ impl Webhook {
     /// it is made again once there is some, and the review gives way meanwhile. A client that does
     /// not read it is cut off when others need the room. Nothing is waited for beyond `deadline`.
     async fn answer_in(
-        &self,
+        self: &Arc<Self>,
         mut room: Room,
         hook: Hook,
         body: Bytes,
@@ -168,8 +174,10 @@ impl Webhook {
         deadline: Deadline,
     ) -> Result<Outcome, Refusal> {
         loop {
-            let turn = deadline.keep_memory(self.memory.turn(body.len())).await?;
-            let judged = match self.judge(hook, &body) {
+            let mut turn = deadline.keep_memory(self.memory.turn(body.len())).await?;
+            let judged;
+            (judged, turn, room) = self.judge_in_turn(hook, body.clone(), turn, room).await?;
+            let judged = match judged {
                 Ok(judged) => judged,
                 Err(error) => return Ok(Outcome::Fault(error)),
             };
@@ -186,6 +194,29 @@ impl Webhook {
             deadline.keep_memory(self.memory.enlarge(&mut room, bytes)).await?;
             room.settle()?;
         }
+    }
+
+    /// Judges the review in `body` as part of `turn`. A large one is judged on a thread besides those
+    /// that serve: it keeps no small one waiting, and what the allocator retains of the memory of
+    /// large ones it retains once, not for each thread that has judged one. It goes on, in its turn
+    /// and its room, when the request is given up.
+    async fn judge_in_turn(
+        self: &Arc<Self>,
+        hook: Hook,
+        body: Bytes,
+        turn: Option<Turn>,
+        room: Room,
+    ) -> Result<(Result<Judged, serde_json::Error>, Option<Turn>, Room), Refusal> {
+        if turn.is_none() {
+            return Ok((self.judge(hook, &body), turn, room));
+        }
+        let webhook = Arc::clone(self);
+        let judged = spawn_blocking(move || (webhook.judge(hook, &body), turn, room)).await;
+        judged.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The process ends.
+            Err(_) => Refusal::unavailable(),
+        })
     }
 
     /// Judges the review in `body`.
@@ -271,10 +302,11 @@ mod tests {
     use crate::memory::SMALL;
     use crate::review::Consent;
 
-    fn webhook() -> (Webhook, Registry) {
+    fn webhook() -> (Arc<Webhook>, Registry) {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).unwrap();
-        (Webhook { settings: Settings::default(), metrics, memory: Memory::default() }, registry)
+        let webhook = Webhook { settings: Settings::default(), metrics, memory: Memory::default() };
+        (Arc::new(webhook), registry)
     }
 
     /// A small review with a large answer.
