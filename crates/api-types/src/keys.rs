@@ -64,8 +64,8 @@ pub mod annotations {
         SIZE = "leaderworkerset.sigs.k8s.io/size",
         /// Decimal `spec.replicas` at the last apply, on the leader `StatefulSet`.
         REPLICAS = "leaderworkerset.sigs.k8s.io/replicas",
-        /// UIDs of the workers that a group has had, on its worker `StatefulSet`: a worker that is
-        /// missing has vanished.
+        /// Who belongs to each group, by the beginnings of UIDs, on the leader `StatefulSet`: a worker
+        /// that is missing has vanished.
         MEMBERS = "leaderworkerset.sigs.k8s.io/members",
         /// How often groups have failed lately, as JSON by group index, on the leader
         /// `StatefulSet`.

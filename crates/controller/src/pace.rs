@@ -1,9 +1,10 @@
-//! How often the controller writes what nobody waits for: the numbers of groups in a status.
+//! How often the controller writes what nobody waits for: the numbers of groups in a status, and
+//! the record of who belongs to them.
 //!
 //! While groups come and go the numbers change many times a second, and each change is a write that
-//! every watcher of sets receives. They wait a moment for more of their kind, and longer the longer
-//! that goes on. What somebody may wait for (a condition that changes, a generation) is written at
-//! once, with the newest numbers: so are the last ones of an update.
+//! every watcher of sets receives. They wait a moment for more of their kind: longer the longer that
+//! goes on, and the more sets change. What somebody may wait for (a condition that changes, a
+//! generation) is written at once, with the newest numbers: so are the last ones of an update.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,11 +21,23 @@ pub const COUNTS_WAIT: Duration = Duration::from_millis(400);
 pub const LONGEST_WAIT: Duration = Duration::from_millis(1600);
 /// After so long without a change the next one waits no longer than the first did.
 const CALM: Duration = Duration::from_secs(5);
+/// How long numbers wait at least for each set whose numbers do: all sets together write ten times a
+/// second, so that a burst of sets leaves the API server free for its groups.
+const CROWD_WAIT: Duration = Duration::from_millis(100);
+/// How long numbers wait at most because of other sets.
+const LONGEST_CROWD_WAIT: Duration = Duration::from_secs(5);
 
 /// Sets whose numbers wait to be written, or were written lately.
 #[derive(Debug, Default)]
 pub struct Pace {
-    sets: Mutex<HashMap<SetKey, Changing>>,
+    sets: Mutex<Sets>,
+}
+
+#[derive(Debug, Default)]
+struct Sets {
+    by_key: HashMap<SetKey, Changing>,
+    /// How many of them have numbers that wait.
+    waiting: u32,
 }
 
 /// A set whose numbers change.
@@ -44,39 +57,50 @@ impl Pace {
     #[must_use]
     pub fn wait(&self, key: &SetKey) -> Option<Duration> {
         let now = Instant::now();
-        let mut sets = self.lock();
+        let Sets { by_key, waiting } = &mut *self.lock();
         let changing =
-            sets.entry(key.clone()).or_insert(Changing { due: None, wait: COUNTS_WAIT, at: now });
+            by_key.entry(key.clone()).or_insert(Changing { due: None, wait: COUNTS_WAIT, at: now });
         if now - changing.at > CALM {
             changing.wait = COUNTS_WAIT;
         }
         changing.at = now;
-        let due = *changing.due.get_or_insert(now + changing.wait);
+        let due = *changing.due.get_or_insert_with(|| {
+            *waiting += 1;
+            now + changing.wait.max((CROWD_WAIT * *waiting).min(LONGEST_CROWD_WAIT))
+        });
         due.checked_duration_since(now).filter(|it| !it.is_zero())
     }
 
     /// The numbers of a set that waited have been written, and nothing else.
     pub fn told(&self, key: &SetKey) {
-        if let Some(changing) = self.lock().get_mut(key) {
-            changing.due = None;
+        if let Some(changing) = self.lock().end_wait(key) {
             changing.wait = (2 * changing.wait).min(LONGEST_WAIT);
         }
     }
 
     /// The stored numbers of a set are as they should be.
     pub fn settled(&self, key: &SetKey) {
-        if let Some(changing) = self.lock().get_mut(key) {
-            changing.due = None;
-        }
+        self.lock().end_wait(key);
     }
 
     /// What people wait for has been written, or there is no such set.
     pub fn forget(&self, key: &SetKey) {
-        self.lock().remove(key);
+        let mut sets = self.lock();
+        sets.end_wait(key);
+        sets.by_key.remove(key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SetKey, Changing>> {
+    fn lock(&self) -> MutexGuard<'_, Sets> {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sets {
+    /// Nothing of a set waits any more.
+    fn end_wait(&mut self, key: &SetKey) -> Option<&mut Changing> {
+        let changing = self.by_key.get_mut(key)?;
+        self.waiting -= u32::from(changing.due.take().is_some());
+        Some(changing)
     }
 }
 
@@ -93,6 +117,27 @@ mod tests {
         assert_eq!(pace.wait(&SetKey::new("n", "t")), Some(COUNTS_WAIT), "each set has its own");
         tokio::time::advance(COUNTS_WAIT).await;
         assert_eq!(pace.wait(&key), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_more_sets_change_the_longer_each_waits() {
+        let (pace, set) = (Pace::default(), |it: u32| SetKey::new("n", &it.to_string()));
+        for (crowd, wait) in [(1, 400), (4, 400), (5, 500), (20, 2000), (50, 5000), (200, 5000)] {
+            for it in 1..crowd {
+                assert!(pace.wait(&set(it)).is_some());
+            }
+            let wait = Duration::from_millis(wait);
+            assert_eq!(pace.wait(&set(crowd)), Some(wait), "{crowd} sets");
+            for it in 1..=crowd {
+                match it % 3 {
+                    0 => pace.told(&set(it)),
+                    1 => pace.settled(&set(it)),
+                    _ => pace.forget(&set(it)),
+                }
+                pace.forget(&set(it));
+            }
+            assert_eq!(pace.lock().waiting, 0);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -141,9 +141,10 @@ impl<K: Key> Queue<K> {
     }
 
     /// Notes one more failure of `key` and makes it due after the backoff for that number of
-    /// failures, which is returned.
-    pub fn retry(&self, key: K) -> Duration {
-        self.update(|state, now| state.retry(key, now))
+    /// failures, which is returned. One with which something has been achieved waits like the
+    /// first.
+    pub fn retry(&self, key: K, has_progressed: bool) -> Duration {
+        self.update(|state, now| state.retry(key, has_progressed, now))
     }
 
     /// Notes that `key` succeeded: its next failure is a first one. To be called as well for a key
@@ -234,9 +235,9 @@ struct Entry {
     due: Option<Instant>,
     /// The pending delay. A key that is due has none.
     timer: Option<Timer>,
-    /// Failures since the last success.
+    /// Failures since the last success or progress.
     failures: u32,
-    /// When the first of them was.
+    /// When the first failure since the last success was.
     failing: Option<Instant>,
 }
 
@@ -310,10 +311,11 @@ impl<K: Key> State<K> {
         self.timers.insert(timer, key);
     }
 
-    fn retry(&mut self, key: K, now: Instant) -> Duration {
+    fn retry(&mut self, key: K, has_progressed: bool, now: Instant) -> Duration {
         self.retries += 1;
         let entry = self.entries.entry(key.clone()).or_default();
-        entry.failures = entry.failures.saturating_add(1);
+        let before = if has_progressed { 0 } else { entry.failures };
+        entry.failures = before.saturating_add(1);
         entry.failing.get_or_insert(now);
         let delay = self.backoff.delay(entry.failures);
         self.add_after(key, delay, now);

@@ -57,6 +57,15 @@ struct End {
     outcome: Outcome,
     /// When to look again although nothing may have been observed.
     recheck: Option<Duration>,
+    /// Whether any request of it has succeeded. While that is so, failures are those of a server
+    /// that is busy or makes way for another, and the set goes on as soon as it can.
+    has_progressed: bool,
+}
+
+impl End {
+    fn new(outcome: Outcome, recheck: Option<Duration>) -> Self {
+        Self { outcome, recheck, has_progressed: false }
+    }
 }
 
 impl Reconciler {
@@ -112,9 +121,9 @@ impl Reconciler {
         let started = Instant::now();
         // A fault in one set must not take the worker from the others.
         let rounds = AssertUnwindSafe(self.rounds(key)).catch_unwind();
-        let End { outcome, recheck } = rounds.await.unwrap_or_else(|_| {
+        let End { outcome, recheck, has_progressed } = rounds.await.unwrap_or_else(|_| {
             tracing::error!(set = %key, "a reconcile panicked: this is a defect, please report it");
-            End { outcome: Outcome::Panic, recheck: None }
+            End::new(Outcome::Panic, None)
         });
         let retry = match outcome {
             Outcome::Success | Outcome::Terminal => {
@@ -122,7 +131,7 @@ impl Reconciler {
                 None
             }
             Outcome::Requeue | Outcome::Error | Outcome::TimedOut | Outcome::Panic => {
-                Some(self.queue.retry(key.clone()))
+                Some(self.queue.retry(key.clone(), has_progressed))
             }
         };
         if let Some(delay) = recheck {
@@ -135,27 +144,33 @@ impl Reconciler {
 
     /// Plans and acts until nothing is left to do before the status, and writes that.
     async fn rounds(&self, key: &SetKey) -> End {
+        let mut has_progressed = false;
         for _ in 0..MOST_ROUNDS {
             let planned = self.plan(key, Verdict::Fine);
             let failing = planned.as_ref().map(|(_, plan)| &plan.failing);
             self.metrics.set_failing(key, failing.unwrap_or(&Failing::default()));
-            let Some((set, plan)) = planned else {
+            let Some((set, mut plan)) = planned else {
                 self.pace.forget(key);
                 self.shortages.replace(key, Shortages::new());
-                return End { outcome: Outcome::Success, recheck: None };
+                return End::new(Outcome::Success, None);
             };
             let set = match set {
                 Ok(set) => set,
                 Err(reason) => {
                     tracing::error!(set = %key, reason, "the stored set cannot be read, it is left alone");
-                    return End { outcome: Outcome::Terminal, recheck: None };
+                    return End::new(Outcome::Terminal, None);
                 }
             };
             let recheck = plan.recheck;
-            if plan.is_complete() {
-                return self.complete(key, &set, plan).await;
+            if self.is_record_due(key, &plan) {
+                plan.tasks.extend(plan.record.take());
             }
+            if plan.is_complete() {
+                return End { has_progressed, ..self.complete(key, &set, plan).await };
+            }
+            let requests = plan.requests();
             let failed = self.act(key, &set, plan).await;
+            has_progressed |= failed.len() < requests;
             if !failed.is_empty() {
                 // What could not be done must not keep the status from being told.
                 let lasts = self.queue.failing_for(key) >= LASTING;
@@ -164,22 +179,30 @@ impl Reconciler {
                 return End {
                     outcome: outcome_of(key, failed.iter().map(|it| &it.error)),
                     recheck,
+                    has_progressed,
                 };
             }
         }
         self.write_present_status(key, Verdict::Open).await;
-        End { outcome: Outcome::Requeue, recheck: None }
+        End::new(Outcome::Requeue, None)
+    }
+
+    /// Whether the record of members is written now: with a status that does not wait, or when it
+    /// has waited for others like a status that does.
+    fn is_record_due(&self, key: &SetKey, plan: &Plan) -> bool {
+        let is_last = plan.is_complete() && plan.status.as_ref().is_some_and(|it| !it.may_wait);
+        plan.record.is_some() && (is_last || self.pace.wait(key).is_none())
     }
 
     /// Ends a reconcile whose plan wants nothing but its status written, if that.
     async fn complete(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> End {
         self.actor.tell(set, plan.events);
-        let may_wait = plan.status.as_ref().is_some_and(|it| it.may_wait);
+        let may_wait = plan.record.is_some() || plan.status.as_ref().is_some_and(|it| it.may_wait);
         if may_wait && let Some(wait) = self.pace.wait(key) {
             let recheck = plan.recheck.map_or(wait, |it| it.min(wait));
-            return End { outcome: Outcome::Success, recheck: Some(recheck) };
+            return End::new(Outcome::Success, Some(recheck));
         }
-        End { outcome: self.write_status(key, set, plan.status).await, recheck: plan.recheck }
+        End::new(self.write_status(key, set, plan.status).await, plan.recheck)
     }
 
     /// Does what a plan asks for before the status; gives the failures.

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::fixture::{self, Fixture};
+use crate::stand_in::uid;
 use crate::{DEADLINE, Namespace, QUIET};
 
 /// How often something that must not happen is looked for.
@@ -194,18 +195,34 @@ impl TestSet {
         Ok(())
     }
 
-    /// Waits until the members of this many groups are recorded. Where the watch of pods lags behind, that is
-    /// after the set is available.
+    /// Waits until the members of this many groups are recorded, which is a moment after they are there.
     pub async fn recorded(&self, groups: usize) -> Result<()> {
         let description = format!("the members of {groups} groups are recorded");
-        let look = async || {
-            let all = self.namespace.all::<StatefulSet>().await?;
-            let records =
-                all.iter().filter(|it| it.annotations().contains_key(annotations::MEMBERS));
-            Ok::<_, anyhow::Error>(records.count())
-        };
-        wait::until(DEADLINE, &description, look, |seen| *seen == groups).await?;
+        let look = async || self.record().await;
+        wait::until(DEADLINE, &description, look, |seen| seen.len() == groups).await?;
         Ok(())
+    }
+
+    /// What is recorded of each group.
+    pub async fn record(&self) -> Result<Vec<String>> {
+        let leader_set = self.namespace.stateful_sets().get(self.name()).await?;
+        let record = leader_set.annotations().get(annotations::MEMBERS);
+        Ok(record.into_iter().flat_map(|it| it.split(';')).map(str::to_owned).collect())
+    }
+
+    /// What is to be recorded of a group of so many pods.
+    pub async fn wanted_record(&self, group: i32, size: i32) -> Result<String> {
+        let pods = self.namespace.pods();
+        let beginning = |text: &str, length| text.chars().take(length).collect::<String>();
+        let leader = pods.get(&self.group(group)).await?;
+        let revision = leader.labels().get(labels::REVISION).context("a leader has a revision")?;
+        let mut record =
+            format!("{group}:{}/{}", beginning(&uid(&leader), 8), beginning(revision, 4));
+        for index in 1..size {
+            let worker = pods.get(&self.worker(group, index)).await?;
+            record = format!("{record},{}", beginning(&uid(&worker), 8));
+        }
+        Ok(record)
     }
 
     /// Waits until there are this many revisions.

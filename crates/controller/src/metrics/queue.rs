@@ -149,7 +149,7 @@ mod tests {
             }
         };
         queue.add(SetKey::new("n", "s"));
-        queue.retry(SetKey::new("n", "t"));
+        queue.retry(SetKey::new("n", "t"), false);
         tokio::time::advance(Duration::from_millis(4)).await;
         check(&[
             ("workqueue_depth", 1.0),

@@ -117,20 +117,20 @@ impl Entry {
         self.notes.has_outlasted(leader_uid)
     }
 
-    /// Whether this worker of a leader is known to be gone, however long ago.
+    /// Whether the worker of a leader whose UID begins with `mark` is known to be gone, however long
+    /// ago.
     #[must_use]
-    pub fn is_gone(&self, leader_uid: &str, name: &str, uid: &str) -> bool {
-        let worker_set = worker_set_of(name).and_then(|it| self.stateful_sets.get(it));
-        self.losses(leader_uid).any(|it| it.identity.uid() == uid)
-            || worker_set.is_some_and(|it| self.notes.is_gone(it.identity.uid(), uid))
+    pub fn is_gone(&self, leader_uid: &str, mark: &str) -> bool {
+        self.losses(leader_uid).any(|it| it.identity.uid().starts_with(mark))
+            || self.notes.is_gone(leader_uid, mark)
     }
 
-    /// Takes note that the pod `name` with `uid` was looked for.
+    /// Takes note that the pod `name` was looked for, whose UID is `uid` or begins with it.
     pub(super) fn confirmed(&mut self, name: &str, uid: &str, is_there: bool) {
         self.notes.trust(uid);
-        let worker_set = worker_set_of(name).and_then(|it| self.stateful_sets.get(it));
-        if let Some(worker_set) = worker_set.filter(|_| !is_there) {
-            self.notes.note_gone(worker_set.identity.uid(), uid);
+        let leader = leader_name_of(name).and_then(|it| self.pods.get(it));
+        if let Some(leader) = leader.filter(|_| !is_there) {
+            self.notes.note_gone(leader.identity.uid(), uid);
         }
     }
 
@@ -145,7 +145,7 @@ impl Entry {
             self.notes.note_loss(&uid, gone);
             return;
         }
-        let successor = worker_set_of(gone.identity.name()).and_then(|it| self.pods.get(it));
+        let successor = leader_name_of(gone.identity.name()).and_then(|it| self.pods.get(it));
         if let Some(leader) = successor.filter(|it| it.is_leader() && it.node.is_none()) {
             self.notes.note_outlasted(leader.identity.uid());
         }
@@ -157,7 +157,6 @@ impl Entry {
     }
 
     pub(super) fn stateful_set_removed(&mut self, gone: &Arc<StatefulSetView>) {
-        self.notes.forget_worker_set(gone.identity.uid());
         let leader = self.doubt_owner_of(gone);
         if let Some(leader) = leader {
             self.notes.note_former_set(&leader, gone.identity.uid());
@@ -213,7 +212,7 @@ impl Entry {
     }
 }
 
-/// The `StatefulSet` of the worker `name`.
-fn worker_set_of(name: &str) -> Option<&str> {
-    name.rsplit_once('-').map(|(worker_set, _)| worker_set)
+/// The name of the leader of the worker `name`.
+fn leader_name_of(name: &str) -> Option<&str> {
+    name.rsplit_once('-').map(|(leader, _)| leader)
 }

@@ -182,12 +182,12 @@ impl Index {
         }
     }
 
-    /// Takes in what was found when the pod `name` with `uid` was read anew; `None` when there is
-    /// none of that name.
+    /// Takes in what was found when the pod `name` with `uid`, or one that begins with it, was read
+    /// anew; `None` when there is none of that name.
     pub fn confirmed(&self, key: &SetKey, name: &str, uid: &str, found: Option<PodView>) {
         // One that has lost its label has left its group.
-        let is_there =
-            found.as_ref().is_some_and(|it| it.identity.uid() == uid && it.set.is_some());
+        let is_it = |it: &PodView| it.identity.uid().starts_with(uid) && it.set.is_some();
+        let is_there = found.as_ref().is_some_and(is_it);
         match found {
             Some(pod) => {
                 self.written(pod);

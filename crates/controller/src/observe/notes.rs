@@ -1,7 +1,6 @@
 //! What was noted of the groups of one set that their objects do not show.
 //!
-//! Every note is about a leader or a worker `StatefulSet` that exists, goes with it, and is there
-//! once: however long nobody reads them, notes take no more room than the objects themselves.
+//! Every note is about a leader that exists, goes with it, and is there once: however long nobody reads them, notes take no more room than the objects themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,8 +23,8 @@ pub(super) struct Notes {
     former_sets: BTreeMap<String, String>,
     /// UIDs of leaders that had no node yet when a pod of the former group of their name went.
     outlasted: BTreeSet<String>,
-    /// UIDs of recorded workers that were looked for and are gone, by the UID of the `StatefulSet`
-    /// that has the record.
+    /// Recorded workers that were looked for and are gone, by the UID of their leader: what their
+    /// UIDs begin with.
     gone: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -96,13 +95,13 @@ impl Notes {
         self.outlasted.contains(leader_uid)
     }
 
-    pub(super) fn note_gone(&mut self, worker_set_uid: &str, worker_uid: &str) {
-        let gone = self.gone.entry(worker_set_uid.to_owned()).or_default();
-        gone.insert(worker_uid.to_owned());
+    pub(super) fn note_gone(&mut self, leader_uid: &str, mark: &str) {
+        let gone = self.gone.entry(leader_uid.to_owned()).or_default();
+        gone.insert(mark.to_owned());
     }
 
-    pub(super) fn is_gone(&self, worker_set_uid: &str, worker_uid: &str) -> bool {
-        self.gone.get(worker_set_uid).is_some_and(|gone| gone.contains(worker_uid))
+    pub(super) fn is_gone(&self, leader_uid: &str, mark: &str) -> bool {
+        self.gone.get(leader_uid).is_some_and(|gone| gone.contains(mark))
     }
 
     pub(super) fn forget_leader(&mut self, uid: &str) {
@@ -110,9 +109,6 @@ impl Notes {
         self.doubted.remove(uid);
         self.former_sets.remove(uid);
         self.outlasted.remove(uid);
-    }
-
-    pub(super) fn forget_worker_set(&mut self, uid: &str) {
         self.gone.remove(uid);
     }
 

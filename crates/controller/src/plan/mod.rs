@@ -7,7 +7,8 @@
 //! | `leader` | the leader `StatefulSet`: whether it is ours, what is applied, which pods go |
 //! | [`applied`] | whether an apply would change anything |
 //! | [`group`] | how each group stands and what it lacks |
-//! | `members` | who belongs to a group, and the record of it |
+//! | `members` | who belongs to a group |
+//! | `record` | the record of who belongs to each group, and who is missing by that |
 //! | `gang` | which groups need a `PodGroup`, and whether they have it |
 //! | `restart` | which groups are recreated because a pod failed |
 //! | [`history`] | how often groups have failed, and how long they wait because of that |
@@ -26,6 +27,7 @@ pub mod history;
 mod leader;
 mod members;
 pub(crate) mod ownership;
+mod record;
 mod restart;
 pub mod revision;
 pub mod rollout;
@@ -137,7 +139,7 @@ impl<'a> Scope<'a> {
         let leader::Wanted { replicas: existing, applies } =
             leader::apply(plan, self, Some((leader_set, &groups)));
         let failed = restart::recreate(plan, self, leader_set, &groups, existing);
-        members::record(plan, self, &groups, &failed, existing);
+        record::update(plan, self, leader_set, &groups, &failed, existing);
         termination::of_workers(plan, &groups);
         termination::of_lost_pods(plan, self, leader_set, &groups);
         if !applies {

@@ -7,7 +7,8 @@ use lws_api_types::keys::annotations;
 use super::Scope;
 use super::group::{Group, Groups, reference};
 use super::history::{Cause, History, Incident};
-use super::members::{self, Members, Missing};
+use super::members::Members;
+use super::record::{Missing, Record};
 use super::task::{Action, EventDraft, Plan, Target, Task};
 use crate::observe::views::{Disruption, Phase, PodView, StatefulSetView};
 
@@ -22,11 +23,12 @@ pub(super) fn recreate(
     existing: i64,
 ) -> Vec<i64> {
     let mut recreations = Recreations { history: History::of(leader_set), ..Default::default() };
+    let record = Record::of(leader_set);
     for group in groups.all.iter().filter(|group| !group.leader.identity.is_terminating()) {
         if scope.keeps_failing_pods(group) {
             recreations.history.forget_group(group.index);
         } else {
-            recreations.consider(plan, scope, group);
+            recreations.consider(plan, scope, group, &record);
         }
     }
     let settings = scope.context.restarts;
@@ -51,14 +53,20 @@ struct Recreations {
 }
 
 impl Recreations {
-    fn consider(&mut self, plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
+    fn consider(
+        &mut self,
+        plan: &mut Plan,
+        scope: &Scope<'_>,
+        group: &Group<'_>,
+        record: &Record<'_>,
+    ) {
         let waits_for_start = scope.waits_for_start(group);
         let members = Members::of(group, scope.entry, waits_for_start);
         let uid = group.leader.identity.uid();
         let is_counted = self.history.of_leader(group.index, uid).is_some();
-        let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group, &members));
-        let lost = members::lost_with_record(scope, group);
-        // It had been ready, so it had started.
+        let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group, record));
+        let lost = record.lost_with_worker_set(group, scope.entry);
+        // It is on record, so it had started.
         let waits_for_start = waits_for_start && lost.is_none();
         let failure = failure.or(lost.map(|pod| (pod, Cause::PodLost)));
         if failure.is_some() && scope.entry.is_doubted(uid) {
@@ -129,12 +137,12 @@ fn recorded_failure(
     plan: &mut Plan,
     scope: &Scope<'_>,
     group: &Group<'_>,
-    members: &Members<'_>,
+    record: &Record<'_>,
 ) -> Option<(String, Cause)> {
-    match members::missing(group, members, scope.entry)? {
-        Missing::Gone(member) => Some((member.target(group.leader).name, Cause::PodLost)),
-        Missing::Doubted(member) => {
-            plan.doubted_pods.push(member.target(group.leader));
+    match record.missing(group, scope.entry)? {
+        Missing::Gone(pod) => Some((pod, Cause::PodLost)),
+        Missing::Doubted(pod) => {
+            plan.doubted_pods.push(pod);
             None
         }
     }

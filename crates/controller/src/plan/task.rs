@@ -16,6 +16,9 @@ use crate::observe::views::View;
 pub struct Plan {
     /// Requests, independent of each other.
     pub tasks: Vec<Task>,
+    /// The request that brings the record of members up to date. Nobody is kept waiting when it is
+    /// made a moment later, with more to record.
+    pub record: Option<Task>,
     /// The new status, when it differs from the stored one. Written once no task is left.
     pub status: Option<StatusChange>,
     /// Events about what was found, not about a request.
@@ -23,7 +26,8 @@ pub struct Plan {
     /// Nodes that have to be read before the plan can be completed, and what is told of each that
     /// cannot be.
     pub unknown_nodes: BTreeMap<String, EventDraft>,
-    /// Pods that have to be read anew before the plan can be completed.
+    /// Pods that have to be read anew before the plan can be completed, each by its name and its UID
+    /// or the beginning of that.
     pub doubted_pods: Vec<Target>,
     /// The `StatefulSet`s that are short of pods, and what is known of that.
     pub shortages: Shortages,
@@ -269,10 +273,16 @@ impl Plan {
     /// Whether there is nothing to do before the status is written.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tasks.is_empty()
-            && self.unknown_nodes.is_empty()
-            && self.doubted_pods.is_empty()
-            && self.unexplained.is_none()
+        self.requests() == 0
+    }
+
+    /// How many requests there are to make before the status is written.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.tasks.len()
+            + self.unknown_nodes.len()
+            + self.doubted_pods.len()
+            + usize::from(self.unexplained.is_some())
     }
 
     /// Whether pods are missing and nobody has been asked why so far.

@@ -131,16 +131,28 @@ async fn retries_back_off_until_forgotten() {
     let queue = queue();
     let mut delays = Vec::new();
     for _ in 0..4 {
-        delays.push(queue.retry(1).as_millis());
+        delays.push(queue.retry(1, false).as_millis());
         let start = Instant::now();
         drop(queue.next().await.unwrap());
         assert_eq!(start.elapsed().as_millis(), *delays.last().unwrap());
     }
     assert_eq!(delays, [5, 10, 20, 40]);
-    assert_eq!(queue.retry(2), 5 * MS, "each key has its own count");
+    assert_eq!(queue.retry(2, false), 5 * MS, "each key has its own count");
     queue.forget(&1);
-    assert_eq!(queue.retry(1), 5 * MS);
+    assert_eq!(queue.retry(1, false), 5 * MS);
     assert_eq!(queue.stats().retries, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_with_progress_waits_like_the_first_and_is_as_old_as_before() {
+    let queue = queue();
+    for expected in [5, 10, 20] {
+        assert_eq!(queue.retry(1, false), expected * MS);
+        drop(queue.next().await.unwrap());
+    }
+    assert_eq!(queue.retry(1, true), 5 * MS);
+    assert_eq!(queue.failing_for(&1), 35 * MS);
+    assert_eq!(queue.retry(1, false), 10 * MS);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,12 +160,12 @@ async fn nothing_is_remembered_of_settled_keys() {
     let queue = queue();
     queue.add(1);
     queue.add_after(2, SECOND);
-    queue.retry(3);
+    queue.retry(3, false);
     for _ in 0..3 {
         let work = queue.next().await.unwrap();
         queue.forget(work.key());
     }
-    queue.retry(4);
+    queue.retry(4, false);
     queue.close();
     queue.forget(&4);
     let state = queue.lock();
@@ -380,7 +392,7 @@ impl Model {
                 let failures = self.failures.entry(key).or_default();
                 *failures += 1;
                 let delay = Backoff::default().delay(*failures);
-                assert_eq!(queue.retry(key), delay);
+                assert_eq!(queue.retry(key, false), delay);
                 self.want(key, now + delay);
             }
             Step::Forget(key) => {
@@ -422,14 +434,14 @@ proptest! {
 async fn a_key_fails_since_its_first_failure_after_a_success() {
     let queue = queue();
     assert_eq!(queue.failing_for(&1), Duration::ZERO);
-    queue.retry(1);
+    queue.retry(1, false);
     advance(SECOND).await;
-    queue.retry(1);
+    queue.retry(1, false);
     advance(SECOND).await;
     assert_eq!((queue.failing_for(&1), queue.failing_for(&2)), (2 * SECOND, Duration::ZERO));
     queue.forget(&1);
     assert_eq!(queue.failing_for(&1), Duration::ZERO);
-    queue.retry(1);
+    queue.retry(1, false);
     advance(SECOND).await;
     assert_eq!(queue.failing_for(&1), SECOND);
 }

@@ -1,13 +1,13 @@
 //! Groups whose pods fail: which are recreated, how often, and what is kept of that.
 
 use k8s_openapi::jiff::Timestamp;
-use lws_api_types::keys::annotations;
+use lws_api_types::keys::{annotations, labels};
 use lws_controller::observe::nodes::NodeHealth;
 use serde_json::{Value, json};
 
 use crate::world::World;
 
-const RECORD: &str = "annotate statefulset s-0: leaderworkerset.sigs.k8s.io/members";
+const RECORD: &str = "annotate statefulset s: leaderworkerset.sigs.k8s.io/members";
 const HISTORY: &str = "annotate statefulset s: leaderworkerset.sigs.k8s.io/group-restarts";
 /// What a failure costs.
 const RECREATION: [&str; 2] = [HISTORY, "delete pod s-0"];
@@ -42,18 +42,15 @@ fn fail_once(world: &mut World) {
     world.rebuild_group(0, 3);
 }
 
-fn time(second: i64) -> Value {
-    json!(Timestamp::from_second(second).unwrap().to_string())
+/// The beginning of the UID of a pod, as it is recorded.
+fn uid_mark(world: &World, pod: &str) -> String {
+    world.get("Pod", pod)["metadata"]["uid"].as_str().unwrap()[..8].to_owned()
 }
 
-/// Sets since when the set has been available.
-fn available_since(world: &mut World, second: i64) {
-    world.change("LeaderWorkerSet", "s", |it| {
-        let conditions = it["status"]["conditions"].as_array_mut().unwrap();
-        let available = conditions.iter_mut().find(|it| it["type"] == "Available").unwrap();
-        assert_eq!(available["status"], "True");
-        available["lastTransitionTime"] = time(second);
-    });
+/// The beginning of the revision key of group 0.
+fn revision_mark(world: &World) -> String {
+    let leader = world.get("Pod", "s-0");
+    leader["metadata"]["labels"][labels::REVISION].as_str().unwrap()[..4].to_owned()
 }
 
 fn terminating(since: i64, grace: i64) -> impl Fn(&mut Value) {
@@ -120,8 +117,49 @@ fn members_are_recorded_once_when_the_group_is_complete() {
     assert_eq!(world.tasks(), [RECORD]);
     world.carry_out();
     assert_eq!(world.tasks(), [""; 0]);
-    let record = world.annotation("s-0", annotations::MEMBERS).unwrap();
-    assert!(record.starts_with("1:uid-") && record.contains(",2:uid-"), "{record}");
+    let [leader, first, second] = ["s-0", "s-0-1", "s-0-2"].map(|pod| uid_mark(&world, pod));
+    let record = world.annotation("s", annotations::MEMBERS).unwrap();
+    assert_eq!(record, format!("0:{leader}/{},{first},{second}", revision_mark(&world)));
+}
+
+#[test]
+fn one_record_is_for_all_groups_and_what_has_gone_leaves_it_with_the_next_change() {
+    let size = json!({"size": 2});
+    let mut world = World::settled(json!({"replicas": 3, "leaderWorkerTemplate": size}));
+    let indexes = |world: &World| -> Vec<String> {
+        let record = world.annotation("s", annotations::MEMBERS).unwrap();
+        record.split(';').map(|it| it.split_once(':').unwrap().0.to_owned()).collect()
+    };
+    assert_eq!(indexes(&world), ["0", "1", "2"]);
+    world.change_set(|set| set["spec"]["replicas"] = json!(2));
+    world.carry_out_all();
+    for (kind, name) in [("Pod", "s-2-1"), ("Pod", "s-2"), ("StatefulSet", "s-2")] {
+        world.forget(kind, name);
+    }
+    world.carry_out_all();
+    assert_eq!(indexes(&world), ["0", "1", "2"], "nothing is written for that alone");
+    restart_container(&mut world, "s-1-1");
+    world.carry_out();
+    world.rebuild_group(1, 2);
+    assert_eq!(indexes(&world), ["0", "1"]);
+    world.restart_controller(&[]);
+    assert_eq!((world.tasks().len(), world.plan().doubted_pods.len()), (0, 0));
+}
+
+#[test]
+fn a_record_of_another_leader_says_nothing() {
+    let mut world = one_group();
+    let record = world.annotation("s", annotations::MEMBERS).unwrap();
+    restart_container(&mut world, "s-0-1");
+    world.carry_out();
+    world.rebuild_group(0, 3);
+    assert_ne!(world.annotation("s", annotations::MEMBERS).unwrap(), record);
+    world.change("StatefulSet", "s", |it| {
+        it["metadata"]["annotations"][annotations::MEMBERS] = json!(record);
+    });
+    world.restart_controller(&[]);
+    assert_eq!(world.plan().doubted_pods, []);
+    assert_eq!(world.tasks(), [RECORD]);
 }
 
 #[test]
@@ -195,7 +233,6 @@ fn a_worker_set_that_went_while_no_controller_ran_takes_its_group_with_it() {
         ("None", go, go, None),
     ] {
         let mut world = with_policy(policy);
-        available_since(&mut world, 1);
         world.forget("StatefulSet", "s-0");
         first(&mut world, "s-0-1");
         second(&mut world, "s-0-2");
@@ -217,24 +254,17 @@ fn a_worker_set_that_went_while_no_controller_ran_takes_its_group_with_it() {
 }
 
 #[test]
-fn a_leader_that_has_not_been_seen_complete_gets_its_worker_set() {
-    let changes: [fn(&mut World); 4] = [
-        |world| world.change("Pod", "s-0", |it| it["status"]["phase"] = json!("Pending")),
-        |world| {
-            world.change("Pod", "s-0", |it| it["metadata"]["creationTimestamp"] = time(1));
-        },
-        |world| world.change("LeaderWorkerSet", "s", |it| it["status"]["conditions"] = json!([])),
-        |world| world.change("LeaderWorkerSet", "s", |it| it["status"]["readyReplicas"] = json!(0)),
-    ];
-    for change in changes {
+fn a_leader_without_a_record_gets_its_worker_set() {
+    for record in [json!(""), json!("0:another,w"), json!("1:another,w"), json!("?")] {
         let mut world = one_group();
-        available_since(&mut world, 1);
         for (kind, name) in [("StatefulSet", "s-0"), ("Pod", "s-0-1"), ("Pod", "s-0-2")] {
             world.forget(kind, name);
         }
-        change(&mut world);
+        world.change("StatefulSet", "s", |it| {
+            it["metadata"]["annotations"][annotations::MEMBERS] = record.clone();
+        });
         world.restart_controller(&[]);
-        assert_eq!(world.tasks(), ["create statefulset s-0"]);
+        assert_eq!(world.tasks(), ["create statefulset s-0"], "{record}");
     }
 }
 
@@ -261,18 +291,18 @@ fn a_worker_that_is_younger_than_what_is_known_of_pods_is_not_missed() {
 }
 
 #[test]
-fn a_lost_worker_is_replaced_on_record_only_without_a_restart_policy() {
+fn nothing_is_on_record_without_a_restart_policy() {
     let mut world = with_policy("None");
-    assert_eq!(world.annotation("s-0", annotations::MEMBERS), None);
-    // A record from a time with another policy is kept current.
-    world.change("StatefulSet", "s-0", |it| {
-        it["metadata"]["annotations"] = json!({annotations::MEMBERS: "1:former,2:former"});
+    assert_eq!(world.annotation("s", annotations::MEMBERS), None);
+    // One from a time with another policy must not come to mean something again.
+    let record = format!("0:{}/{},former", uid_mark(&world, "s-0"), revision_mark(&world));
+    world.change("StatefulSet", "s", |it| {
+        it["metadata"]["annotations"][annotations::MEMBERS] = json!(record);
     });
     assert_eq!(world.tasks(), [RECORD]);
     world.carry_out();
+    assert_eq!(world.annotation("s", annotations::MEMBERS), None);
     world.replace_pod("s-0-1");
-    assert_eq!(world.tasks(), [RECORD]);
-    world.carry_out();
     assert_eq!(world.tasks(), [""; 0]);
 }
 
@@ -280,7 +310,9 @@ fn a_lost_worker_is_replaced_on_record_only_without_a_restart_policy() {
 fn a_worker_that_had_not_started_is_not_missed_by_a_policy_that_waits_for_the_start() {
     let mut world = with_policy("RecreateGroupAfterStart");
     world.rebuild_group(0, 3);
-    world.change("StatefulSet", "s-0", |it| it["metadata"]["annotations"] = json!({}));
+    world.change("StatefulSet", "s", |it| {
+        it["metadata"]["annotations"][annotations::MEMBERS] = json!("");
+    });
     world.change("Pod", "s-0-2", |it| it["status"]["phase"] = json!("Pending"));
     world.pass(2);
     assert_eq!(world.tasks(), [RECORD]);
@@ -310,10 +342,8 @@ fn a_container_that_restarted_while_a_sibling_was_pending_recreates_its_group_la
 #[test]
 fn a_record_of_another_revision_or_from_the_set_means_nothing() {
     let mut world = one_group();
-    world.change("StatefulSet", "s-0", |it| {
-        it["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/template-revision-hash"] = json!("x");
-        it["metadata"]["annotations"] = json!({annotations::MEMBERS: "1:former"});
-    });
+    world.change("Pod", "s-0", |it| it["metadata"]["labels"][labels::REVISION] = json!("x"));
+    world.replace_pod_unseen("s-0-1");
     world.restart_controller(&[]);
     assert_eq!(world.plan().doubted_pods, []);
     assert!(!world.deletes("s-0"));
@@ -321,7 +351,7 @@ fn a_record_of_another_revision_or_from_the_set_means_nothing() {
     let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
     world.change_set(|set| {
         set["metadata"]["annotations"] =
-            json!({annotations::MEMBERS: "1:x", annotations::GROUP_RESTARTS: "{}", "mine": "kept"});
+            json!({annotations::MEMBERS: "0:x,y", annotations::GROUP_RESTARTS: "{}", "mine": "kept"});
     });
     world.carry_out_all();
     world.start_leader(0);

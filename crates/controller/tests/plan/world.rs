@@ -155,7 +155,8 @@ impl World {
 
     /// The tasks of the present plan in words.
     pub(crate) fn tasks(&self) -> Vec<String> {
-        self.plan().tasks.iter().map(|task| task.action.to_string()).collect()
+        let Plan { tasks, record, .. } = self.plan();
+        tasks.into_iter().chain(record).map(|task| task.action.to_string()).collect()
     }
 
     pub(crate) fn revision_task(&self, number: i64) -> String {
@@ -174,7 +175,7 @@ impl World {
     /// Carries out the first tasks of the present plan; gives its status.
     pub(crate) fn carry_out_first(&mut self, count: usize) -> Option<StatusChange> {
         let plan = self.plan();
-        for task in plan.tasks.into_iter().take(count) {
+        for task in plan.tasks.into_iter().chain(plan.record).take(count) {
             self.tell(&task.done);
             self.perform(task.action);
         }
@@ -185,7 +186,7 @@ impl World {
     pub(crate) fn carry_out_all(&mut self) {
         for _ in 0..20 {
             let plan = self.plan();
-            if plan.tasks.is_empty() && plan.status.is_none() {
+            if plan.tasks.is_empty() && plan.record.is_none() && plan.status.is_none() {
                 return;
             }
             self.carry_out();
@@ -346,7 +347,7 @@ impl World {
         metadata["namespace"] = json!("n");
         metadata["resourceVersion"] = json!(self.version.to_string());
         if metadata["uid"].is_null() {
-            metadata["uid"] = json!(format!("uid-{}", self.version));
+            metadata["uid"] = json!(format!("{:08}-uid", self.version));
         }
         let kind = object["kind"].as_str().unwrap().to_owned();
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();

@@ -171,6 +171,7 @@ fn a_worker_that_vanishes_from_a_living_group_is_a_loss_until_the_leader_goes() 
 
 #[test]
 fn a_recorded_worker_is_gone_when_it_is_not_found_as_the_same_pod_of_its_set() {
+    let leader = |uid, version| pod("s-0", uid, version, Some(("StatefulSet", "s", "ls")));
     let owner = Some(("StatefulSet", "s-0", "w"));
     let mut unlabelled = pod("s-0-1", "x", 9, owner);
     unlabelled.set = None;
@@ -178,19 +179,15 @@ fn a_recorded_worker_is_gone_when_it_is_not_found_as_the_same_pod_of_its_set() {
         (None, true),
         (Some(pod("s-0-1", "y", 9, owner)), true),
         (Some(unlabelled), true),
-        (Some(pod("s-0-1", "x", 9, owner)), false),
+        (Some(pod("s-0-1", "x and more", 9, owner)), false),
     ] {
         let index = Index::default();
-        let mut worker_set = stateful_set("s-0", "w", ("Pod", "s-0", "l"));
-        worker_set.members = Some("1:x".into());
-        index.observed(worker_set);
+        index.observed(leader("l", 8));
         index.confirmed(&key(), "s-0-1", "x", found.clone());
-        let is_gone = || index.read(&key(), |it| it.is_gone("l", "s-0-1", "x")).unwrap();
+        let is_gone = || index.read(&key(), |it| it.is_gone("l", "x")).unwrap();
         assert_eq!(is_gone(), gone, "{found:?}");
-        // With the record goes what was found about it.
-        let mut worker_set = stateful_set("s-0", "v", ("Pod", "s-0", "k"));
-        worker_set.identity.meta.resource_version = Some("10".into());
-        index.observed(worker_set);
+        // With its leader goes what was found about it.
+        index.observed(leader("k", 10));
         assert!(!is_gone());
     }
 }

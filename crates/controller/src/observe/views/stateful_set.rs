@@ -22,7 +22,7 @@ pub struct StatefulSetView {
     pub revision: Option<String>,
     /// Annotation `replicas` as an integer, on leader `StatefulSet`s.
     pub annotated_replicas: Option<i64>,
-    /// Annotation `members`, on worker `StatefulSet`s.
+    /// Annotation `members`, on leader `StatefulSet`s.
     pub members: Option<String>,
     /// Annotation `group-restarts`, on leader `StatefulSet`s.
     pub group_restarts: Option<String>,
