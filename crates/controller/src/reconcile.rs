@@ -21,7 +21,7 @@ use crate::observe::watch::Synced;
 use crate::pace::Pace;
 use crate::plan::history::Failing;
 use crate::plan::shortage::Shortages;
-use crate::plan::task::{Plan, StatusChange, Target, Verdict};
+use crate::plan::task::{Plan, StatusChange, Target, Task, Verdict};
 use crate::plan::{self, Context};
 use crate::queue::{Queue, Work};
 use crate::shortages::KnownShortages;
@@ -162,9 +162,8 @@ impl Reconciler {
                 }
             };
             let recheck = plan.recheck;
-            if self.is_record_due(key, &plan) {
-                plan.tasks.extend(plan.record.take());
-            }
+            let record = self.due_record(key, &mut plan);
+            plan.tasks.extend(record);
             if plan.is_complete() {
                 return End { has_progressed, ..self.complete(key, &set, plan).await };
             }
@@ -187,11 +186,19 @@ impl Reconciler {
         End::new(Outcome::Requeue, None)
     }
 
-    /// Whether the record of members is written now: with a status that does not wait, or when it
-    /// has waited for others like a status that does.
-    fn is_record_due(&self, key: &SetKey, plan: &Plan) -> bool {
-        let is_last = plan.is_complete() && plan.status.as_ref().is_some_and(|it| !it.may_wait);
-        plan.record.is_some() && (is_last || self.pace.wait(key).is_none())
+    /// The record of members, if it is written now: with a status that does not wait, or when it has
+    /// waited for others like a status that does.
+    fn due_record(&self, key: &SetKey, plan: &mut Plan) -> Option<Task> {
+        plan.record.as_ref()?;
+        let is_last = plan.is_complete();
+        let goes_along = is_last && plan.status.as_ref().is_some_and(|it| !it.may_wait);
+        if !goes_along && self.pace.wait(key).is_some() {
+            return None;
+        }
+        if !is_last {
+            self.pace.told(key);
+        }
+        plan.record.take()
     }
 
     /// Ends a reconcile whose plan wants nothing but its status written, if that.
