@@ -22,7 +22,7 @@ use lws_controller::observe::watch::{self, Notify, Synced};
 use lws_controller::queue::Queue;
 use lws_controller::reconcile::Reconciler;
 use lws_controller::server_version::{self, Finding};
-use lws_runtime::client::{self, requests::RequestCounter};
+use lws_runtime::client::{self, LazyClient, requests::RequestCounter};
 use lws_runtime::config::{self, Settings};
 use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
@@ -99,7 +99,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let synced = watch::start(&client, &index, &notify, settings.gang_scheduler, &mut watches);
     let findings = server_version::unknown();
     let health = health(&shutdown, synced.clone(), findings.subscribe());
-    endpoints::start(&settings, health, registry, &shutdown).await?;
+    let reviewer = LazyClient::Made(client.clone());
+    endpoints::start(&settings, health, registry, reviewer, &shutdown).await?;
     // One that cannot work takes no lease from one that can.
     let supported = server_version::supported(&client, &findings);
     if shutdown.run_until_cancelled(supported).await.is_none() {

@@ -22,6 +22,7 @@ use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use rustls_pki_types::ServerName;
+use tokio::sync::OnceCell;
 use tower::{BoxError, ServiceBuilder};
 
 use crate::config::ClientSettings;
@@ -132,4 +133,41 @@ pub fn new(config: Config, requests: &RequestCounter) -> Result<Client, Error> {
         .layer(requests)
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
+}
+
+/// A client for those who may never need one.
+pub enum LazyClient {
+    /// There is one anyway.
+    Made(Client),
+    /// It is made when it is first needed. Until it can be, each time is another attempt.
+    Wanted {
+        /// How to reach the API server.
+        settings: ClientSettings,
+        /// What counts its requests.
+        requests: RequestCounter,
+        /// The client, once it is made.
+        made: OnceCell<Client>,
+    },
+}
+
+impl LazyClient {
+    /// A client that is made when it is first needed.
+    #[must_use]
+    pub fn wanted(settings: ClientSettings, requests: RequestCounter) -> Self {
+        Self::Wanted { settings, requests, made: OnceCell::new() }
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// When there are no credentials, or they cannot be used.
+    pub async fn get(&self) -> Result<Client, Error> {
+        match self {
+            Self::Made(client) => Ok(client.clone()),
+            Self::Wanted { settings, requests, made } => {
+                let make = async || new(config(settings).await?, requests);
+                made.get_or_try_init(make).await.cloned()
+            }
+        }
+    }
 }
