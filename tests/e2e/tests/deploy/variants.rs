@@ -92,6 +92,23 @@ fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
 }
 
 #[test]
+fn network_policies_let_in_who_calls_and_out_what_asks() -> Result<()> {
+    let objects = overlay(&["network-policy"])?;
+    for (name, served) in
+        [("lws-webhook", &[9443, 8081, 8443][..]), ("lws-controller-manager", &[8081, 8443])]
+    {
+        let policy = object(&objects, "NetworkPolicy", name)?;
+        for (direction, expected) in [("ingress", served), ("egress", &[443, 6443])] {
+            let rules = &policy["spec"][direction];
+            let ports: Vec<_> =
+                expected.iter().map(|it| json!({"port": it, "protocol": "TCP"})).collect();
+            ensure!(*rules == json!([{"ports": ports}]), "{name} {direction}: {rules}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn volcano_adds_one_rule() -> Result<()> {
     let rules = |objects: &[Value]| -> Result<Vec<Value>> {
         let role = object(objects, "ClusterRole", "lws-manager-role")?;
