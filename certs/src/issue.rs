@@ -47,6 +47,9 @@ pub enum IssueError {
     /// The pair of an authority is not one.
     #[error("check the authority: {0}")]
     CheckAuthority(#[from] VerifyError),
+    /// What was made to be served with cannot be.
+    #[error("check the certificate that signs itself: {0}")]
+    CheckSelfSigned(#[source] VerifyError),
     /// No name to issue a certificate for.
     #[error("issue a certificate: at least one name is needed")]
     NoName,
@@ -139,6 +142,23 @@ impl Authority {
             .map_err(|source| IssueError::Sign { subject, source })?;
         Ok(Pair { certificate_pem: certificate.pem(), private_key_pem })
     }
+}
+
+/// A certificate for `name` that nobody vouches for, with a new key, valid like those of an
+/// authority. The key is an elliptic one: made in no time, and cheap to serve with.
+pub fn self_signed(
+    name: &ServerName<'_>,
+    now: Timestamp,
+    lifetime: SignedDuration,
+) -> Result<Pair, IssueError> {
+    let subject = name.to_str().into_owned();
+    let mut params = params(&subject, now, lifetime)?;
+    params.subject_alt_names = vec![alternative_name(name)?];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key = KeyPair::generate().map_err(IssueError::GenerateKey)?;
+    let certificate =
+        params.self_signed(&key).map_err(|source| IssueError::Sign { subject, source })?;
+    Ok(Pair { certificate_pem: certificate.pem(), private_key_pem: key.serialize_pem() })
 }
 
 fn params(

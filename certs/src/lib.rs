@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`bundle`] | the authorities that a client trusts |
+//! | [`fallback`] | the certificate of a server that serves without files, too |
 //! | [`issue`] | a certificate authority and the pairs it signs |
 //! | [`verify`] | what is wrong with a pair, and when it expires |
 //! | [`reload`] | the certificate of a running server, re-read when its files change |
@@ -12,6 +13,7 @@
 //! stores, so that either one reads what the other has written.
 
 pub mod bundle;
+pub mod fallback;
 pub mod issue;
 pub mod reload;
 pub mod verify;

@@ -153,6 +153,21 @@ impl ReloadingCertificate {
         }
     }
 
+    /// What is served now; `None` when nothing has been loaded.
+    pub(crate) fn key(&self) -> Option<Arc<CertifiedKey>> {
+        self.current.load().as_ref().map(|loaded| Arc::clone(&loaded.key))
+    }
+
+    /// Where the files are looked for.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether both files are there.
+    pub(crate) fn exists(&self) -> bool {
+        self.stamps().is_ok()
+    }
+
     /// Last second of the certificate in use; `None` when none has been loaded.
     #[must_use]
     pub fn not_after(&self) -> Option<Timestamp> {
@@ -202,7 +217,7 @@ impl ReloadingCertificate {
 
 impl ResolvesServerCert for ReloadingCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.current.load().as_ref().map(|loaded| Arc::clone(&loaded.key))
+        self.key()
     }
 }
 

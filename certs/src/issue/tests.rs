@@ -143,3 +143,18 @@ fn long_names_are_alternative_names_only() {
     });
     verify::serving(&pair, &authority.pair().certificate_pem, &[server_name], now()).unwrap();
 }
+
+#[test]
+fn what_signs_itself_can_be_served_with() {
+    let name = &names(&["localhost"])[0];
+    let pair = self_signed(name, now(), SERVING_LIFETIME).unwrap();
+    with_certificate(&pair.certificate_pem, |certificate| {
+        assert_eq!(certificate.subject().to_string(), "CN=localhost");
+        assert_eq!(certificate.issuer(), certificate.subject());
+        assert_eq!(alternative_names(certificate), ["localhost"]);
+        assert!(!certificate.is_ca());
+    });
+    verify::certified_key(&pair).unwrap();
+    let other = self_signed(name, now(), SERVING_LIFETIME).unwrap();
+    assert!(pair.private_key_pem != other.private_key_pem);
+}

@@ -6,7 +6,7 @@ use std::thread;
 use anyhow::Context as _;
 use kube::Config;
 use lws_controller::lease::{self, KubeStore, LeaderElector, Leadership, LeaseError};
-use lws_controller::metrics::requests::RequestCounter;
+use lws_runtime::client::requests::RequestCounter;
 use lws_runtime::config::LeaderElectionSettings;
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};

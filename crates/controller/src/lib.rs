@@ -15,7 +15,6 @@
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
 //! | [`pace`] | which status writes wait for more to say |
 //! | [`shortages`] | what is remembered of pods that cannot be created |
-//! | [`client`] | the connection to the API server |
 //! | [`lease`] | that only one controller acts |
 //! | [`server_version`] | that the API server is new enough |
 //! | [`certificates`] | the certificate under which the webhook serves |
@@ -23,7 +22,6 @@
 pub mod act;
 pub mod backoff;
 pub mod certificates;
-pub mod client;
 pub mod lease;
 pub mod metrics;
 pub mod observe;

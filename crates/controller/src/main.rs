@@ -11,22 +11,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
-use http::HeaderValue;
-use http::header::USER_AGENT;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use lws_controller::act::{Actor, Limiter, Recorder, Requests};
 use lws_controller::backoff::Backoff;
 use lws_controller::certificates::{self, Keeper};
-use lws_controller::client;
 use lws_controller::lease::Leadership;
 use lws_controller::metrics::Metrics;
-use lws_controller::metrics::requests::RequestCounter;
 use lws_controller::observe::index::{Concerned, Index};
 use lws_controller::observe::watch::{self, Notify, Synced};
 use lws_controller::queue::Queue;
 use lws_controller::reconcile::Reconciler;
 use lws_controller::server_version::{self, Finding};
+use lws_runtime::client::{self, LazyClient, requests::RequestCounter};
 use lws_runtime::config::{self, Settings};
 use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
@@ -76,7 +72,7 @@ async fn start(common: &Flags) -> anyhow::Result<()> {
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
-    let config = client_config(&settings).await?;
+    let config = client::config(&settings.client).await?;
     let index = Arc::new(Index::default());
     let queue = Queue::new(Backoff::default());
     let registry = metrics::registry()?;
@@ -103,7 +99,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let synced = watch::start(&client, &index, &notify, settings.gang_scheduler, &mut watches);
     let findings = server_version::unknown();
     let health = health(&shutdown, synced.clone(), findings.subscribe());
-    endpoints::start(&settings, health, registry, &shutdown).await?;
+    let reviewer = LazyClient::Made(client.clone());
+    endpoints::start(&settings, health, registry, reviewer, &shutdown).await?;
     // One that cannot work takes no lease from one that can.
     let supported = server_version::supported(&client, &findings);
     if shutdown.run_until_cancelled(supported).await.is_none() {
@@ -204,23 +201,6 @@ fn health(
         missing => Err(missing.join(", ")),
     });
     health
-}
-
-/// How to reach the API server. The client repeats nothing by itself: the queue repeats what
-/// failed, with backoff.
-async fn client_config(settings: &Settings) -> anyhow::Result<Config> {
-    let mut config = match &settings.client.kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path)
-                .with_context(|| format!("read kubeconfig {}", path.display()))?;
-            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
-        }
-        None => Config::infer()
-            .await
-            .context("no API server: give --kubeconfig or $KUBECONFIG, or run in a pod")?,
-    };
-    config.headers.push((USER_AGENT, HeaderValue::try_from(version::user_agent())?));
-    Ok(config)
 }
 
 fn hostname() -> anyhow::Result<String> {

@@ -4,11 +4,9 @@
 //! |---|---|
 //! | `queue` | the work queue |
 //! | `groups` | groups that have failed lately |
-//! | [`requests`] | requests to the API server |
 
 mod groups;
 mod queue;
-pub mod requests;
 
 use std::time::Duration;
 

@@ -41,8 +41,8 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// Which replica of the controller works.
     pub leader_election: LeaderElectionSettings,
-    /// Where metrics are served, `host:port` or `:port`; `None` is nowhere.
-    pub metrics_bind_address: Option<String>,
+    /// Where metrics are served, and how.
+    pub metrics: MetricsSettings,
     /// The endpoints that a kubelet probes.
     pub health: HealthSettings,
     /// What TLS clients of this process are offered.
@@ -115,6 +115,18 @@ pub struct HealthSettings {
     pub readiness_path: String,
     /// Path of liveness, with its slash.
     pub liveness_path: String,
+}
+
+/// Where metrics are served, and how.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricsSettings {
+    /// `host:port` or `:port`; `None` is nowhere.
+    pub bind_address: Option<String>,
+    /// Over TLS, to those whom the API server permits it. Otherwise to anyone on this machine.
+    pub secure: bool,
+    /// Directory that may hold `tls.crt` and `tls.key`.
+    pub cert_dir: PathBuf,
 }
 
 /// Names of the objects through which certificates are issued, in the system's namespace.
@@ -234,6 +246,7 @@ pub fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     let namespace = namespace(Path::new(NAMESPACE_FILE));
     let mut settings = checks::settings(flags.over(configuration), &namespace)?;
     settings.client.kubeconfig.clone_from(&flags.kubeconfig);
+    settings.metrics.secure = flags.metrics_secure;
     Ok(settings)
 }
 

@@ -33,6 +33,13 @@ pub struct Flags {
     #[arg(long, value_name = "ADDRESS")]
     metrics_bind_address: Option<String>,
 
+    /// Whether metrics are served over TLS, to those whom the API server permits it; without, to
+    /// anyone on this machine and to nobody else
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "true", default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(value_parser = boolean)]
+    pub(crate) metrics_secure: bool,
+
     /// Address of the health endpoints, "0" for none (better set in the file)
     #[arg(long, value_name = "ADDRESS")]
     health_probe_bind_address: Option<String>,

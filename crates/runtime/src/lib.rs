@@ -2,6 +2,8 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`access`] | who may use an endpoint, as the API server says |
+//! | [`client`] | the connection to the API server |
 //! | [`config`] | the configuration file, its defaults and checks; the effective [`config::Settings`] |
 //! | [`endpoints`] | the health and metrics endpoints of a process |
 //! | [`flags`] | the command line |
@@ -14,6 +16,8 @@
 //! | [`tls_server`] | the same connections over TLS |
 //! | [`version`] | what was built: version, commit, date |
 
+pub mod access;
+pub mod client;
 pub mod config;
 mod connection;
 pub mod endpoints;

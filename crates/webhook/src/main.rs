@@ -10,12 +10,13 @@ use anyhow::Context as _;
 use clap::{ArgAction, Parser};
 use jiff::Timestamp;
 use lws_certs::reload::ReloadingCertificate;
+use lws_runtime::client::{LazyClient, requests::RequestCounter};
 use lws_runtime::config::{self, Settings};
 use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
 use lws_runtime::listen::{DefaultHost, listen};
 use lws_runtime::tls_server::{self, Limits};
-use lws_runtime::{endpoints, logging, metrics, shutdown};
+use lws_runtime::{access, endpoints, logging, metrics, shutdown};
 use lws_webhook::{Metrics, router};
 use tokio::runtime;
 
@@ -38,7 +39,7 @@ struct Arguments {
     #[arg(long, value_name = "DIRECTORY")]
     webhook_cert_dir: Option<PathBuf>,
 
-    /// Whether the webhooks are offered over HTTP/2 too
+    /// Whether webhooks and metrics are offered over HTTP/2 too
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
     #[arg(value_parser = flags::boolean)]
@@ -54,8 +55,9 @@ fn main() -> ExitCode {
     let processors = thread::available_parallelism().map_or(THREADS, usize::from);
     let ended = runtime::Builder::new_multi_thread()
         .worker_threads(processors.min(THREADS))
-        // For large reviews, which are judged one after the other.
-        .max_blocking_threads(1)
+        // One for large reviews, which are judged one after the other, and one for each name of an
+        // API server that has to be looked up to ask who may see metrics.
+        .max_blocking_threads(1 + access::AT_ONCE)
         .enable_all()
         .build()
         .context("unable to start threads")
@@ -99,7 +101,8 @@ async fn serve(settings: &Settings, address: &str) -> anyhow::Result<()> {
     let served = Arc::clone(&certificate);
     health.ready("certificate", move || served.check(Timestamp::now()));
     let listening = health.gate("listener");
-    endpoints::start(settings, health, registry, &shutdown).await?;
+    let client = LazyClient::wanted(settings.client.clone(), RequestCounter::register(&registry)?);
+    endpoints::start(settings, health, registry, client, &shutdown).await?;
 
     let tls = tls_server::server_config(&settings.tls, certificate.clone())?;
     let listener = listen(address, DefaultHost::All).await?;

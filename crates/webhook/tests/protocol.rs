@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -19,11 +20,12 @@ use lws_api_types::keys::{PREFIX, annotations, env, labels};
 use lws_api_types::validation::Rule;
 use lws_certs::reload::ReloadingCertificate;
 use lws_documentation::{cells, messages, section};
+use lws_runtime::client::requests::RequestCounter;
 use lws_webhook::hook::Hook;
 use lws_webhook::{Metrics, Settings, router};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 const V1: &str = "admission.k8s.io/v1";
 const LIMIT: usize = 7_340_032;
@@ -494,6 +496,10 @@ async fn everything_is_documented() {
     let webhook = Webhook::new();
     let certificate = Arc::new(ReloadingCertificate::new("none"));
     lws_runtime::metrics::register_certificate(&webhook.registry, certificate).unwrap();
+    // Of requests there is a metric once there was one.
+    let requests = RequestCounter::register(&webhook.registry).unwrap();
+    let server = service_fn(async |_| Ok::<_, Infallible>(http::Response::new(())));
+    requests.layer(server).oneshot(Request::new(())).await.unwrap();
     let text = include_str!("../../../docs/admission.md");
     let metrics = webhook.metrics();
     let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());

@@ -40,8 +40,10 @@ file, the first part of their names, and if need be what is merged into each. */
 {{- $_ := set $object "metadata" $metadata }}
 {{- if $object.roleRef }}
 {{- $_ := set $object.roleRef "name" (printf "%s%s" $prefix (trimPrefix "lws" $object.roleRef.name)) }}
-{{- $subject := dict "kind" "ServiceAccount" "name" (printf "%s-controller-manager" $prefix) "namespace" $context.Release.Namespace }}
-{{- $_ := set $object "subjects" (list $subject) }}
+{{- range $subject := $object.subjects }}
+{{- $_ := set $subject "name" (printf "%s%s" $prefix (trimPrefix "lws" $subject.name)) }}
+{{- $_ := set $subject "namespace" $context.Release.Namespace }}
+{{- end }}
 {{- end }}
 {{- range $entry := $object.webhooks }}
 {{- $_ := set $entry.clientConfig.service "namespace" $context.Release.Namespace }}
@@ -91,10 +93,6 @@ internalCertManagement:
 {{- if ne (int .Values.service.port) 9443 }}
 webhook:
   port: {{ .Values.service.port }}
-{{- end }}
-{{- if .Values.enablePrometheus }}
-metrics:
-  bindAddress: 0.0.0.0:8443
 {{- end }}
 {{- with .Values.gangSchedulingManagement }}
 gangSchedulingManagement:

@@ -29,7 +29,8 @@ impl Scrape {
         Self::of(system.controllers().first().context("no controller runs")?).await
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// What the text says.
+    pub fn parse(text: &str) -> Result<Self> {
         let (mut types, mut series) = (BTreeMap::new(), BTreeMap::new());
         for line in text.lines() {
             if let Some(declared) = line.strip_prefix("# TYPE ") {

@@ -38,9 +38,8 @@ mod tests;
 
 use std::{io, time::Duration};
 
+use lws_runtime::client;
 use tokio::time::Instant;
-
-use crate::client;
 
 pub use elector::LeaderElector;
 pub use store::{KubeStore, LeaseStore};

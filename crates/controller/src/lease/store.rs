@@ -3,10 +3,9 @@
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Config, api::PostParams};
+use lws_runtime::client::{self, requests::RequestCounter};
 
 use super::LeaseError;
-use crate::client;
-use crate::metrics::requests::RequestCounter;
 
 /// The requests of an election. Each is one attempt: no retries inside, no timeout needed.
 pub trait LeaseStore: Send + Sync {

@@ -27,7 +27,7 @@ use super::{
     candidate::{Candidate, Decision},
     *,
 };
-use crate::metrics::requests::RequestCounter;
+use lws_runtime::client::requests::RequestCounter;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -7,10 +7,11 @@ use lws_api_types::validation::{FieldError, formats};
 
 use super::{
     ClientSettings, ConfigError, GangScheduler, GroupRestartSettings, HealthSettings,
-    InternalCertificateSettings, LeaderElectionSettings, Settings, WebhookSettings, duration_text,
+    InternalCertificateSettings, LeaderElectionSettings, MetricsSettings, Settings,
+    WebhookSettings, duration_text,
     file::{
         ClientConnection, Configuration, GangSchedulingManagement, GroupRestart,
-        InternalCertManagement, LeaderElection, Probes, Webhook,
+        InternalCertManagement, LeaderElection, Metrics, Probes, Webhook,
     },
     tls,
 };
@@ -33,10 +34,7 @@ pub(super) fn settings(
             namespace,
             &mut errors,
         ),
-        metrics_bind_address: address(
-            configuration.metrics.unwrap_or_default().bind_address,
-            ":8443",
-        ),
+        metrics: metrics(configuration.metrics.unwrap_or_default()),
         health: health(configuration.health.unwrap_or_default()),
         tls: tls::options(configuration.tls.unwrap_or_default())?,
         internal_certificates: internal_certificates(
@@ -63,6 +61,14 @@ fn webhook(section: Webhook, errors: &mut Vec<FieldError>) -> WebhookSettings {
             0
         }),
         cert_dir: text(section.cert_dir, "/tmp/k8s-webhook-server/serving-certs").into(),
+    }
+}
+
+fn metrics(section: Metrics) -> MetricsSettings {
+    MetricsSettings {
+        bind_address: address(section.bind_address, ":8443"),
+        secure: true,
+        cert_dir: std::env::temp_dir().join("k8s-metrics-server/serving-certs"),
     }
 }
 

@@ -46,7 +46,11 @@ fn defaults() -> serde_json::Value {
             "resourceName": "b8b2488c.x-k8s.io",
             "resourceNamespace": "lws-system",
         },
-        "metricsBindAddress": ":8443",
+        "metrics": {
+            "bindAddress": ":8443",
+            "secure": true,
+            "certDir": std::env::temp_dir().join("k8s-metrics-server/serving-certs"),
+        },
         "health": {
             "bindAddress": ":8081",
             "readinessPath": "/readyz",
@@ -150,7 +154,7 @@ clientConnection: {qps: 20.5, burst: 30}
                     "resourceNamespace": "elsewhere",
                 })
             ),
-            ("/metricsBindAddress", json!(null)),
+            ("/metrics/bindAddress", json!(null)),
             (
                 "/health",
                 json!({
@@ -243,12 +247,25 @@ fn flags_override_the_file_only_when_they_are_given() {
             resource_namespace: "lws-system".to_owned(),
         }
     );
-    assert_eq!(settings.metrics_bind_address, None);
+    assert_eq!(settings.metrics.bind_address, None);
+    assert!(settings.metrics.secure);
     assert_eq!(settings.health.bind_address.as_deref(), Some(":2"));
     assert_eq!(
         settings.client,
         ClientSettings { qps: 9.5, burst: 10, kubeconfig: Some("/kube".into()) }
     );
+}
+
+#[test]
+fn metrics_are_secure_unless_a_flag_says_otherwise() {
+    for (args, expected) in [
+        (&["--metrics-secure"][..], true),
+        (&["--metrics-secure=true"], true),
+        (&["--metrics-secure=false"], false),
+    ] {
+        let settings = load_text(&with_header(""), args).unwrap();
+        assert_eq!(settings.metrics.secure, expected, "{args:?}");
+    }
 }
 
 #[test]

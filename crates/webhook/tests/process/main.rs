@@ -51,6 +51,7 @@ impl Process {
                 "127.0.0.1:0",
                 "--metrics-bind-address",
                 "127.0.0.1:0",
+                "--metrics-secure=false",
             ])
             .args(["--health-probe-bind-address", "127.0.0.1:0", "--webhook-cert-dir"])
             .arg(certificates)

@@ -88,7 +88,8 @@ fn its_objects_are_those_of_the_manifests() -> Result<()> {
         let it = comparable(it.clone());
         ensure!(it == shipped, "{kind} {name}\nchart:     {it}\nmanifests: {shipped}");
     }
-    // Helm makes the namespace and brings the definition; the roles for users are not in the existing chart either.
+    // Helm makes the namespace and brings the definition; the roles for users are not in the existing chart either, and
+    // the metrics Service is an option of it.
     let only_there = manifests.iter().filter(|it| {
         let [kind, name] =
             [&it["kind"], &it["metadata"]["name"]].map(|it| it.as_str().unwrap_or_default());
@@ -101,6 +102,7 @@ fn its_objects_are_those_of_the_manifests() -> Result<()> {
         r#""CustomResourceDefinition" "leaderworkersets.leaderworkerset.x-k8s.io""#,
         r#""ClusterRole" "lws-leaderworkerset-editor-role""#,
         r#""ClusterRole" "lws-leaderworkerset-viewer-role""#,
+        r#""Service" "lws-controller-manager-metrics-service""#,
     ];
     ensure!(only_there == expected, "{only_there:?}");
     let definition = deploy("crd/leaderworkersets.leaderworkerset.x-k8s.io.yaml").canonicalize()?;
@@ -194,7 +196,10 @@ fn each_other_value_takes_effect() -> Result<()> {
     let name = "lws-controller-manager-metrics-service";
     let kind = field(&objects, "Service", name, "/spec/type")?;
     ensure!(kind == "NodePort", "{kind}");
+    let port = field(&objects, "Service", name, "/spec/ports/0/name")?;
     let monitor = "lws-controller-manager-metrics-monitor";
+    let scraped = field(&objects, "ServiceMonitor", monitor, "/spec/endpoints/0/port")?;
+    ensure!(port == "https" && scraped == port, "{port} {scraped}");
     let selected = field(&objects, "ServiceMonitor", monitor, "/spec/selector/matchLabels")?;
     let labels = field(&objects, "Service", name, "/metadata/labels")?;
     let matches =
@@ -219,6 +224,28 @@ fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
     let path = "/metadata/annotations/cert-manager.io~1inject-ca-from";
     let from = field(&objects, "MutatingWebhookConfiguration", name, path)?;
     ensure!(from == "lws-system/lws-serving-cert", "{from}");
+    for name in [CONTROLLER, WEBHOOK] {
+        let volumes = field(&objects, "Deployment", name, "/spec/template/spec/volumes")?;
+        ensure!(volumes.to_string().contains("lws-metrics-server-cert"), "{name}: {volumes}");
+    }
+    Ok(())
+}
+
+#[test]
+fn scrapers_verify_what_cert_manager_has_issued() -> Result<()> {
+    let objects = with(&json!({"enableCertManager": true, "enablePrometheus": true}))?;
+    let certificate = object(&objects, "Certificate", "lws-metrics-cert")?;
+    let monitor = "lws-controller-manager-metrics-monitor";
+    let endpoint = field(&objects, "ServiceMonitor", monitor, "/spec/endpoints/0")?;
+    let tls = &endpoint["tlsConfig"];
+    ensure!(tls["serverName"] == certificate["spec"]["dnsNames"][0], "{tls}");
+    ensure!(tls["ca"]["secret"]["name"] == certificate["spec"]["secretName"], "{tls}");
+    ensure!(tls.get("insecureSkipVerify").is_none(), "{tls}");
+    let plain = with(&json!({"enablePrometheus": true}))?;
+    let mut plain = field(&plain, "ServiceMonitor", monitor, "/spec/endpoints/0")?;
+    ensure!(plain["tlsConfig"] == json!({"insecureSkipVerify": true}), "{plain}");
+    plain["tlsConfig"] = tls.clone();
+    ensure!(plain == endpoint, "{plain} {endpoint}");
     Ok(())
 }
 

@@ -39,7 +39,7 @@ fn left_behind(object: &Value, path: &str, found: &mut Vec<String>) {
 
 #[test]
 fn everything_moves_to_another_namespace() -> Result<()> {
-    let objects = overlay(&["cert-manager", "network-policy", "volcano"])?;
+    let objects = overlay(&["cert-manager", "network-policy", "prometheus", "volcano"])?;
     let mut found = Vec::new();
     for it in &objects {
         left_behind(it, &format!("{} {}", it["kind"], it["metadata"]["name"]), &mut found);
@@ -49,6 +49,9 @@ fn everything_moves_to_another_namespace() -> Result<()> {
     let expected =
         ["lws-webhook-service.elsewhere.svc", "lws-webhook-service.elsewhere.svc.cluster.local"];
     ensure!(*names == json!(expected), "{names}");
+    let names = &object(&objects, "Certificate", "lws-metrics-cert")?["spec"]["dnsNames"];
+    let service = "lws-controller-manager-metrics-service.elsewhere.svc";
+    ensure!(*names == json!([service, format!("{service}.cluster.local")]), "{names}");
     Ok(())
 }
 
@@ -73,10 +76,35 @@ fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
     let webhook = object(&objects, "Deployment", "lws-webhook")?;
     let mounted = &webhook["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"];
     ensure!(*mounted == certificate["spec"]["secretName"], "{mounted} is mounted");
+    let certificate = object(&objects, "Certificate", "lws-metrics-cert")?;
+    for name in ["lws-webhook", "lws-controller-manager"] {
+        let pod = &object(&objects, "Deployment", name)?["spec"]["template"]["spec"];
+        let volumes = pod["volumes"].as_array().context("no volumes")?;
+        let mounted = &volumes.last().context("no volume")?["secret"];
+        ensure!(mounted["secretName"] == certificate["spec"]["secretName"], "{name}: {mounted}");
+        ensure!(mounted["optional"] == true, "{name} waits for it");
+    }
     let configuration = object(&objects, "ConfigMap", "lws-manager-config")?;
     let configuration = configuration["data"]["controller_manager_config.yaml"].as_str();
     let configuration: Value = serde_saphyr::from_str(configuration.context("no configuration")?)?;
     ensure!(configuration["internalCertManagement"]["enable"] == false, "{configuration}");
+    Ok(())
+}
+
+#[test]
+fn network_policies_let_in_who_calls_and_out_what_asks() -> Result<()> {
+    let objects = overlay(&["network-policy"])?;
+    for (name, served) in
+        [("lws-webhook", &[9443, 8081, 8443][..]), ("lws-controller-manager", &[8081, 8443])]
+    {
+        let policy = object(&objects, "NetworkPolicy", name)?;
+        for (direction, expected) in [("ingress", served), ("egress", &[443, 6443])] {
+            let rules = &policy["spec"][direction];
+            let ports: Vec<_> =
+                expected.iter().map(|it| json!({"port": it, "protocol": "TCP"})).collect();
+            ensure!(*rules == json!([{"ports": ports}]), "{name} {direction}: {rules}");
+        }
+    }
     Ok(())
 }
 
@@ -90,6 +118,24 @@ fn volcano_adds_one_rule() -> Result<()> {
     let (last, others) = volcano.split_last().context("no rules")?;
     ensure!(others == plain, "{others:?}");
     ensure!(last["apiGroups"] == json!(["scheduling.volcano.sh"]), "{last}");
+    Ok(())
+}
+
+#[test]
+fn prometheus_finds_the_service() -> Result<()> {
+    let objects = overlay(&["prometheus"])?;
+    let service = object(&objects, "Service", "lws-controller-manager-metrics-service")?;
+    let monitor = object(&objects, "ServiceMonitor", "lws-controller-manager-metrics-monitor")?;
+    let selected = &monitor["spec"]["selector"]["matchLabels"];
+    ensure!(*selected == service["metadata"]["labels"], "{selected}");
+    let endpoint = &monitor["spec"]["endpoints"][0];
+    ensure!(endpoint["port"] == service["spec"]["ports"][0]["name"], "{endpoint}");
+    for name in ["lws-webhook", "lws-controller-manager"] {
+        let pods = &object(&objects, "Deployment", name)?["spec"]["template"];
+        let selector = service["spec"]["selector"].as_object().context("no selector")?;
+        let labels = &pods["metadata"]["labels"];
+        ensure!(selector.iter().all(|(key, it)| labels[key] == *it), "{name}: {labels}");
+    }
     Ok(())
 }
 

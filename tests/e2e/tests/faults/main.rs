@@ -27,7 +27,7 @@ static ENVIRONMENT: LazyLock<anyhow::Result<Environment>> = LazyLock::new(|| {
             ..ClusterOptions::default()
         },
         SystemOptions {
-            proxied_controllers: true,
+            proxied: true,
             // A controller that cannot renew its lease in time ends, and here nobody starts it again: its lease
             // outlasts every fault, on a slow machine too.
             controller_args: [

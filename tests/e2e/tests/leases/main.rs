@@ -47,7 +47,7 @@ static ENVIRONMENT: LazyLock<Result<Environment>> = LazyLock::new(|| {
         },
         SystemOptions {
             controllers: 2,
-            proxied_controllers: true,
+            proxied: true,
             controller_args: vec![
                 seconds("lease-duration", LEASE),
                 seconds("renew-deadline", RENEW),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Certificates, NAMESPACE, SystemOptions, Volcano};
+use super::{Certificates, Metrics, NAMESPACE, SystemOptions, Volcano};
 use crate::processes::{Process, ProcessSpec};
 use crate::proxy::Proxy;
 use crate::startup::free_ports;
@@ -29,6 +29,7 @@ pub struct Component {
     log_dir: PathBuf,
     process: Process,
     ports: Ports,
+    metrics: Metrics,
     proxy: Option<Proxy>,
 }
 
@@ -94,12 +95,14 @@ impl Component {
             .args([
                 format!("--config={}", configuration.display()),
                 format!("--kubeconfig={}", kubeconfig.display()),
+                format!("--metrics-secure={}", options.metrics == Metrics::Reviewed),
             ])
             .args(args);
         spec.env.clone_from(&options.env);
         let log_dir = cluster.dir().to_owned();
         let process = Process::start(&spec, &log_dir).await?;
-        let component = Self { spec, log_dir, process, ports, proxy };
+        let metrics = options.metrics;
+        let component = Self { spec, log_dir, process, ports, metrics, proxy };
         component.ready().await?;
         Ok(component)
     }
@@ -160,7 +163,11 @@ impl Component {
     /// Shows the metrics in the text format of Prometheus.
     #[must_use]
     pub fn metrics_url(&self) -> String {
-        format!("http://127.0.0.1:{}/metrics", self.ports.metrics)
+        let scheme = match self.metrics {
+            Metrics::OpenToAll => "http",
+            Metrics::Reviewed => "https",
+        };
+        format!("{scheme}://127.0.0.1:{}/metrics", self.ports.metrics)
     }
 
     /// Where the webhook listens with TLS.

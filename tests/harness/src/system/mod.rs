@@ -29,12 +29,14 @@ pub struct SystemOptions {
     pub webhook: bool,
     /// How many replicas of the controller run.
     pub controllers: usize,
-    /// Whether each controller reaches the API server through a proxy of its own.
-    pub proxied_controllers: bool,
+    /// Whether each process reaches the API server through a proxy of its own.
+    pub proxied: bool,
     /// Whether the API server calls the webhook for labelled pods only, as `deploy/` has it, or for all pods.
     pub select_pods: bool,
     /// Who looks after the certificate in the Secret. The webhook that is started has one of its own.
     pub certificates: Certificates,
+    /// Who sees what the processes measure.
+    pub metrics: Metrics,
     /// More arguments for the webhook.
     pub webhook_args: Vec<String>,
     /// More arguments for the controllers.
@@ -65,6 +67,15 @@ pub enum Certificates {
     OfOthers,
 }
 
+/// Who sees what the processes measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metrics {
+    /// Whoever is on this machine, in plain HTTP. Nobody is asked, so that looking adds no requests.
+    OpenToAll,
+    /// Whom the API server permits it, as it is by default.
+    Reviewed,
+}
+
 /// How far gang scheduling with Volcano is set up. Volcano itself never runs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Volcano {
@@ -83,9 +94,10 @@ impl Default for SystemOptions {
             rights: Rights::Shipped,
             webhook: true,
             controllers: 1,
-            proxied_controllers: false,
+            proxied: false,
             select_pods: true,
             certificates: Certificates::OfOthers,
+            metrics: Metrics::OpenToAll,
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
             group_restart: serde_json::Value::Null,
@@ -167,6 +179,6 @@ fn controller(options: &SystemOptions, replica: usize) -> component::Role {
         name: format!("lws-controller-{replica}"),
         service_account: "lws-controller-manager",
         webhook_certificates: None,
-        proxied: options.proxied_controllers,
+        proxied: options.proxied,
     }
 }

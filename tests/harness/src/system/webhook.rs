@@ -30,7 +30,7 @@ pub(super) async fn start(
         name: name.to_owned(),
         service_account: "lws-webhook",
         webhook_certificates: Some(directory),
-        proxied: false,
+        proxied: options.proxied,
     };
     let webhook = Component::start(cluster, options, role).await?;
     let target = Target {

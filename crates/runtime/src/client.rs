@@ -5,7 +5,13 @@
 //! the acknowledgement of the last. This one speaks HTTP/2 where the server does, as every API
 //! server, and sends at once.
 
+pub mod requests;
+
+use std::path::PathBuf;
 use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::{InvalidHeaderValue, USER_AGENT};
 
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
@@ -13,11 +19,15 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
+use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use rustls_pki_types::ServerName;
+use tokio::sync::OnceCell;
 use tower::{BoxError, ServiceBuilder};
 
-use crate::metrics::requests::RequestCounter;
+use crate::config::ClientSettings;
+use crate::version;
+use requests::RequestCounter;
 
 /// A connection on which nothing was received for this long is asked whether it still works, as the
 /// clients of Kubernetes do.
@@ -28,6 +38,20 @@ const ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A configuration that no client can be made of.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The file of credentials cannot be used.
+    #[error("read kubeconfig {path}", path = .path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: KubeconfigError,
+    },
+    /// There are no credentials in any of the usual places.
+    #[error("no API server: give --kubeconfig or $KUBECONFIG, or run in a pod")]
+    NoServer(#[source] Box<InferConfigError>),
+    /// What this process calls itself cannot be sent.
+    #[error("the version of this build cannot be part of a header")]
+    UserAgent(#[from] InvalidHeaderValue),
     /// Its credentials, certificates or headers cannot be used.
     #[error("the configuration of the API server's client cannot be used")]
     Config(#[source] Box<kube::Error>),
@@ -50,6 +74,24 @@ impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
         Self::Config(Box::new(error))
     }
+}
+
+/// How to reach the API server.
+///
+/// # Errors
+/// When there are no credentials, or they cannot be read.
+pub async fn config(settings: &ClientSettings) -> Result<Config, Error> {
+    let mut config = match &settings.kubeconfig {
+        Some(path) => {
+            let failed = |source| Error::Kubeconfig { path: path.clone(), source };
+            let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
+            let options = KubeConfigOptions::default();
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)?
+        }
+        None => Config::infer().await.map_err(|error| Error::NoServer(Box::new(error)))?,
+    };
+    config.headers.push((USER_AGENT, HeaderValue::try_from(version::user_agent())?));
+    Ok(config)
 }
 
 /// A client with a connection of its own, whose requests are counted. It makes each once: whoever
@@ -91,4 +133,41 @@ pub fn new(config: Config, requests: &RequestCounter) -> Result<Client, Error> {
         .layer(requests)
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
+}
+
+/// A client for those who may never need one.
+pub enum LazyClient {
+    /// There is one anyway.
+    Made(Client),
+    /// It is made when it is first needed. Until it can be, each time is another attempt.
+    Wanted {
+        /// How to reach the API server.
+        settings: ClientSettings,
+        /// What counts its requests.
+        requests: RequestCounter,
+        /// The client, once it is made.
+        made: OnceCell<Client>,
+    },
+}
+
+impl LazyClient {
+    /// A client that is made when it is first needed.
+    #[must_use]
+    pub fn wanted(settings: ClientSettings, requests: RequestCounter) -> Self {
+        Self::Wanted { settings, requests, made: OnceCell::new() }
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// When there are no credentials, or they cannot be used.
+    pub async fn get(&self) -> Result<Client, Error> {
+        match self {
+            Self::Made(client) => Ok(client.clone()),
+            Self::Wanted { settings, requests, made } => {
+                let make = async || new(config(settings).await?, requests);
+                made.get_or_try_init(make).await.cloned()
+            }
+        }
+    }
 }

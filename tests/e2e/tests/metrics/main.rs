@@ -1,0 +1,181 @@
+//! Who sees the metrics of both processes: those whom the API server permits it, over TLS. It is asked rarely.
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use futures::future::try_join_all;
+use http::Method;
+use lws_certs::issue::{AUTHORITY_LIFETIME, Authority, SERVING_LIFETIME};
+use lws_e2e::metrics::Scrape;
+use lws_e2e::{DEADLINE, Fixture, MountedSecret};
+use lws_harness::audit::Mark;
+use lws_harness::proxy::{Effect, Failure, Rule};
+use lws_harness::wait;
+use rustls_pki_types::ServerName;
+
+use world::{Process, World, ask, ask_trusting, world};
+
+const UNAUTHORIZED: (u16, &str) = (401, "Unauthorized\n");
+
+#[tokio::test]
+async fn only_who_may_read_metrics_does() -> Result<()> {
+    let world = world().await?;
+    let mut system = world.system().await;
+    let [reader, other] = [world.token("reader").await?, world.token("other").await?];
+    for process in Process::BOTH {
+        let component = process.of(&mut system)?;
+        let log = std::fs::read_to_string(component.process().log())?;
+        let line = "INFO\tcontroller-runtime.metrics\tServing metrics server\t";
+        ensure!(log.contains(line), "{process:?}: {log}");
+        let url = component.metrics_url();
+        let said = ask(&url, Method::GET, None).await?;
+        ensure!((said.0, &*said.1) == UNAUTHORIZED, "{process:?} without token: {said:?}");
+        let said = ask(&url, Method::GET, Some("garbage")).await?;
+        ensure!((said.0, &*said.1) == UNAUTHORIZED, "{process:?} with garbage: {said:?}");
+        let denied = "Authorization denied for user system:serviceaccount:default:other\n";
+        let said = ask(&url, Method::GET, Some(&other)).await?;
+        ensure!(said == (403, denied.to_owned()), "{process:?} without rights: {said:?}");
+        let said = ask(&url, Method::POST, Some(&reader)).await?;
+        ensure!(said.0 == 403, "{process:?} with another verb: {said:?}");
+        let (code, text) = ask(&url, Method::GET, Some(&reader)).await?;
+        ensure!(code == 200, "{process:?} with rights: {code} {text}");
+        let build = Scrape::parse(&text)?.starting_with("lws_build_info{").count();
+        ensure!(build == 1, "{process:?}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_scrapes_are_one_question_of_each_kind() -> Result<()> {
+    let world = world().await?;
+    let mut system = world.system().await;
+    // The webhook asks nothing before.
+    system.webhook()?.restart().await?;
+    let begin = world.cluster().audit().mark()?;
+    let url = system.webhook()?.metrics_url();
+    let said = ask(&url, Method::GET, None).await?;
+    ensure!((said.0, &*said.1) == UNAUTHORIZED, "{said:?}");
+    world.environment().namespace().await?.create_set(&Fixture::default()).await?;
+    let asked = reviews(world, begin, Process::Webhook)?;
+    ensure!(asked.is_empty(), "the webhook asks without need: {asked:?}");
+
+    for process in Process::BOTH {
+        let token = world.token("reader").await?;
+        let url = process.of(&mut system)?.metrics_url();
+        let mark = world.cluster().audit().mark()?;
+        for _ in 0..4 {
+            let all = (0..5).map(|_| ask(&url, Method::GET, Some(&token)));
+            let all = try_join_all(all).await?;
+            ensure!(all.iter().all(|(code, _)| *code == 200), "{process:?}: {all:?}");
+        }
+        let mut expected = BTreeMap::from([("tokenreviews".to_owned(), 1)]);
+        let asked = reviews(world, mark, process)?;
+        // The answer about this user may be kept since another test.
+        expected.extend(asked.get_key_value("subjectaccessreviews").map(|it| (it.0.clone(), 1)));
+        ensure!(asked == expected, "{process:?}: {asked:?}");
+    }
+    // This one has asked nothing before.
+    let asked = reviews(world, begin, Process::Webhook)?;
+    let both = ["subjectaccessreviews", "tokenreviews"].map(|it| (it.to_owned(), 1));
+    ensure!(asked == BTreeMap::from(both), "{asked:?}");
+    Ok(())
+}
+
+/// What a process has asked the API server about its scrapers since `mark`; the webhook has nothing else to ask, so all
+/// its requests are counted.
+fn reviews(world: &World, mark: Mark, process: Process) -> Result<BTreeMap<String, usize>> {
+    let mut counts = BTreeMap::new();
+    for event in world.cluster().audit().since(mark)? {
+        let resource = event.key.resource;
+        let counts_here = process == Process::Webhook || resource.ends_with("reviews");
+        if event.key.user == process.user() && counts_here {
+            *counts.entry(resource).or_default() += 1;
+        }
+    }
+    Ok(counts)
+}
+
+#[tokio::test]
+async fn when_the_api_server_does_not_answer_that_is_said_and_admission_goes_on() -> Result<()> {
+    let world = world().await?;
+    let mut system = world.system().await;
+    let namespace = world.environment().namespace().await?;
+    for (name, process) in ["first", "second"].into_iter().zip(Process::BOTH) {
+        let component = process.of(&mut system)?;
+        let token = world.token("reader").await?;
+        let url = component.metrics_url();
+        let unanswered = Rule::new(Effect::Instead(Failure::Hangup)).resource("tokenreviews");
+        let down = component.proxy()?.add(unanswered);
+        let said = ask(&url, Method::GET, Some(&token)).await?;
+        let text =
+            "The API server has not said whose token this is. The log of this process says why.\n";
+        ensure!(said == (500, text.to_owned()), "{process:?}: {said:?}");
+        namespace.create_set(&Fixture::named(name)).await?;
+        let log = std::fs::read_to_string(component.process().log())?;
+        let line = "Metrics: who asks cannot be reviewed\t{\"more\":";
+        ensure!(log.contains(line) && log.contains("create TokenReview: "), "{process:?}: {log}");
+        ensure!(!log.contains(&token), "{process:?} logs a token");
+        drop(down);
+        let said = ask(&url, Method::GET, Some(&token)).await?;
+        ensure!(said.0 == 200, "{process:?}: {said:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_credentials_the_webhook_admits_and_shows_nothing() -> Result<()> {
+    let world = world().await?;
+    let mut system = world.system().await;
+    let token = world.token("reader").await?;
+    let webhook = system.webhook()?;
+    webhook.restart_with(&["--kubeconfig=/nowhere/kubeconfig".to_owned()]).await?;
+    let said = ask(&webhook.metrics_url(), Method::GET, Some(&token)).await?;
+    ensure!(said.0 == 500, "{said:?}");
+    let log = std::fs::read_to_string(webhook.process().log())?;
+    ensure!(log.contains("read kubeconfig /nowhere/kubeconfig"), "{log}");
+    world.environment().namespace().await?.create_set(&Fixture::default()).await?;
+    webhook.restart().await?;
+    let said = ask(&webhook.metrics_url(), Method::GET, Some(&token)).await?;
+    ensure!(said.0 == 200, "{said:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_in_files_is_served_and_follows_them() -> Result<()> {
+    let world = world().await?;
+    let mut system = world.system().await;
+    let token = world.token("reader").await?;
+    let name = "metrics.example";
+    let issued = || -> Result<_> {
+        let now = jiff::Timestamp::now();
+        let authority = Authority::generate(now, AUTHORITY_LIFETIME)?;
+        let pair = authority.issue(&[ServerName::try_from(name)?], now, SERVING_LIFETIME)?;
+        Ok((authority.pair().certificate_pem.clone(), pair))
+    };
+    let mounted = MountedSecret::new(world.certificates()?)?;
+    let [(first, first_pair), (second, second_pair)] = [issued()?, issued()?];
+    for process in Process::BOTH {
+        let url = process.of(&mut system)?.metrics_url();
+        let said = ask_trusting(&url, &first, name, &token).await;
+        ensure!(said.is_err(), "{process:?} before there is one: {said:?}");
+    }
+    for (authority, pair) in [(&first, first_pair), (&second, second_pair)] {
+        mounted.publish(&pair)?;
+        for process in Process::BOTH {
+            let url = process.of(&mut system)?.metrics_url();
+            let description = format!("{process:?} serves the certificate of its files");
+            wait::eventually(DEADLINE, &description, async || {
+                let (code, _) = ask_trusting(&url, authority, name, &token).await?;
+                ensure!(code == 200, "{code}");
+                Ok::<_, anyhow::Error>(Some(()))
+            })
+            .await?;
+        }
+    }
+    let url = Process::Controller.of(&mut system)?.metrics_url();
+    let said = ask_trusting(&url, &first, name, &token).await;
+    ensure!(said.is_err(), "the former one is still served: {said:?}");
+    Ok(())
+}
