@@ -1,5 +1,6 @@
 //! `lws-webhook`: serves the admission webhooks of the LeaderWorkerSet system.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use lws_runtime::listen::{DefaultHost, listen};
 use lws_runtime::tls_server::{self, Limits};
 use lws_runtime::{access, endpoints, logging, metrics, shutdown};
 use lws_webhook::{Metrics, router};
-use tokio::runtime;
+use tokio::runtime::{self, Handle, Runtime};
 
 /// How often the certificate files are looked at. A new certificate is served this much later, and
 /// a replica that starts before its certificate exists is ready this much after it.
@@ -53,15 +54,9 @@ const THREADS: usize = 8;
 fn main() -> ExitCode {
     let arguments: Arguments = flags::parse();
     let processors = thread::available_parallelism().map_or(THREADS, usize::from);
-    let ended = runtime::Builder::new_multi_thread()
-        .worker_threads(processors.min(THREADS))
-        // One for large reviews, which are judged one after the other, and one for each name of an
-        // API server that has to be looked up to ask who may see metrics.
-        .max_blocking_threads(1 + access::AT_ONCE)
-        .enable_all()
-        .build()
+    let ended = runtimes(processors.min(THREADS))
         .context("unable to start threads")
-        .and_then(|runtime| runtime.block_on(run(arguments)));
+        .and_then(|(serving, large)| serving.block_on(run(arguments, large.handle().clone())));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -71,7 +66,18 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
+/// What serves with so many threads, and what judges large reviews.
+fn runtimes(threads: usize) -> io::Result<(Runtime, Runtime)> {
+    let mut serving = runtime::Builder::new_multi_thread();
+    // For names of the API server, which is asked who may see metrics.
+    serving.worker_threads(threads).max_blocking_threads(access::AT_ONCE).enable_all();
+    // One thread: large reviews are judged one after the other, and what the allocator retains of
+    // their memory it retains for each thread.
+    let mut large = runtime::Builder::new_current_thread();
+    Ok((serving.build()?, large.max_blocking_threads(1).build()?))
+}
+
+async fn run(arguments: Arguments, large: Handle) -> anyhow::Result<()> {
     logging::init(&arguments.flags.log)?;
     let mut settings =
         config::load(&arguments.flags).context("unable to load the configuration")?;
@@ -86,11 +92,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         configuration = serde_json::to_string(&settings)?,
         "starting"
     );
-    serve(&settings, &address).await
+    serve(&settings, &address, large).await
 }
 
 /// Serves until a signal asks to stop. Ready once the listener is up with a valid certificate.
-async fn serve(settings: &Settings, address: &str) -> anyhow::Result<()> {
+async fn serve(settings: &Settings, address: &str, large: Handle) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let registry = metrics::registry()?;
     let webhook_metrics = Metrics::register(&registry)?;
@@ -109,7 +115,7 @@ async fn serve(settings: &Settings, address: &str) -> anyhow::Result<()> {
     listening.open();
     tracing::info!(address = %listener.local_addr()?, "serving webhooks");
     let pods = lws_webhook::Settings { gang_scheduling: settings.gang_scheduler.is_some() };
-    let webhooks = router(pods, webhook_metrics);
+    let webhooks = router(pods, webhook_metrics, large);
     tokio::spawn(async move { certificate.watch(CERTIFICATE_POLL).await });
     tls_server::serve(listener, tls, webhooks, Limits::default(), shutdown).await?;
     Ok(())

@@ -11,7 +11,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::{Request as HttpRequest, StatusCode, header};
 use lws_runtime::http_server::HangUp;
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{self, Deadline, JSON};
@@ -36,6 +36,8 @@ struct Webhook {
     settings: Settings,
     metrics: Metrics,
     memory: Memory,
+    /// On whose blocking thread large reviews are judged.
+    large: Handle,
 }
 
 /// What comes of a request.
@@ -100,8 +102,11 @@ impl AsRef<[u8]> for Kept {
 ///
 /// A decision is an `AdmissionReview` under status 200, also when it is a refusal. A request for
 /// which there is no memory at the time gets none, but status 503 with `Retry-After`.
-pub fn router(settings: Settings, metrics: Metrics) -> Router {
-    let webhook = Arc::new(Webhook { settings, metrics, memory: Memory::default() });
+///
+/// `large` is the runtime on whose blocking threads large reviews are judged, one after the other.
+/// Memory is bounded best when it has one such thread, and nothing else to do.
+pub fn router(settings: Settings, metrics: Metrics, large: Handle) -> Router {
+    let webhook = Arc::new(Webhook { settings, metrics, memory: Memory::default(), large });
     Hook::ALL.into_iter().fold(Router::new(), |router, hook| {
         let webhook = Arc::clone(&webhook);
         let handler = move |request| {
@@ -211,8 +216,8 @@ impl Webhook {
             return Ok((self.judge(hook, &body), turn, room));
         }
         let webhook = Arc::clone(self);
-        let judged = spawn_blocking(move || (webhook.judge(hook, &body), turn, room)).await;
-        judged.map_err(|error| match error.try_into_panic() {
+        let judge = move || (webhook.judge(hook, &body), turn, room);
+        self.large.spawn_blocking(judge).await.map_err(|error| match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             // The process ends.
             Err(_) => Refusal::unavailable(),
@@ -305,7 +310,8 @@ mod tests {
     fn webhook() -> (Arc<Webhook>, Registry) {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).unwrap();
-        let webhook = Webhook { settings: Settings::default(), metrics, memory: Memory::default() };
+        let (settings, memory) = (Settings::default(), Memory::default());
+        let webhook = Webhook { settings, metrics, memory, large: Handle::current() };
         (Arc::new(webhook), registry)
     }
 
@@ -380,8 +386,8 @@ mod tests {
         webhook.memory.room(BODY_LIMIT).await.unwrap();
     }
 
-    #[test]
-    fn a_panic_is_a_refusal() {
+    #[tokio::test]
+    async fn a_panic_is_a_refusal() {
         let (webhook, _) = webhook();
         let worse = "worse";
         let decisions: [(&dyn Fn() -> Answer, &str); 2] = [

@@ -25,6 +25,7 @@ use lws_webhook::hook::Hook;
 use lws_webhook::{Metrics, Settings, router};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 const V1: &str = "admission.k8s.io/v1";
@@ -39,7 +40,7 @@ impl Webhook {
     fn new() -> Self {
         let registry = lws_runtime::metrics::registry().unwrap();
         let metrics = Metrics::register(&registry).unwrap();
-        Self { router: router(Settings::default(), metrics), registry }
+        Self { router: router(Settings::default(), metrics, Handle::current()), registry }
     }
 
     async fn send(

@@ -52,9 +52,10 @@ impl Webhooks {
     pub fn new(gang_scheduling: bool) -> Self {
         let metrics = Metrics::register(&Registry::new()).expect("metrics of a new registry");
         let settings = Settings { gang_scheduling };
-        let router = router(settings, metrics);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        Self { router, runtime: runtime.expect("a runtime"), settings }
+        let runtime = runtime.expect("a runtime");
+        let router = router(settings, metrics, runtime.handle().clone());
+        Self { router, runtime, settings }
     }
 
     /// Whether pods are scheduled by group.
