@@ -98,7 +98,7 @@ deploy: ## Install on the cluster of the current kubeconfig (IMAGE; DRY_RUN=1 on
 	@IMAGE='$(IMAGE)' deploy/install apply
 
 .PHONY: undeploy
-undeploy: ## Remove the installation (DRY_RUN=1 only tells what would go; FORCE=1 also if there are sets, which go too).
+undeploy: ## Remove the installation, but not what sets need to run on (DRY_RUN=1 only tells what would go; FORCE=1 removes all sets too).
 	@deploy/install delete
 
 .PHONY: control-plane
