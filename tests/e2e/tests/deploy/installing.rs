@@ -181,6 +181,9 @@ async fn what_cannot_work_is_said_before_anything_is_done() -> Result<()> {
     let nobody = [("KUBECTL", "/nowhere/kubectl")];
     install(cluster, "apply", &nobody).await?.expect_failure(&["there is no /nowhere/kubectl"])?;
     install(cluster, "remove", &[]).await?.expect_failure(&["usage: install apply|delete"])?;
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/kubectl-1.26");
+    let said = install(cluster, "apply", &[("KUBECTL", old)]).await?;
+    said.expect_failure(&["Kubernetes 1.26\n", "install: Kubernetes 1.27 or newer is needed"])?;
     let offline = cluster.dir().join("offline");
     let nowhere = serde_json::json!({
         "apiVersion": "v1",
