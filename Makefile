@@ -44,6 +44,13 @@ stop: ## End what `make run` has left running.
 test: lint control-plane helm generate-check ## Check everything and run all tests; the last line says how many passed and failed.
 	@tests/all
 
+.PHONY: test-oldest
+test-oldest: tools helm ## Run end-to-end tests on the oldest Kubernetes that will do (built first: 6 to 8 minutes).
+	@tests/control-plane/build "$$(cat tests/control-plane/oldest-version)"
+	@deploy/programs dev target/static
+	@cargo build --package lws-harness --bins
+	@LWS_PROGRAMS=$(CURDIR)/target/static tests/oldest
+
 .PHONY: bench-admission
 bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set.
 	@$(BENCH) admission $(SCENARIO)

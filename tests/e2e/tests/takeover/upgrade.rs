@@ -42,14 +42,16 @@ async fn changes_nothing_and_interrupts_no_rollout() -> Result<()> {
 
 /// Sets of every kind; gives the one with a partition and the one to be rolled out.
 async fn create_sets(world: &World) -> Result<[TestSet; 2]> {
+    // Its groups need nodes without a pod of any other.
+    let placed = Fixture::named("placed")
+        .annotation(annotations::EXCLUSIVE_TOPOLOGY, "kubernetes.io/hostname");
+    world.namespace.create_set(&placed).await?.done(2).await?;
     let fixtures = [
         Fixture::named("shared"),
         Fixture::named("own").subdomain_policy(SubdomainPolicy::UniquePerReplica),
         Fixture::named("single").size(1),
         Fixture::named("none").replicas(0),
         Fixture::named("after-leader").startup_policy(StartupPolicy::LeaderReady),
-        Fixture::named("placed")
-            .annotation(annotations::EXCLUSIVE_TOPOLOGY, "kubernetes.io/hostname"),
         Fixture::named("partly").replicas(3).partition(1),
         Fixture::named("rolling").replicas(4).max_surge(1),
     ];
