@@ -16,7 +16,7 @@ use crate::world::{World, upgrade};
 async fn changes_nothing_and_interrupts_no_rollout() -> Result<()> {
     let world = World::empty("upgrade").await?;
     let mut system = System::install(&world.cluster, &SystemOptions::default()).await?;
-    let [partly, rolling] = create_sets(&world).await?;
+    let [partly, rolling] = Box::pin(create_sets(&world)).await?;
     partly.change_workers("example.org/other").await?;
     partly.expect("available p1 r3 (3/2)").await?;
     set_never_ready(&rolling, true).await?;
