@@ -44,6 +44,13 @@ stop: ## End what `make run` has left running.
 test: lint control-plane helm generate-check ## Check everything and run all tests; the last line says how many passed and failed.
 	@tests/all
 
+.PHONY: test-oldest
+test-oldest: tools helm ## Run end-to-end tests on the oldest Kubernetes that will do (built first: 6 to 8 minutes).
+	@tests/control-plane/build "$$(cat tests/control-plane/oldest-version)"
+	@deploy/programs dev target/static
+	@cargo build --package lws-harness --bins
+	@LWS_PROGRAMS=$(CURDIR)/target/static tests/oldest
+
 .PHONY: bench-admission
 bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set.
 	@$(BENCH) admission $(SCENARIO)
@@ -93,12 +100,16 @@ image: ## Build the image of both processes (IMAGE, CONTAINER_TOOL: docker or po
 	@$(CONTAINER_TOOL) info >/dev/null 2>&1 || { echo "$(CONTAINER_TOOL) cannot work here: \`$(CONTAINER_TOOL) info\` says why. docker needs its daemon, podman does not." >&2; exit 1; }
 	$(CONTAINER_TOOL) build --file deploy/Dockerfile --tag '$(IMAGE)' --build-arg LWS_VERSION='$(VERSION)' --build-arg LWS_COMMIT="$$(git rev-parse HEAD)" --build-arg LWS_BUILD_DATE="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" .
 
+.PHONY: sbom
+sbom: tools ## Write the bills of materials of both programs to target/sbom/ (needs cargo-cyclonedx).
+	@deploy/sbom target/sbom
+
 .PHONY: deploy
 deploy: ## Install on the cluster of the current kubeconfig (IMAGE; DRY_RUN=1 only tells what would change; FORCE=1 takes over).
 	@IMAGE='$(IMAGE)' deploy/install apply
 
 .PHONY: undeploy
-undeploy: ## Remove the installation (DRY_RUN=1 only tells what would go; FORCE=1 also if there are sets, which go too).
+undeploy: ## Remove the installation, but not what sets need to run on (DRY_RUN=1 only tells what would go; FORCE=1 removes all sets too).
 	@deploy/install delete
 
 .PHONY: control-plane

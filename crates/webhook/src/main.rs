@@ -25,6 +25,10 @@ use tokio::runtime::{self, Handle, Runtime};
 /// a replica that starts before its certificate exists is ready this much after it.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(1);
 
+/// The environment variable that switches the webhooks off when it is exactly `false`, as in the
+/// existing implementation.
+const ENABLE_WEBHOOKS: &str = "ENABLE_WEBHOOKS";
+
 /// Admission webhooks of LeaderWorkerSet
 #[derive(Parser)]
 #[command(name = "lws-webhook", version = lws_runtime::version::VERSION)]
@@ -104,10 +108,16 @@ async fn serve(settings: &Settings, address: &str, large: Handle) -> anyhow::Res
     metrics::register_certificate(&registry, Arc::clone(&certificate))?;
 
     let mut health = Health::new(shutdown.clone());
+    let client = LazyClient::wanted(settings.client.clone(), RequestCounter::register(&registry)?);
+    if std::env::var_os(ENABLE_WEBHOOKS).is_some_and(|it| it == "false") {
+        endpoints::start(settings, health, registry, client, &shutdown).await?;
+        tracing::warn!("no webhooks are served, because {ENABLE_WEBHOOKS} is false");
+        shutdown.cancelled().await;
+        return Ok(());
+    }
     let served = Arc::clone(&certificate);
     health.ready("certificate", move || served.check(Timestamp::now()));
     let listening = health.gate("listener");
-    let client = LazyClient::wanted(settings.client.clone(), RequestCounter::register(&registry)?);
     endpoints::start(settings, health, registry, client, &shutdown).await?;
 
     let tls = tls_server::server_config(&settings.tls, certificate.clone())?;

@@ -1,11 +1,8 @@
 //! Making the API server refuse requests.
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-};
-use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, PostParams};
+use kube::{Api, Client, discovery};
 use lws_harness::wait;
 use serde_json::json;
 
@@ -28,7 +25,15 @@ pub struct Refusal<'a> {
 
 /// A refusal that is in effect.
 pub struct Refused {
-    namespace: Namespace,
+    bindings: Api<DynamicObject>,
+    name: String,
+}
+
+/// The kind in the newest version of the API that the server has.
+async fn kind(client: &Client, name: &str) -> Result<ApiResource> {
+    let group = discovery::group(client, "admissionregistration.k8s.io").await?;
+    let found = group.resources_by_stability().into_iter().find(|(it, _)| it.kind == name);
+    Ok(found.with_context(|| format!("the server has no {name}"))?.0)
 }
 
 impl Refused {
@@ -39,9 +44,9 @@ impl Refused {
         refusal: Refusal<'_>,
         probe: impl AsyncFn() -> kube::Result<()>,
     ) -> Result<Self> {
-        let name = namespace.name();
-        let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
-            "metadata": {"name": name},
+        let (client, name) = (namespace.client(), namespace.name());
+        let policies = kind(&client, "ValidatingAdmissionPolicy").await?;
+        let policy = DynamicObject::new(name, &policies).data(json!({
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": [{
@@ -59,9 +64,9 @@ impl Refused {
                     "messageExpression": refusal.message,
                 }],
             },
-        }))?;
-        let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
-            "metadata": {"name": name},
+        }));
+        let bindings = kind(&client, "ValidatingAdmissionPolicyBinding").await?;
+        let binding = DynamicObject::new(name, &bindings).data(json!({
             "spec": {
                 "policyName": name,
                 "validationActions": ["Deny"],
@@ -69,10 +74,11 @@ impl Refused {
                     "matchLabels": {"kubernetes.io/metadata.name": name},
                 }},
             },
-        }))?;
+        }));
         let params = PostParams::default();
-        Api::all(namespace.client()).create(&params, &policy).await?;
-        Api::all(namespace.client()).create(&params, &binding).await?;
+        Api::all_with(client.clone(), &policies).create(&params, &policy).await?;
+        let bindings: Api<DynamicObject> = Api::all_with(client, &bindings);
+        bindings.create(&params, &binding).await?;
         let description = "the API server refuses what the policy says";
         let refused = async || match probe().await {
             Err(kube::Error::Api(status))
@@ -83,7 +89,7 @@ impl Refused {
             outcome => outcome.map(|()| None),
         };
         wait::eventually(DEADLINE, description, refused).await?;
-        Ok(Self { namespace: namespace.clone() })
+        Ok(Self { bindings, name: name.to_owned() })
     }
 
     /// Refuses the workers of group 1 of set `test-sample`, as a quota would, from now on.
@@ -113,8 +119,7 @@ impl Refused {
 
     /// Refuses nothing any more; requests may still be refused for a moment.
     pub async fn stop(self) -> Result<()> {
-        let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(self.namespace.client());
-        api.delete(self.namespace.name(), &DeleteParams::default()).await.context("binding")?;
+        self.bindings.delete(&self.name, &DeleteParams::default()).await.context("binding")?;
         Ok(())
     }
 }

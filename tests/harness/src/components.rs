@@ -11,6 +11,10 @@ use crate::{Error, Result};
 /// Requests per second that a component may send: more than it ever does, so that it is not what a test measures.
 const UNTHROTTLED: [&str; 2] = ["--kube-api-qps=2000", "--kube-api-burst=4000"];
 
+/// The minor version since when the API server has policies in CEL, which tests refuse requests with. Before, it has them when it is
+/// asked to.
+const POLICIES_SINCE: u32 = 30;
+
 /// Counts every request: who did what to which kind of object, and when.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -82,6 +86,12 @@ impl Components<'_> {
             // Nobody makes the default service accounts that this plugin insists on, or takes the taints off new nodes.
             spec = spec.args(["--disable-admission-plugins=ServiceAccount,TaintNodesByCondition"]);
         }
+        if self.minor() < POLICIES_SINCE {
+            spec = spec.args([
+                "--feature-gates=ValidatingAdmissionPolicy=true",
+                "--runtime-config=admissionregistration.k8s.io/v1alpha1=true",
+            ]);
+        }
         Ok(spec.args(self.feature_gates()).args(&self.options.api_server_args))
     }
 
@@ -98,8 +108,7 @@ impl Components<'_> {
                 self.credentials.service_account_key_file.display()
             ),
             format!("--root-ca-file={}", self.credentials.ca_file.display()),
-            "--controllers=*,-node-ipam-controller,-persistentvolume-attach-detach-controller"
-                .to_owned(),
+            "--controllers=*,-nodeipam,-attachdetach".to_owned(),
             format!(
                 "--node-monitor-grace-period={}ms",
                 self.options.node_monitor_grace.as_millis()
@@ -117,6 +126,12 @@ impl Components<'_> {
             "--secure-port=0".to_owned(),
         ]);
         Ok(spec.args(self.feature_gates()))
+    }
+
+    /// The minor version; the newest that there can be when it is no number.
+    fn minor(&self) -> u32 {
+        let minor = self.options.kubernetes_version.split('.').nth(1);
+        minor.and_then(|it| it.parse().ok()).unwrap_or(u32::MAX)
     }
 
     fn spec(&self, name: &str) -> Result<ProcessSpec> {

@@ -1,9 +1,11 @@
 //! The leader `StatefulSet`: finding it, applying what the rollout says, and replacing the leaders
 //! that it releases.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use lws_api_types::LeaderWorkerSet;
+use serde_json::Value;
 
 use super::build::{self, LeaderRollout};
 use super::group::{Groups, reference};
@@ -74,7 +76,7 @@ pub(super) fn apply(
     let object = live.and_then(|it| it.object.as_deref());
     let desired = build::leader_stateful_set(set, &current.key, wanted, object);
     let is_applied = |object, live| {
-        applied::is_applied(&desired, object)
+        applied::is_applied(&known(&desired, object), object)
             || applied::is_metadata_applied(&desired, object)
                 && scope.entry.was_spec_applied(&desired, live)
     };
@@ -88,6 +90,22 @@ pub(super) fn apply(
         Some(before) => stepped(task, scope, &before, step),
     });
     Wanted { replicas: step.replicas, applies: true }
+}
+
+/// What of `desired` the API server stores. Where its feature `MaxUnavailableStatefulSet` is off,
+/// which was the default before Kubernetes 1.37, it drops a field; where it is on, no live object
+/// lacks that, by default.
+fn known<'a>(desired: &'a Value, live: &Value) -> Cow<'a, Value> {
+    const ROLLING_UPDATE: &str = "/spec/updateStrategy/rollingUpdate";
+    const FIELD: &str = "maxUnavailable";
+    let mut known = Cow::Borrowed(desired);
+    if live.pointer(ROLLING_UPDATE).is_none_or(|it| it.get(FIELD).is_none())
+        && let Some(fields) =
+            known.to_mut().pointer_mut(ROLLING_UPDATE).and_then(Value::as_object_mut)
+    {
+        fields.remove(FIELD);
+    }
+    known
 }
 
 /// What people are told of the first apply.

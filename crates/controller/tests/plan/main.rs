@@ -18,7 +18,7 @@ mod world;
 use lws_api_types::keys::{annotations, labels};
 use lws_controller::observe::nodes::NodeHealth;
 use lws_controller::plan::task::Action;
-use serde_json::json;
+use serde_json::{Value, json};
 use world::World;
 
 #[test]
@@ -46,6 +46,25 @@ fn a_settled_set_wants_nothing() {
     assert_eq!(plan.events, []);
     assert_eq!(plan.recheck, None);
     assert_eq!(world.tasks(), [""; 0]);
+}
+
+/// The feature `MaxUnavailableStatefulSet` is off.
+#[test]
+fn what_the_server_does_not_store_is_not_applied_again_by_another_controller() {
+    let mut world = World::settled(json!({"replicas": 2}));
+    let rolling_update = "/spec/updateStrategy/rollingUpdate";
+    world.change("StatefulSet", "s", |it| {
+        let fields = it.pointer_mut(rolling_update).and_then(Value::as_object_mut).unwrap();
+        fields.remove("maxUnavailable").unwrap();
+    });
+    world.restart_controller(&[]);
+    assert_eq!(world.tasks(), [""; 0]);
+
+    // It is on.
+    world.change("StatefulSet", "s", |it| {
+        it.pointer_mut(rolling_update).unwrap()["maxUnavailable"] = json!(2);
+    });
+    assert_eq!(world.tasks(), ["apply statefulset s: replicas 2, partition 0"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod memory;
 mod slow_clients;
+mod switched_off;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

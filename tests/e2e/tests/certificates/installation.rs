@@ -50,6 +50,15 @@ impl Installation {
     /// Installs everything, with one replica of the webhook for each of `mount_delays`: that long it takes until a
     /// change of the Secret is in its volume.
     pub(crate) async fn new(system: &SystemOptions, mount_delays: &[Duration]) -> Result<Self> {
+        Self::with(system, mount_delays, async |_| shipped()).await
+    }
+
+    /// The same with these objects instead of those of `deploy/webhook`.
+    pub(crate) async fn with(
+        system: &SystemOptions,
+        mount_delays: &[Duration],
+        objects: impl AsyncFnOnce(&Cluster) -> Result<Vec<Value>>,
+    ) -> Result<Self> {
         let options = ClusterOptions { controllers: false, nodes: 0, ..ClusterOptions::default() };
         let cluster = Cluster::start(options).await?;
         let mut tasks = JoinSet::new();
@@ -63,18 +72,16 @@ impl Installation {
         let front = TcpListener::bind("127.0.0.1:0").await?;
         let port = front.local_addr()?.port();
         tasks.spawn(in_turn(front, replicas.iter().map(|it| it.port).collect()));
+        let objects = objects(&cluster).await?;
         let installation = Self { cluster, replicas, system, _tasks: tasks };
-        installation.register(port).await?;
+        installation.register(objects, port).await?;
         Ok(installation)
     }
 
-    /// Applies the manifests of `deploy/webhook`, with a Service that leads to `port` of this machine.
-    async fn register(&self, port: u16) -> Result<()> {
-        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/webhook");
-        for name in ["mutating.yaml", "validating.yaml", "service.yaml", "certificate-secret.yaml"]
-        {
-            let text = std::fs::read_to_string(manifests.join(name))?;
-            let mut object: Value = serde_saphyr::from_str(&text)?;
+    /// Applies objects, with a Service that leads to `port` of this machine. Fields that the API server does not know
+    /// are an error.
+    async fn register(&self, mut objects: Vec<Value>, port: u16) -> Result<()> {
+        for object in &mut objects {
             for entry in
                 object.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten()
             {
@@ -86,14 +93,13 @@ impl Installation {
                 let spec = json!({"type": "ExternalName", "externalName": "localhost"});
                 object.as_object_mut().context("no object")?.insert("spec".to_owned(), spec);
             }
-            let file = self.cluster.dir().join(name);
-            std::fs::write(&file, object.to_string())?;
-            let applied = self
-                .cluster
-                .kubectl(&["apply", "--server-side", "-f", &file.to_string_lossy()])
-                .await?;
-            anyhow::ensure!(applied.status.success(), "{applied:?}");
         }
+        let file = self.cluster.dir().join("objects.json");
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        std::fs::write(&file, list.to_string())?;
+        let apply = ["apply", "--server-side", "--validate=strict", "-f", &file.to_string_lossy()];
+        let applied = self.cluster.kubectl(&apply).await?;
+        anyhow::ensure!(applied.status.success(), "{applied:?}");
         Ok(())
     }
 
@@ -185,6 +191,18 @@ impl Installation {
         .await?;
         Ok(())
     }
+}
+
+/// The objects of `deploy/webhook` that are about admission and its certificate.
+fn shipped() -> Result<Vec<Value>> {
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/webhook");
+    ["mutating.yaml", "validating.yaml", "service.yaml", "certificate-secret.yaml"]
+        .into_iter()
+        .map(|name| {
+            let text = std::fs::read_to_string(manifests.join(name))?;
+            Ok(serde_saphyr::from_str(&text)?)
+        })
+        .collect()
 }
 
 impl Replica {

@@ -5,8 +5,10 @@
 //! |---|---|
 //! | `installation` | the shipped manifests, and replicas of the webhook behind their Service |
 //! | `care` | a controller as it is installed looks after the certificate |
+//! | `cert_manager` | certificates that somebody else issues |
 //! | `rotation` | authorities and certificates change every few seconds under load |
 
 mod care;
+mod cert_manager;
 mod installation;
 mod rotation;

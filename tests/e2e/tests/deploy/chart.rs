@@ -220,6 +220,8 @@ fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
     ensure!(configuration(&objects)?["internalCertManagement"]["enable"] == false, "it is on");
     let names = field(&objects, "Certificate", "lws-serving-cert", "/spec/dnsNames/0")?;
     ensure!(names == "lws-webhook-service.lws-system.svc", "{names}");
+    let names = field(&objects, "Certificate", "lws-ca", "/spec/dnsNames")?;
+    ensure!(names.is_null(), "the authority is {names}");
     let name = "lws-mutating-webhook-configuration";
     let path = "/metadata/annotations/cert-manager.io~1inject-ca-from";
     let from = field(&objects, "MutatingWebhookConfiguration", name, path)?;

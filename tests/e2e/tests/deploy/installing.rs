@@ -1,17 +1,18 @@
 //! The command that installs and removes, and what runs afterwards.
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{self, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
-use lws_e2e::DEADLINE;
-use lws_harness::system::NAMESPACE;
+use lws_e2e::stand_in::uid;
+use lws_e2e::{DEADLINE, Fixture, Namespace, TestSet, set};
+use lws_harness::system::{NAMESPACE, System, SystemOptions};
 use lws_harness::{Cluster, wait};
 
-use crate::tools::{cluster, install, kubectl, objects};
+use crate::tools::{cluster, install, kubectl};
 
 const DEPLOYMENTS: [&str; 2] = ["lws-controller-manager", "lws-webhook"];
 
@@ -21,7 +22,7 @@ async fn the_system_is_installed_changed_and_removed() -> Result<()> {
     let look = [("DRY_RUN", "1")];
     let said = install(cluster, "apply", &look).await?;
     said.expect(&["namespace lws-system does not exist: a new installation"])?;
-    let namespaces: Api<Namespace> = Api::all(cluster.client());
+    let namespaces: Api<v1::Namespace> = Api::all(cluster.client());
     ensure!(namespaces.get_opt(NAMESPACE).await?.is_none(), "looking has changed something");
 
     install(cluster, "apply", &[]).await?.expect(&["install: installed"])?;
@@ -35,12 +36,12 @@ async fn the_system_is_installed_changed_and_removed() -> Result<()> {
     ensure!(!said.text.contains("Secret"), "{}", said.text);
 
     what_another_tool_has_set_is_not_taken(cluster).await?;
-    sets_are_not_deleted_unasked(cluster).await
+    pods_outlive_the_system_unless_the_definition_goes(cluster).await
 }
 
 /// Pod security `restricted` admits them, and the simulated kubelets run them.
 async fn all_pods_run(cluster: &Cluster) -> Result<()> {
-    let namespace = Api::<Namespace>::all(cluster.client()).get(NAMESPACE).await?;
+    let namespace = Api::<v1::Namespace>::all(cluster.client()).get(NAMESPACE).await?;
     let level = namespace.labels().get("pod-security.kubernetes.io/enforce").cloned();
     ensure!(level.as_deref() == Some("restricted"), "{level:?}");
     let deployments: Api<Deployment> = Api::namespaced(cluster.client(), NAMESPACE);
@@ -87,28 +88,69 @@ async fn what_another_tool_has_set_is_not_taken(cluster: &Cluster) -> Result<()>
     install(cluster, "apply", &[("FORCE", "1")]).await?.expect(&["install: installed"])
 }
 
-async fn sets_are_not_deleted_unasked(cluster: &Cluster) -> Result<()> {
-    // Nobody serves here, so nobody is to be asked.
-    let configurations = ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"];
-    for kind in configurations {
-        kubectl(cluster, &["delete", kind, "--all"]).await?;
-    }
-    let sample = crate::tools::deploy("samples/lws.yaml");
-    let sample = sample.to_string_lossy();
-    kubectl(cluster, &["apply", "--server-side", "-f", &sample]).await?;
-    install(cluster, "delete", &[("DRY_RUN", "1")]).await?.expect(&["and 1 LeaderWorkerSets"])?;
-    let refusal = install(cluster, "delete", &[]).await?;
-    refusal
-        .expect_failure(&["there are 1 LeaderWorkerSets: delete them first, or give FORCE=1"])?;
-    kubectl(cluster, &["delete", "leaderworkersets", "--all"]).await?;
+async fn pods_outlive_the_system_unless_the_definition_goes(cluster: &Cluster) -> Result<()> {
+    let _system = System::install(cluster, &SystemOptions::default()).await?;
+    let namespace = Namespace::existing(cluster.client(), cluster.audit(), "default");
+    namespace.create_set(&Fixture::default()).await?.done(2).await?;
+    let before = identities(&namespace).await?;
+
+    let look = install(cluster, "delete", &[("DRY_RUN", "1")]).await?;
+    let deployment = "install:   deployment.apps/lws-webhook";
+    look.expect(&[deployment, "the definition stays, and 1 LeaderWorkerSets"])?;
+    ensure!(
+        !look.text.contains(&format!("customresourcedefinition.apiextensions.k8s.io/{DEFINITION}")),
+        "{}",
+        look.text
+    );
+    let definition = ["get", "crd", DEFINITION, "-o", "name"];
     install(cluster, "delete", &[]).await?.expect(&["namespace \"lws-system\" deleted"])?;
-    let manifests = std::fs::read_to_string(crate::tools::deploy("manifests.yaml"))?;
-    ensure!(objects(&manifests)?.len() > 20, "too few manifests");
-    let manifests = crate::tools::deploy("manifests.yaml");
-    let left = ["get", "--ignore-not-found", "-o", "name", "-f", &manifests.to_string_lossy()];
-    let gone = async || kubectl(cluster, &left).await;
+    kubectl(cluster, &definition).await?;
+    set::stays(async || {
+        let now = identities(&namespace).await?;
+        ensure!(now == before, "before: {before:?}, now: {now:?}");
+        Ok(())
+    })
+    .await?;
+    let sample = TestSet::named(namespace.clone(), "test-sample");
+    sample.live().await?;
+    let stays = left(cluster).await?;
+    ensure!(
+        stays.trim() == format!("customresourcedefinition.apiextensions.k8s.io/{DEFINITION}"),
+        "{stays}"
+    );
+
+    let force = [("FORCE", "1")];
+    let look = install(cluster, "delete", &[("DRY_RUN", "1"), force[0]]).await?;
+    look.expect(&[DEFINITION, "and 1 LeaderWorkerSets with their pods"])?;
+    sample.live().await?;
+    install(cluster, "delete", &force).await?.expect(&[DEFINITION])?;
+    let gone = async || left(cluster).await;
     wait::until(DEADLINE, "nothing is left", gone, String::is_empty).await?;
+    let pods = async || identities(&namespace).await;
+    wait::until(DEADLINE, "the pods are gone", pods, Vec::is_empty).await?;
     Ok(())
+}
+
+const DEFINITION: &str = "leaderworkersets.leaderworkerset.x-k8s.io";
+
+/// The pods, and what they are run by: names, UIDs, restarts.
+async fn identities(namespace: &Namespace) -> Result<Vec<String>> {
+    let restarts = |pod: &Pod| {
+        let statuses = pod.status.iter().flat_map(|it| it.container_statuses.iter().flatten());
+        statuses.map(|it| it.restart_count).sum::<i32>()
+    };
+    let pods: Vec<Pod> = namespace.all().await?;
+    let pods = pods.iter().map(|it| format!("{} {} {}", it.name_any(), uid(it), restarts(it)));
+    let stateful_sets: Vec<StatefulSet> = namespace.all().await?;
+    let stateful_sets = stateful_sets.iter().map(|it| format!("{} {}", it.name_any(), uid(it)));
+    Ok(pods.chain(stateful_sets).collect())
+}
+
+/// What of the manifests is there.
+async fn left(cluster: &Cluster) -> Result<String> {
+    let manifests = crate::tools::deploy("manifests.yaml");
+    let manifests = manifests.to_string_lossy();
+    kubectl(cluster, &["get", "--ignore-not-found", "-o", "name", "-f", &manifests]).await
 }
 
 #[tokio::test]
@@ -139,6 +181,9 @@ async fn what_cannot_work_is_said_before_anything_is_done() -> Result<()> {
     let nobody = [("KUBECTL", "/nowhere/kubectl")];
     install(cluster, "apply", &nobody).await?.expect_failure(&["there is no /nowhere/kubectl"])?;
     install(cluster, "remove", &[]).await?.expect_failure(&["usage: install apply|delete"])?;
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/kubectl-1.26");
+    let said = install(cluster, "apply", &[("KUBECTL", old)]).await?;
+    said.expect_failure(&["Kubernetes 1.26\n", "install: Kubernetes 1.27 or newer is needed"])?;
     let offline = cluster.dir().join("offline");
     let nowhere = serde_json::json!({
         "apiVersion": "v1",

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `installing` | the command that installs and removes, and what runs afterwards |
 //! | `rights` | who may do what |
+//! | `usage` | permissions and requests, compared |
 //! | `variants` | components and overlays |
 //! | `chart` | the Helm chart |
 //! | `tools` | running the command and kubectl |
@@ -15,4 +16,5 @@ mod chart;
 mod installing;
 mod rights;
 mod tools;
+mod usage;
 mod variants;

@@ -55,6 +55,46 @@ fn everything_moves_to_another_namespace() -> Result<()> {
     Ok(())
 }
 
+/// As the documentation has it.
+#[test]
+fn everything_gets_a_prefix_but_what_the_controller_finds_by_its_name() -> Result<()> {
+    let docs = std::fs::read_to_string(deploy("../docs/install.md"))?;
+    let (_, told) = docs.split_once("A prefix takes two").context("it is not told of")?;
+    let blocks = told.split("```yaml\n").skip(1).map(|it| it.split("```").next());
+    let directory = tempfile::tempdir()?;
+    symlink(deploy("").canonicalize()?, directory.path().join("deploy"))?;
+    for (name, block) in ["prefixed", "top"].into_iter().zip(blocks) {
+        let path = directory.path().join(name);
+        std::fs::create_dir(&path)?;
+        std::fs::write(path.join("kustomization.yaml"), block.context("a block")?)?;
+    }
+    let objects = kustomize(&directory.path().join("top"))?;
+
+    let [service, secret] = ["team-lws-webhook-service", "team-lws-webhook-server-cert"];
+    for (kind, name) in [
+        ("MutatingWebhookConfiguration", "lws-mutating-webhook-configuration"),
+        ("ValidatingWebhookConfiguration", "lws-validating-webhook-configuration"),
+    ] {
+        for entry in object(&objects, kind, name)?["webhooks"].as_array().context(name)? {
+            ensure!(entry["clientConfig"]["service"]["name"] == service, "{entry}");
+        }
+    }
+    object(&objects, "Service", service)?;
+    object(&objects, "Secret", secret)?;
+    let role = object(&objects, "Role", "team-lws-certificate-role")?;
+    ensure!(role["rules"][0]["resourceNames"] == json!([secret]), "{role}");
+    let webhook = object(&objects, "Deployment", "team-lws-webhook")?;
+    let mounted = &webhook["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"];
+    ensure!(mounted == secret, "{mounted} is mounted");
+    let configuration = object(&objects, "ConfigMap", "team-lws-manager-config")?;
+    let configuration = configuration["data"]["controller_manager_config.yaml"].as_str();
+    let configuration: Value = serde_saphyr::from_str(configuration.context("no configuration")?)?;
+    let names = &configuration["internalCertManagement"];
+    let expected = json!({"webhookServiceName": service, "webhookSecretName": secret});
+    ensure!(*names == expected, "{names}");
+    Ok(())
+}
+
 #[test]
 fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
     let objects = overlay(&["cert-manager"])?;
@@ -72,7 +112,16 @@ fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
         let from = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
         ensure!(*from == "elsewhere/lws-serving-cert", "{kind}: {from}");
     }
+    // What the webhook serves does not depend on when its volume learns of it.
+    let authority = object(&objects, "Certificate", "lws-ca")?;
+    let issuer = object(&objects, "Issuer", "lws-ca-issuer")?;
+    let signs = &issuer["spec"]["ca"]["secretName"];
+    ensure!(
+        *signs == authority["spec"]["secretName"] && authority["spec"]["isCA"] == true,
+        "{signs}"
+    );
     let certificate = object(&objects, "Certificate", "lws-serving-cert")?;
+    ensure!(certificate["spec"]["issuerRef"]["name"] == "lws-ca-issuer", "{certificate}");
     let webhook = object(&objects, "Deployment", "lws-webhook")?;
     let mounted = &webhook["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"];
     ensure!(*mounted == certificate["spec"]["secretName"], "{mounted} is mounted");

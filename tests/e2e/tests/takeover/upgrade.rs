@@ -16,7 +16,7 @@ use crate::world::{World, upgrade};
 async fn changes_nothing_and_interrupts_no_rollout() -> Result<()> {
     let world = World::empty("upgrade").await?;
     let mut system = System::install(&world.cluster, &SystemOptions::default()).await?;
-    let [partly, rolling] = create_sets(&world).await?;
+    let [partly, rolling] = Box::pin(create_sets(&world)).await?;
     partly.change_workers("example.org/other").await?;
     partly.expect("available p1 r3 (3/2)").await?;
     set_never_ready(&rolling, true).await?;
@@ -42,14 +42,16 @@ async fn changes_nothing_and_interrupts_no_rollout() -> Result<()> {
 
 /// Sets of every kind; gives the one with a partition and the one to be rolled out.
 async fn create_sets(world: &World) -> Result<[TestSet; 2]> {
+    // Its groups need nodes without a pod of any other.
+    let placed = Fixture::named("placed")
+        .annotation(annotations::EXCLUSIVE_TOPOLOGY, "kubernetes.io/hostname");
+    world.namespace.create_set(&placed).await?.done(2).await?;
     let fixtures = [
         Fixture::named("shared"),
         Fixture::named("own").subdomain_policy(SubdomainPolicy::UniquePerReplica),
         Fixture::named("single").size(1),
         Fixture::named("none").replicas(0),
         Fixture::named("after-leader").startup_policy(StartupPolicy::LeaderReady),
-        Fixture::named("placed")
-            .annotation(annotations::EXCLUSIVE_TOPOLOGY, "kubernetes.io/hostname"),
         Fixture::named("partly").replicas(3).partition(1),
         Fixture::named("rolling").replicas(4).max_surge(1),
     ];

@@ -42,9 +42,14 @@ impl ProcessSpec {
         }
     }
 
-    /// A binary of this workspace, such as `lws-controller`, built for the profile this process was built for.
+    /// A binary of this workspace, such as `lws-controller`: the one in the directory that `LWS_PROGRAMS` names, or else the one
+    /// built for the profile this process was built for.
     pub fn of_workspace(name: &str) -> Result<Self> {
-        Ok(Self::new(name, &workspace_binary(name)?))
+        let program = match std::env::var_os("LWS_PROGRAMS") {
+            Some(directory) => existing(name, Path::new(&directory).join(name))?,
+            None => workspace_binary(name)?,
+        };
+        Ok(Self::new(name, &program))
     }
 
     /// The same with another name, for a second replica of one binary.
@@ -197,7 +202,11 @@ pub fn workspace_binary(name: &str) -> Result<PathBuf> {
     if directory.ends_with("deps") || directory.ends_with("examples") {
         directory = directory.parent().unwrap_or(directory);
     }
-    let path = directory.join(name);
+    existing(name, directory.join(name))
+}
+
+/// The path of a binary, if it is there.
+fn existing(name: &str, path: PathBuf) -> Result<PathBuf> {
     if path.is_file() {
         Ok(path)
     } else {

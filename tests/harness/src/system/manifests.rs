@@ -35,6 +35,16 @@ pub async fn define_pod_groups(cluster: &Cluster) -> Result<()> {
     established(cluster, "podgroups.scheduling.volcano.sh").await
 }
 
+/// Lets the API server store the objects that cert-manager works by.
+pub async fn define_certificates(cluster: &Cluster) -> Result<()> {
+    let definitions = "manifests/cert-manager/definitions.yaml";
+    apply(cluster, "-f", &Path::new(env!("CARGO_MANIFEST_DIR")).join(definitions)).await?;
+    for plural in ["certificates", "issuers"] {
+        established(cluster, &format!("{plural}.cert-manager.io")).await?;
+    }
+    Ok(())
+}
+
 fn volcano_path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/volcano").join(relative)
 }

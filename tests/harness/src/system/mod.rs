@@ -15,7 +15,7 @@ use crate::processes::Process;
 use crate::{Cluster, Error, Result};
 
 pub use component::Component;
-pub use manifests::{define_pod_groups, grant_pod_groups};
+pub use manifests::{define_certificates, define_pod_groups, grant_pod_groups};
 
 /// Where the system is installed.
 pub const NAMESPACE: &str = "lws-system";
