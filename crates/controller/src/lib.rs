@@ -14,7 +14,7 @@
 //! | [`reconcile`] | the loop that runs the three for one set after another |
 //! | [`queue`], [`backoff`] | which set is next, and when again after a failure |
 //! | [`pace`] | which status writes wait for more to say |
-//! | [`shortages`] | what is remembered of pods that cannot be created |
+//! | [`kept`] | what is remembered of sets from one plan to the next |
 //! | [`lease`] | that only one controller acts |
 //! | [`server_version`] | that the API server is new enough |
 //! | [`certificates`] | the certificate under which the webhook serves |
@@ -22,6 +22,7 @@
 pub mod act;
 pub mod backoff;
 pub mod certificates;
+pub mod kept;
 pub mod lease;
 pub mod metrics;
 pub mod observe;
@@ -30,4 +31,3 @@ pub mod plan;
 pub mod queue;
 pub mod reconcile;
 pub mod server_version;
-pub mod shortages;

@@ -1,5 +1,5 @@
-//! How often the controller writes what nobody waits for: the numbers of groups in a status, and
-//! the record of who belongs to them.
+//! How often the controller writes what nobody waits for: the numbers of groups in a status, and,
+//! by a pace of its own, the record of who belongs to them.
 //!
 //! While groups come and go the numbers change many times a second, and each change is a write that
 //! every watcher of sets receives. They wait a moment for more of their kind: longer the longer that
@@ -71,7 +71,8 @@ impl Pace {
         due.checked_duration_since(now).filter(|it| !it.is_zero())
     }
 
-    /// The numbers of a set that waited have been written, and nothing else.
+    /// The numbers of a set have been written, and nothing else. If they have waited, the next ones
+    /// wait longer.
     pub fn told(&self, key: &SetKey) {
         if let Some(changing) = self.lock().end_wait(key) {
             changing.wait = (2 * changing.wait).min(LONGEST_WAIT);
@@ -96,10 +97,11 @@ impl Pace {
 }
 
 impl Sets {
-    /// Nothing of a set waits any more.
+    /// Nothing of a set waits any more; gives the set if something has.
     fn end_wait(&mut self, key: &SetKey) -> Option<&mut Changing> {
         let changing = self.by_key.get_mut(key)?;
-        self.waiting -= u32::from(changing.due.take().is_some());
+        changing.due.take()?;
+        self.waiting -= 1;
         Some(changing)
     }
 }

@@ -14,17 +14,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::{Actor, Error, Failed};
+use crate::kept::Kept;
 use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
 use crate::observe::nodes::KnownNodes;
 use crate::observe::watch::Synced;
 use crate::pace::Pace;
-use crate::plan::history::Failing;
-use crate::plan::shortage::Shortages;
-use crate::plan::task::{Plan, StatusChange, Target, Task, Verdict};
+use crate::plan::history::{Failing, Incident, Incidents};
+use crate::plan::shortage::{Shortage, Shortages};
+use crate::plan::task::{Plan, StatusChange, Target, Verdict};
 use crate::plan::{self, Context};
 use crate::queue::{Queue, Work};
-use crate::shortages::KnownShortages;
 
 /// Rounds of planning and acting in one go. A rollout step takes two or three; more than this
 /// means that somebody undoes what we do, and other sets get their turn in between.
@@ -45,8 +45,12 @@ pub struct Reconciler {
     queue: Queue<SetKey>,
     actor: Actor,
     nodes: KnownNodes,
-    pace: Pace,
-    shortages: KnownShortages,
+    /// When numbers of groups are written.
+    numbers: Pace,
+    /// When the record of members is.
+    records: Pace,
+    shortages: Kept<String, Shortage>,
+    unwritten: Kept<i64, Incident>,
     synced: Synced,
     restarts: GroupRestartSettings,
     metrics: Metrics,
@@ -57,8 +61,8 @@ struct End {
     outcome: Outcome,
     /// When to look again although nothing may have been observed.
     recheck: Option<Duration>,
-    /// Whether any request of it has succeeded. While that is so, failures are those of a server
-    /// that is busy or makes way for another, and the set goes on as soon as it can.
+    /// Whether it has written anything. While that is so, failures are those of a server that is
+    /// busy or makes way for another, and the set goes on as soon as it can.
     has_progressed: bool,
 }
 
@@ -66,6 +70,13 @@ impl End {
     fn new(outcome: Outcome, recheck: Option<Duration>) -> Self {
         Self { outcome, recheck, has_progressed: false }
     }
+}
+
+/// What became of the requests of a plan.
+struct Acted {
+    failed: Vec<Failed>,
+    /// Whether any of those that write has succeeded.
+    has_written: bool,
 }
 
 impl Reconciler {
@@ -79,9 +90,22 @@ impl Reconciler {
         restarts: GroupRestartSettings,
         metrics: Metrics,
     ) -> Self {
-        let (nodes, pace) = (KnownNodes::default(), Pace::default());
-        let shortages = KnownShortages::default();
-        Self { index, queue, actor, nodes, pace, shortages, synced, restarts, metrics }
+        let (shortages, unwritten) = (Kept::default(), Kept::default());
+        let (numbers, records) = (Pace::default(), Pace::default());
+        let nodes = KnownNodes::default();
+        Self {
+            index,
+            queue,
+            actor,
+            nodes,
+            numbers,
+            records,
+            shortages,
+            unwritten,
+            synced,
+            restarts,
+            metrics,
+        }
     }
 
     /// Works on all sets, then on those in the queue, `workers` at once, until `stop`. Requests
@@ -150,8 +174,7 @@ impl Reconciler {
             let failing = planned.as_ref().map(|(_, plan)| &plan.failing);
             self.metrics.set_failing(key, failing.unwrap_or(&Failing::default()));
             let Some((set, mut plan)) = planned else {
-                self.pace.forget(key);
-                self.shortages.replace(key, Shortages::new());
+                self.forget(key);
                 return End::new(Outcome::Success, None);
             };
             let set = match set {
@@ -161,96 +184,101 @@ impl Reconciler {
                     return End::new(Outcome::Terminal, None);
                 }
             };
-            let recheck = plan.recheck;
-            let record = self.due_record(key, &mut plan);
-            plan.tasks.extend(record);
+            let recheck = earlier(plan.recheck, self.pace_record(key, &mut plan));
             if plan.is_complete() {
-                return End { has_progressed, ..self.complete(key, &set, plan).await };
+                self.actor.tell(&set, plan.events);
+                let End { outcome, recheck: wait, .. } = self.tell(key, &set, plan.status).await;
+                return End { outcome, recheck: earlier(recheck, wait), has_progressed };
             }
-            let requests = plan.requests();
-            let failed = self.act(key, &set, plan).await;
-            has_progressed |= failed.len() < requests;
+            let Acted { failed, has_written } = self.act(key, &set, plan).await;
+            has_progressed |= has_written;
             if !failed.is_empty() {
                 // What could not be done must not keep the status from being told.
-                let lasts = self.queue.failing_for(key) >= LASTING;
-                let told = failed.iter().find_map(|it| it.told(lasts));
-                self.write_present_status(key, told.map_or(Verdict::Open, Verdict::Refused)).await;
+                let wait = self.tell_present(key, self.verdict(key, &failed)).await;
                 return End {
                     outcome: outcome_of(key, failed.iter().map(|it| &it.error)),
-                    recheck,
+                    recheck: earlier(recheck, wait),
                     has_progressed,
                 };
             }
         }
-        self.write_present_status(key, Verdict::Open).await;
-        End::new(Outcome::Requeue, None)
+        let wait = self.tell_present(key, Verdict::Open).await;
+        End::new(Outcome::Requeue, wait)
     }
 
-    /// The record of members, if it is written now: with a status that does not wait, or when it has
-    /// waited for others like a status that does.
-    fn due_record(&self, key: &SetKey, plan: &mut Plan) -> Option<Task> {
-        plan.record.as_ref()?;
-        let is_last = plan.is_complete();
-        let goes_along = is_last && plan.status.as_ref().is_some_and(|it| !it.may_wait);
-        if !goes_along && self.pace.wait(key).is_some() {
+    /// Drops what is kept of a set that does not exist.
+    fn forget(&self, key: &SetKey) {
+        self.numbers.forget(key);
+        self.records.forget(key);
+        self.shortages.replace(key, Shortages::new());
+        self.unwritten.replace(key, Incidents::new());
+    }
+
+    /// Makes the record of members one of the requests of a plan: with a status that does not wait,
+    /// or once it has waited for more to record, like numbers. Gives how long it waits otherwise.
+    fn pace_record(&self, key: &SetKey, plan: &mut Plan) -> Option<Duration> {
+        if plan.record.is_none() {
+            self.records.told(key);
             return None;
         }
-        if !is_last {
-            self.pace.told(key);
+        let is_last = plan.is_complete() && plan.status.as_ref().is_some_and(|it| !it.may_wait);
+        let wait = self.records.wait(key).filter(|_| !is_last);
+        if wait.is_none() {
+            plan.tasks.extend(plan.record.take());
         }
-        plan.record.take()
+        wait
     }
 
-    /// Ends a reconcile whose plan wants nothing but its status written, if that.
-    async fn complete(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> End {
-        self.actor.tell(set, plan.events);
-        let may_wait = plan.record.is_some() || plan.status.as_ref().is_some_and(|it| it.may_wait);
-        if may_wait && let Some(wait) = self.pace.wait(key) {
-            let recheck = plan.recheck.map_or(wait, |it| it.min(wait));
-            return End::new(Outcome::Success, Some(recheck));
-        }
-        End::new(self.write_status(key, set, plan.status).await, plan.recheck)
+    /// What failed requests show of a set. What was refused lasts; a fault of the server is told
+    /// if it does.
+    fn verdict<'a>(&self, key: &SetKey, failed: &'a [Failed]) -> Verdict<'a> {
+        let told = |lasts| failed.iter().find_map(|it| it.told(lasts));
+        let lasts = self.queue.failing_for(key) >= LASTING;
+        told(false).or_else(|| told(lasts)).map_or(Verdict::Open, Verdict::Refused)
     }
 
-    /// Does what a plan asks for before the status; gives the failures.
-    async fn act(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> Vec<Failed> {
+    /// Does what a plan asks for before the status.
+    async fn act(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> Acted {
         self.actor.tell(set, plan.events);
         for task in &plan.tasks {
             tracing::info!(set = %key, "{}", task.action);
         }
-        let mut failures = self.actor.read_nodes(set, plan.unknown_nodes, &self.nodes).await;
-        failures.extend(self.actor.read_pods(key, plan.doubted_pods).await);
-        failures.extend(self.explain_shortage(key, set, plan.unexplained).await);
-        failures.extend(self.actor.perform(set, plan.tasks).await);
-        failures
+        let mut failed = self.actor.read_nodes(set, plan.unknown_nodes, &self.nodes).await;
+        failed.extend(self.actor.read_pods(key, plan.doubted_pods).await);
+        failed.extend(self.explain_shortage(key, set, plan.unexplained).await);
+        let writes = plan.tasks.len();
+        let refused = self.actor.perform(set, plan.tasks).await;
+        let has_written = refused.len() < writes;
+        failed.extend(refused);
+        Acted { failed, has_written }
     }
 
-    async fn write_status(
-        &self,
-        key: &SetKey,
-        set: &LeaderWorkerSet,
-        change: Option<StatusChange>,
-    ) -> Outcome {
+    /// Writes a changed status, unless it waits for more to say.
+    async fn tell(&self, key: &SetKey, set: &LeaderWorkerSet, change: Option<StatusChange>) -> End {
         let Some(change) = change else {
-            self.pace.settled(key);
-            return Outcome::Success;
+            self.numbers.settled(key);
+            return End::new(Outcome::Success, None);
         };
         let may_wait = change.may_wait;
+        if may_wait && let Some(wait) = self.numbers.wait(key) {
+            return End::new(Outcome::Success, Some(wait));
+        }
         if let Err(error) = self.actor.write_status(set, change).await {
-            return outcome_of(key, [&error]);
+            return End::new(outcome_of(key, [&error]), None);
         }
         if may_wait {
-            self.pace.told(key);
+            self.numbers.told(key);
         } else {
-            self.pace.forget(key);
+            self.numbers.forget(key);
         }
-        Outcome::Success
+        End::new(Outcome::Success, None)
     }
 
-    async fn write_present_status(&self, key: &SetKey, verdict: Verdict<'_>) {
-        if let Some((Ok(set), Plan { status, .. })) = self.plan(key, verdict) {
-            self.write_status(key, &set, status).await;
-        }
+    /// Tells the status as it is now; gives how long it waits.
+    async fn tell_present(&self, key: &SetKey, verdict: Verdict<'_>) -> Option<Duration> {
+        let (set, plan) = self.plan(key, verdict)?;
+        let set = set.ok()?;
+        self.tell(key, &set, plan.status).await.recheck
     }
 
     /// The plan for a set, given what the requests of the former one have shown; `None` when it
@@ -261,9 +289,11 @@ impl Reconciler {
         verdict: Verdict<'_>,
     ) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
         let (nodes, shortages) = (self.nodes.fresh(), self.shortages.of(key));
+        let unwritten = self.unwritten.of(key);
         let context = Context {
             nodes: &nodes,
             shortages: &shortages,
+            unwritten: &unwritten,
             pod_groups: self.synced.pod_groups(),
             restarts: &self.restarts,
             verdict,
@@ -276,6 +306,7 @@ impl Reconciler {
                 Err(_) => Plan::default(),
             };
             self.shortages.replace(key, std::mem::take(&mut plan.shortages));
+            self.unwritten.replace(key, std::mem::take(&mut plan.unwritten));
             Some((set, plan))
         })?
     }
@@ -296,6 +327,11 @@ impl Reconciler {
             Err(failed) => Some(failed),
         }
     }
+}
+
+/// The earlier of two moments to look again.
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
 }
 
 /// Keeps a set from being worked on for a moment longer. Others have their turn meanwhile.
@@ -329,3 +365,6 @@ fn outcome_of<'a>(key: &SetKey, failures: impl IntoIterator<Item = &'a Error>) -
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests;

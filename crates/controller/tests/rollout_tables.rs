@@ -562,6 +562,19 @@ fn acceptance_cases() {
     check(CASES);
 }
 
+/// Whoever scales a set may ask for any number. A step costs as much as there are groups.
+#[test]
+fn groups_that_do_not_exist_are_not_looked_at() {
+    let strategy = RollingUpdate { partition: 0, max_unavailable: 1, max_surge: 0 };
+    let ready = GroupState { ready: true, updated: true };
+    let replicas = i64::from(i32::MAX);
+    let current = LeaderSet { replicas, partition: 0, annotated_replicas: Some(replicas) };
+    let next = step(&[ready], &strategy, replicas, Some(&current), false);
+    assert_eq!(next, Step { partition: 0, replicas });
+    let changed = step(&[ready], &strategy, replicas, Some(&current), true);
+    assert_eq!(changed, Step { partition: replicas, replicas });
+}
+
 #[test]
 fn statefulset_max_unavailable_is_at_least_one() {
     for (max_unavailable, max_surge, expected) in [(1, 0, 1), (2, 1, 3), (0, 1, 1), (0, 0, 1)] {

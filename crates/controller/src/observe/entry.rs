@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lws_api_types::set::RestartPolicy;
 use serde_json::Value;
 
 use super::notes::Notes;
@@ -191,24 +190,13 @@ impl Entry {
             && self.pod_groups.is_empty()
     }
 
-    /// Drops losses that no longer matter: of groups that are going, and those that leave their
-    /// group alone.
+    /// Drops losses of groups that are going.
     pub(super) fn prune(&mut self) {
         let mut losses = self.notes.take_losses();
-        let keeps_failing_pods = self.keeps_failing_pods();
         losses.retain(|lost| {
-            let leader = self.leader_of(lost);
-            !keeps_failing_pods && leader.is_some_and(|it| !it.identity.is_terminating())
+            self.leader_of(lost).is_some_and(|leader| !leader.identity.is_terminating())
         });
         self.notes.set_losses(losses);
-    }
-
-    /// Whether a failing pod leaves its group alone, so that nothing is made of it later either.
-    fn keeps_failing_pods(&self) -> bool {
-        let set = self.set().and_then(|view| view.set.as_ref().ok());
-        set.is_some_and(|set| {
-            set.spec.leader_worker_template.restart_policy() == RestartPolicy::None
-        })
     }
 }
 

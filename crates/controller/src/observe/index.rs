@@ -185,8 +185,10 @@ impl Index {
     /// Takes in what was found when the pod `name` with `uid`, or one that begins with it, was read
     /// anew; `None` when there is none of that name.
     pub fn confirmed(&self, key: &SetKey, name: &str, uid: &str, found: Option<PodView>) {
-        // One that has lost its label has left its group.
-        let is_it = |it: &PodView| it.identity.uid().starts_with(uid) && it.set.is_some();
+        // One without the label of the set has left its group.
+        let is_it = |it: &PodView| {
+            it.identity.uid().starts_with(uid) && it.set.as_deref() == Some(&*key.name)
+        };
         let is_there = found.as_ref().is_some_and(is_it);
         match found {
             Some(pod) => {

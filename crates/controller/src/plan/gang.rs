@@ -35,7 +35,7 @@ pub(super) fn is_formed(
     if let Some(obstacle) = obstacle(pod_groups) {
         plan.events.push(failed(&name, leader, Some(obstacle)));
     } else if entry.is_doubted(leader.identity.uid()) {
-        plan.doubted_pods.push(group.target());
+        plan.doubt(group.target());
     } else {
         match build::pod_group(set, spec, leader) {
             Ok(object) => {

@@ -86,7 +86,8 @@ impl<'a> Groups<'a> {
                 worker_set,
                 ready: leader.is_ready()
                     && (size == 1 || worker_set.is_some_and(|it| it.is_ready()))
-                    && workers(entry, leader).all(|it| !it.identity.is_terminating()),
+                    && workers(entry, leader).all(|it| !it.identity.is_terminating())
+                    && entry.losses(leader.identity.uid()).all(|it| is_replaced(it, entry)),
                 updated: carries_key(&leader.revision)
                     && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
                 spec,
@@ -96,11 +97,20 @@ impl<'a> Groups<'a> {
         groups
     }
 
-    /// State at every index below `count`, for the rollout. Objects whose name does not go with
-    /// their index make no group.
+    /// Takes back that these groups, given by index, are ready.
+    pub(super) fn are_not_ready(&mut self, these: impl Fn(i64) -> bool) {
+        for group in self.all.iter_mut().filter(|it| these(it.index)) {
+            group.ready = false;
+        }
+    }
+
+    /// State at every index below `count` up to the highest that exists, for the rollout. Objects
+    /// whose name does not go with their index make no group.
     #[must_use]
     pub fn states(&self, set: &LeaderWorkerSet, count: i64) -> Vec<GroupState> {
-        let mut states = vec![GroupState::default(); usize::try_from(count).unwrap_or(0)];
+        let highest = self.all.iter().map(|group| group.index).max().unwrap_or(-1);
+        let count = usize::try_from(count.min(highest + 1)).unwrap_or(0);
+        let mut states = vec![GroupState::default(); count];
         for group in &self.all {
             let name = names::leader_pod(set.name(), group.index);
             let state = usize::try_from(group.index).ok().and_then(|it| states.get_mut(it));
@@ -129,6 +139,12 @@ impl<'a> Groups<'a> {
 /// has one placement.
 fn placement<'a>(leader: &'a PodView, leader_set: &'a StatefulSetView) -> &'a Placement {
     if leader.revision == leader_set.revision { &leader_set.placement } else { &leader.placement }
+}
+
+/// Whether there is a ready pod in the place of a lost one: the numbers of a `StatefulSet` may be
+/// older than the loss.
+fn is_replaced(lost: &PodView, entry: &Entry) -> bool {
+    entry.pods.get(lost.identity.name()).is_some_and(|it| it.is_ready())
 }
 
 impl Group<'_> {
@@ -206,7 +222,7 @@ pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
         return;
     }
     if entry.is_doubted(leader.identity.uid()) {
-        plan.doubted_pods.push(group.target());
+        plan.doubt(group.target());
     } else if let Ok(topology) = topology(plan, group, context.nodes) {
         let object =
             build::worker_stateful_set(set, spec, leader, group.placement, topology.as_ref());

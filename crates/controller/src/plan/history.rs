@@ -127,7 +127,10 @@ pub struct GroupFailure {
 
 /// The last failure of each group that has failed lately, by group index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History(BTreeMap<i64, Incident>);
+pub struct History(Incidents);
+
+/// Failures of groups, by group index.
+pub type Incidents = BTreeMap<i64, Incident>;
 
 impl History {
     /// The history that `leader_set` carries. One that cannot be read is none.
@@ -138,6 +141,25 @@ impl History {
             tracing::warn!(%error, name = leader_set.identity.name(), "history of groups dropped");
         });
         Self(incidents.unwrap_or_default())
+    }
+
+    /// The history with failures that have been counted and are not written yet.
+    pub(super) fn with(&self, unwritten: &Incidents) -> Self {
+        let mut all = self.0.clone();
+        all.extend(unwritten.iter().map(|(index, incident)| (*index, incident.clone())));
+        Self(all)
+    }
+
+    /// Its failures that `stored` lacks.
+    pub(super) fn beyond(&self, stored: &Self) -> Incidents {
+        let is_new = |(index, it): &(&i64, &Incident)| !stored.has(**index, &it.leader);
+        let new = self.0.iter().filter(is_new);
+        new.map(|(index, incident)| (*index, incident.clone())).collect()
+    }
+
+    /// Whether the failure that ends the group which `leader` leads is in it.
+    pub(super) fn has(&self, index: i64, leader: &str) -> bool {
+        self.of_leader(index, leader).is_some()
     }
 
     /// Its text; `None` when no group has failed.
@@ -197,7 +219,8 @@ impl History {
         self.0.remove(&index);
     }
 
-    /// Forgets groups that are gone and those that have been ready long enough. Gives how long it
+    /// Forgets groups that are gone, those of another revision, and those that have been ready long
+    /// enough. Gives how long it
     /// is until the next of those that are ready has been so long enough.
     pub(super) fn forget(
         &mut self,
@@ -211,7 +234,13 @@ impl History {
             let Some(group) = groups.iter().find(|it| it.index == *index) else {
                 return *index < existing;
             };
-            if !group.ready || incident.leader == group.leader.identity.uid() {
+            if incident.leader == group.leader.identity.uid() {
+                return true;
+            }
+            if group.leader.revision.as_ref() != Some(&incident.revision) {
+                return false;
+            }
+            if !group.ready {
                 return true;
             }
             let since_ready = since(group.leader.ready_changed.unwrap_or(incident.time), now);

@@ -48,7 +48,9 @@ use crate::observe::nodes::Nodes;
 use crate::observe::views::{PodView, RevisionView, StatefulSetView};
 use crate::observe::watch::PodGroups;
 use group::{Group, Groups};
+use history::Incidents;
 use ownership::{Controller, Holder};
+use restart::Failed;
 use shortage::Shortages;
 use status::Seen;
 use task::{Action, EventDraft, Orphaned, Plan, Task, Verdict};
@@ -62,6 +64,8 @@ pub struct Context<'a> {
     pub pod_groups: PodGroups,
     /// What is known of `StatefulSet`s of the set that are short of pods.
     pub shortages: &'a Shortages,
+    /// Failures of groups that have been counted and may not be in the stored history.
+    pub unwritten: &'a Incidents,
     /// How groups with failed pods are recreated.
     pub restarts: &'a GroupRestartSettings,
     /// What the requests of the former plan have shown.
@@ -133,12 +137,15 @@ impl<'a> Scope<'a> {
     /// Plans for a set whose leader `StatefulSet` exists.
     fn existing(&self, plan: &mut Plan, leader_set: &'a StatefulSetView) -> Seen {
         let key = self.current.key.as_str();
-        let groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
+        let mut groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
         plan.events.extend(groups.misplaced.iter().map(|leader| group::misplaced(leader)));
+        let Failed { certain: failed, doubted } =
+            restart::recreate(plan, self, leader_set, &groups);
+        // They are, or may be, about to go: no other is replaced on their account.
+        groups.are_not_ready(|index| failed.contains(&index) || doubted.contains(&index));
         let leader::Wanted { replicas: existing, applies } =
             leader::apply(plan, self, Some((leader_set, &groups)));
-        let failed = restart::recreate(plan, self, leader_set, &groups, existing);
         record::update(plan, self, leader_set, &groups, &failed, existing);
         termination::of_workers(plan, &groups);
         termination::of_lost_pods(plan, self, leader_set, &groups);

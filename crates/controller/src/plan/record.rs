@@ -10,7 +10,7 @@
 //! and what it says of a group outlives the worker `StatefulSet` of that group.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -127,7 +127,7 @@ pub(super) fn update(
     scope: &Scope<'_>,
     leader_set: &StatefulSetView,
     groups: &Groups<'_>,
-    failed: &[i64],
+    failed: &BTreeSet<i64>,
     existing: i64,
 ) {
     let before = Record::of(leader_set);

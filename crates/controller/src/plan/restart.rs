@@ -1,5 +1,6 @@
 //! Restart policies: which failing pods take their whole group with them, and when.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lws_api_types::keys::annotations;
@@ -13,16 +14,19 @@ use super::task::{Action, EventDraft, Plan, Target, Task};
 use crate::observe::views::{Disruption, Phase, PodView, StatefulSetView};
 
 /// Adds the deletion of the leaders whose group failed: one task a group, whatever the number of
-/// its failing pods. A group that keeps failing waits. Gives the indexes of all that failed; groups
-/// from index `existing` on are about to go.
+/// its failing pods. A group that keeps failing waits.
+///
+/// The history is written at the same time. A server that refuses that holds back no group, and what
+/// is not written is kept until it is.
 pub(super) fn recreate(
     plan: &mut Plan,
     scope: &Scope<'_>,
     leader_set: &StatefulSetView,
     groups: &Groups<'_>,
-    existing: i64,
-) -> Vec<i64> {
-    let mut recreations = Recreations { history: History::of(leader_set), ..Default::default() };
+) -> Failed {
+    let stored = History::of(leader_set);
+    let history = stored.with(scope.context.unwritten);
+    let mut recreations = Recreations { stored, history, ..Default::default() };
     let record = Record::of(leader_set);
     for group in groups.all.iter().filter(|group| !group.leader.identity.is_terminating()) {
         if scope.keeps_failing_pods(group) {
@@ -32,24 +36,36 @@ pub(super) fn recreate(
         }
     }
     let settings = scope.context.restarts;
-    let forgets = recreations.history.forget(&groups.all, existing, settings, scope.context.now);
+    let (replicas, now) = (leader_set.replicas, scope.context.now);
+    let forgets = recreations.history.forget(&groups.all, replicas, settings, now);
     if let Some(delay) = forgets {
         plan.recheck_after(delay);
     }
     plan.failing.groups = recreations.history.failures();
-    // The history is sent first.
+    plan.unwritten = recreations.history.beyond(&recreations.stored);
     plan.tasks.extend(recreations.record(leader_set));
     plan.tasks.append(&mut recreations.tasks);
     recreations.failed
 }
 
+/// Groups with a failed pod, by index.
+#[derive(Default)]
+pub(super) struct Failed {
+    /// Those that are recreated, at once or once they have waited.
+    pub(super) certain: BTreeSet<i64>,
+    /// Those of which a pod has to be looked for.
+    pub(super) doubted: BTreeSet<i64>,
+}
+
 #[derive(Default)]
 struct Recreations {
+    /// The history as it is stored.
+    stored: History,
     history: History,
     tasks: Vec<Task>,
     /// What is told once the history is written.
     told: Vec<EventDraft>,
-    failed: Vec<i64>,
+    failed: Failed,
 }
 
 impl Recreations {
@@ -63,15 +79,23 @@ impl Recreations {
         let waits_for_start = scope.waits_for_start(group);
         let members = Members::of(group, scope.entry, waits_for_start);
         let uid = group.leader.identity.uid();
-        let is_counted = self.history.of_leader(group.index, uid).is_some();
-        let failure = failure(&members).or_else(|| recorded_failure(plan, scope, group, record));
+        let is_counted = self.history.has(group.index, uid);
+        let failure = failure(&members).or_else(|| match record.missing(group, scope.entry)? {
+            Missing::Gone(pod) => Some((pod, Cause::PodLost)),
+            Missing::Doubted(pod) => {
+                self.failed.doubted.insert(group.index);
+                plan.doubt(pod);
+                None
+            }
+        });
         let lost = record.lost_with_worker_set(group, scope.entry);
         // It is on record, so it had started.
         let waits_for_start = waits_for_start && lost.is_none();
         let failure = failure.or(lost.map(|pod| (pod, Cause::PodLost)));
         if failure.is_some() && scope.entry.is_doubted(uid) {
             // It may have gone with its workers.
-            plan.doubted_pods.push(group.target());
+            self.failed.doubted.insert(group.index);
+            plan.doubt(group.target());
             return;
         }
         if failure.is_none() && !is_counted || waits_for_start && !have_started(group, &members) {
@@ -81,7 +105,7 @@ impl Recreations {
             self.history.count(group, cause, &pod, scope.context.now);
         }
         let Some(incident) = self.history.of_leader(group.index, uid) else { return };
-        self.failed.push(group.index);
+        self.failed.certain.insert(group.index);
         let wait = incident.wait(scope.context.restarts, scope.context.now);
         if wait.is_zero() {
             self.tasks.push(recreation(group, incident));
@@ -89,7 +113,7 @@ impl Recreations {
         }
         plan.failing.waiting += 1;
         plan.recheck_after(wait);
-        if !is_counted {
+        if !self.stored.has(group.index, uid) {
             self.told.push(waits(group, incident, wait));
         }
     }
@@ -130,22 +154,6 @@ fn visible_failure(pod: &PodView) -> Option<Cause> {
     }
     let is_active = matches!(pod.phase, Phase::Running | Phase::Pending);
     (pod.restarted && is_active).then_some(Cause::ContainerRestart)
-}
-
-/// A worker that vanished while nobody looked.
-fn recorded_failure(
-    plan: &mut Plan,
-    scope: &Scope<'_>,
-    group: &Group<'_>,
-    record: &Record<'_>,
-) -> Option<(String, Cause)> {
-    match record.missing(group, scope.entry)? {
-        Missing::Gone(pod) => Some((pod, Cause::PodLost)),
-        Missing::Doubted(pod) => {
-            plan.doubted_pods.push(pod);
-            None
-        }
-    }
 }
 
 /// Whether every pod of the group exists and has left phase Pending.

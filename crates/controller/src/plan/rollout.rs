@@ -7,6 +7,8 @@
 //! groups may be replaced. With `maxUnavailable` and `maxSurge` groups as a budget, the partition
 //! goes down no further than what has been settled above it allows.
 
+use std::ops::Range;
+
 use lws_api_types::set::RollingUpdate;
 
 /// State of the group at one index below the replicas of the leader `StatefulSet`. A group that
@@ -93,8 +95,14 @@ impl View<'_> {
         group.copied().unwrap_or_default()
     }
 
-    fn count(&self, range: std::ops::Range<i64>, wanted: impl Fn(GroupState) -> bool) -> i64 {
-        range.map(|index| i64::from(wanted(self.group(index)))).sum()
+    /// How many groups in `range` are wanted. Those that do not exist are alike, and may be very
+    /// many more than those that do.
+    fn count(&self, range: Range<i64>, wanted: impl Fn(GroupState) -> bool) -> i64 {
+        let known = i64::try_from(self.groups.len()).unwrap_or(i64::MAX);
+        let (first_missing, end) = (known.max(range.start), range.end);
+        let existing = range.start..end.min(known);
+        let missing = (end - first_missing).max(0) * i64::from(wanted(GroupState::default()));
+        existing.map(|index| i64::from(wanted(self.group(index)))).sum::<i64>() + missing
     }
 
     /// The lowest partition that the budget allows; never above the present one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lws_api_types::LeaderWorkerSetStatus;
 use serde_json::Value;
 
-use super::history::{Cause, Failing};
+use super::history::{Cause, Failing, Incidents};
 use super::shortage::Shortages;
 use crate::observe::views::View;
 
@@ -35,6 +35,8 @@ pub struct Plan {
     pub unexplained: Option<Target>,
     /// Groups that have failed lately.
     pub failing: Failing,
+    /// Failures that have been counted and are not in the stored history.
+    pub unwritten: Incidents,
     /// When to look again although nothing may have been observed.
     pub recheck: Option<Duration>,
 }
@@ -273,16 +275,10 @@ impl Plan {
     /// Whether there is nothing to do before the status is written.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.requests() == 0
-    }
-
-    /// How many requests there are to make before the status is written.
-    #[must_use]
-    pub fn requests(&self) -> usize {
-        self.tasks.len()
-            + self.unknown_nodes.len()
-            + self.doubted_pods.len()
-            + usize::from(self.unexplained.is_some())
+        self.tasks.is_empty()
+            && self.unknown_nodes.is_empty()
+            && self.doubted_pods.is_empty()
+            && self.unexplained.is_none()
     }
 
     /// Whether pods are missing and nobody has been asked why so far.
@@ -294,6 +290,13 @@ impl Plan {
     pub(crate) fn needs_node(&mut self, node: &str, reason: &'static str, action: &'static str) {
         let event = EventDraft::warning(reason, action, format!("getting node {node:?}"));
         self.unknown_nodes.entry(node.to_owned()).or_insert(event);
+    }
+
+    /// Has a pod read anew.
+    pub(super) fn doubt(&mut self, pod: Target) {
+        if !self.doubted_pods.contains(&pod) {
+            self.doubted_pods.push(pod);
+        }
     }
 
     /// Looks again after `delay`, or earlier when that is wanted already.

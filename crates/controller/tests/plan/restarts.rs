@@ -423,6 +423,7 @@ fn failures_of_another_revision_do_not_count() {
     world.change("StatefulSet", "s", |it| {
         it["metadata"]["annotations"][annotations::GROUP_RESTARTS] = json!(history.to_string());
     });
+    assert_eq!(world.plan().failing.groups, [], "it is forgotten");
     restart_container(&mut world, "s-0-1");
     world.carry_out_first(1);
     let history = world.annotation("s", annotations::GROUP_RESTARTS).unwrap();
@@ -440,6 +441,155 @@ fn a_failure_is_counted_once_and_not_forgotten_when_the_controller_ends_meanwhil
     world.carry_out();
     let history = world.annotation("s", annotations::GROUP_RESTARTS).unwrap();
     assert!(history.contains("\"count\":1") && history.contains("\"pod_lost\""), "{history}");
+}
+
+#[test]
+fn a_group_is_recreated_in_time_although_its_failure_cannot_be_recorded() {
+    let mut world = one_group();
+    fail_once(&mut world);
+    fail_once(&mut world);
+    restart_container(&mut world, "s-0-1");
+    world.told.clear();
+    for waited in [0, 4] {
+        world.pass(waited);
+        assert_eq!(world.tasks(), [HISTORY]);
+        assert_eq!(world.plan().recheck.unwrap().as_secs(), 10 - waited);
+        world.fail();
+    }
+    world.pass(6);
+    assert_eq!(world.tasks(), RECREATION);
+    world.carry_out();
+    assert_eq!((world.plan().unwritten.len(), world.tasks().len()), (0, 0));
+    let history = world.annotation("s", annotations::GROUP_RESTARTS).unwrap();
+    assert!(history.contains("\"count\":3"), "{history}");
+}
+
+#[test]
+fn that_a_group_waits_is_told_once_its_failure_is_recorded() {
+    let mut world = one_group();
+    fail_once(&mut world);
+    fail_once(&mut world);
+    restart_container(&mut world, "s-0-1");
+    world.told.clear();
+    world.fail();
+    world.pass(4);
+    world.carry_out();
+    assert!(world.told[0].ends_with("it is recreated in 6 s"), "{:?}", world.told);
+    world.carry_out_all();
+    assert_eq!(world.told.len(), 1, "once: {:?}", world.told);
+}
+
+#[test]
+fn a_failure_is_recorded_after_its_leader_was_deleted() {
+    let mut world = one_group();
+    restart_container(&mut world, "s-0-1");
+    assert_eq!(world.tasks(), RECREATION);
+    world.fail();
+    world.change("Pod", "s-0", terminating(0, 30));
+    assert_eq!(world.tasks()[0], HISTORY);
+    world.forget("Pod", "s-0");
+    assert_eq!(world.tasks()[0], HISTORY);
+    world.carry_out();
+    let history = world.annotation("s", annotations::GROUP_RESTARTS).unwrap();
+    assert!(history.contains("\"count\":1"), "{history}");
+}
+
+#[test]
+fn a_live_policy_that_was_not_rolled_out_loses_no_failure() {
+    let strategy = json!({"type": "RollingUpdate",
+        "rollingUpdateConfiguration": {"partition": 2, "maxUnavailable": 1, "maxSurge": 0}});
+    let template = json!({"size": 3});
+    let mut world = World::settled(
+        json!({"replicas": 2, "leaderWorkerTemplate": template, "rolloutStrategy": strategy}),
+    );
+    world.change_set(|set| {
+        set["spec"]["leaderWorkerTemplate"]["restartPolicy"] = json!("None");
+    });
+    world.carry_out_all();
+    world.forget("StatefulSet", "s-0");
+    for worker in ["s-0-1", "s-0-2"] {
+        world.forget("Pod", worker);
+    }
+    world.read_pods();
+    assert!(world.deletes("s-0"), "{:?}", world.tasks());
+}
+
+#[test]
+fn a_worker_that_has_come_to_another_set_is_missed() {
+    let mut world = one_group();
+    world.change("Pod", "s-0-1", |it| it["metadata"]["labels"][labels::NAME] = json!("other"));
+    world.restart_controller(&[]);
+    world.read_pods();
+    assert_eq!(world.tasks(), RECREATION);
+}
+
+#[test]
+fn a_pod_in_doubt_is_read_once() {
+    let mut world = one_group();
+    world.forget("StatefulSet", "s-0");
+    world.forget("Pod", "s-0-1");
+    assert_eq!(world.plan().doubted_pods.len(), 1);
+}
+
+#[test]
+fn a_lost_worker_is_missing_whatever_its_stateful_set_says() {
+    let mut world = with_policy("None");
+    let ready = |world: &World| world.plan().status.map_or(1, |it| it.status.ready_replicas);
+    world.forget("Pod", "s-0-1");
+    assert_eq!(ready(&world), 0);
+    world.start_worker(0, 1);
+    assert_eq!(ready(&world), 1);
+}
+
+#[test]
+fn a_group_that_is_about_to_be_recreated_is_not_ready_for_a_rollout() {
+    let template = json!({"size": 3});
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": template}));
+    world.change_image("new");
+    world.carry_out_all();
+    // Group 1 fails before it is ready, the third time too: it waits, and its pods become ready.
+    for _ in 0..3 {
+        for pod in ["s-1-1", "s-1-2", "s-1"] {
+            world.forget_if_there("Pod", pod);
+        }
+        world.forget_if_there("StatefulSet", "s-1");
+        world.start_leader(1);
+        world.carry_out_all();
+        world.start_worker(1, 1);
+        restart_container(&mut world, "s-1-1");
+        world.carry_out_all();
+    }
+    world.start_worker(1, 2);
+    world.change("StatefulSet", "s-1", |it| it["status"] = json!({"availableReplicas": 2}));
+    world.make_ready("s-1");
+    world.carry_out_all();
+    assert_eq!(world.plan().failing.waiting, 1);
+    assert_eq!(world.status().ready_replicas, 1);
+    assert!(!world.told.iter().any(|it| it.contains("Updating replica 0")), "{:?}", world.told);
+    assert!(!world.deletes("s-0"));
+}
+
+#[test]
+fn no_group_is_released_while_another_is_in_doubt() {
+    let template = json!({"size": 3});
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": template}));
+    world.change_image("new");
+    world.carry_out_all();
+    world.rebuild_group(1, 3);
+    let partition = |world: &World| {
+        let leader_set = world.get("StatefulSet", "s");
+        leader_set["spec"]["updateStrategy"]["rollingUpdate"]["partition"].clone()
+    };
+    assert_eq!(partition(&world), 0);
+    let mut world = World::settled(json!({"replicas": 3, "leaderWorkerTemplate": template}));
+    world.change_image("new");
+    world.carry_out_all();
+    world.replace_pod_unseen("s-0-1");
+    world.restart_controller(&[]);
+    let before = partition(&world);
+    assert!(!world.plan().doubted_pods.is_empty());
+    assert_eq!(world.tasks(), [""; 0]);
+    assert_eq!(partition(&world), before);
 }
 
 #[test]

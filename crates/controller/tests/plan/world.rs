@@ -13,6 +13,7 @@ use lws_controller::observe::views::{
     PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
 use lws_controller::observe::watch::PodGroups;
+use lws_controller::plan::history::Incidents;
 use lws_controller::plan::shortage::Shortages;
 use lws_controller::plan::task::{
     Action, EventDraft, Failure, Orphaned, Plan, StatusChange, Verdict,
@@ -34,6 +35,8 @@ pub(crate) struct World {
     pub(crate) restarts: GroupRestartSettings,
     /// What is known of `StatefulSet`s that are short of pods.
     pub(crate) shortages: Shortages,
+    /// Failures that are not in the stored history.
+    pub(crate) unwritten: Incidents,
     /// What a request failed with.
     pub(crate) failure: Option<Failure>,
     /// Whether a request failed that says nothing.
@@ -107,6 +110,7 @@ impl World {
     /// are too young for its lists.
     pub(crate) fn restart_controller(&mut self, unseen: &[&str]) {
         self.index = Index::default();
+        self.unwritten.clear();
         for ((kind, name), object) in self.objects.clone() {
             if !unseen.contains(&name.as_str()) {
                 self.show(&kind, object);
@@ -140,6 +144,7 @@ impl World {
         let context = Context {
             nodes: &self.nodes,
             shortages: &self.shortages,
+            unwritten: &self.unwritten,
             pod_groups: self.pod_groups,
             restarts: &self.restarts,
             verdict: match &self.failure {
@@ -175,11 +180,17 @@ impl World {
     /// Carries out the first tasks of the present plan; gives its status.
     pub(crate) fn carry_out_first(&mut self, count: usize) -> Option<StatusChange> {
         let plan = self.plan();
+        self.unwritten = plan.unwritten;
         for task in plan.tasks.into_iter().chain(plan.record).take(count) {
             self.tell(&task.done);
             self.perform(task.action);
         }
         plan.status
+    }
+
+    /// The requests of the present plan fail.
+    pub(crate) fn fail(&mut self) {
+        self.unwritten = self.plan().unwritten;
     }
 
     /// Carries out plans until nothing is left.
@@ -289,6 +300,13 @@ impl World {
         let mut pod = self.get("Pod", name);
         pod["metadata"]["uid"] = json!(null);
         self.store(pod);
+    }
+
+    /// An object is gone, if it was there.
+    pub(crate) fn forget_if_there(&mut self, kind: &str, name: &str) {
+        if self.has(kind, name) {
+            self.forget(kind, name);
+        }
     }
 
     /// An object is gone.

@@ -1,28 +1,34 @@
-//! What is remembered of `StatefulSet`s that are short of pods, from one look at a set to the next.
+//! What is remembered of sets from one plan to the next, because the API does not tell it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 
 use crate::observe::index::SetKey;
-use crate::plan::shortage::Shortages;
+use crate::plan::shortage::Shortage;
 
-/// The shortages of each set that has any.
-#[derive(Debug, Default)]
-pub struct KnownShortages {
-    sets: Mutex<HashMap<SetKey, Arc<Shortages>>>,
+/// Facts about sets: those of each set that has any, by what they are about.
+#[derive(Debug)]
+pub struct Kept<K, V> {
+    sets: Mutex<HashMap<SetKey, Arc<BTreeMap<K, V>>>>,
 }
 
-impl KnownShortages {
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self { sets: Mutex::default() }
+    }
+}
+
+impl<K: Ord, V> Kept<K, V> {
     /// Those of a set.
     #[must_use]
-    pub fn of(&self, key: &SetKey) -> Arc<Shortages> {
+    pub fn of(&self, key: &SetKey) -> Arc<BTreeMap<K, V>> {
         self.lock().get(key).cloned().unwrap_or_default()
     }
 
     /// These are the present ones of a set.
-    pub fn replace(&self, key: &SetKey, present: Shortages) {
+    pub fn replace(&self, key: &SetKey, present: BTreeMap<K, V>) {
         let mut sets = self.lock();
         if present.is_empty() {
             sets.remove(key);
@@ -31,6 +37,12 @@ impl KnownShortages {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, HashMap<SetKey, Arc<BTreeMap<K, V>>>> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept<String, Shortage> {
     /// It was asked why the `StatefulSet` with `uid` lacks pods, and this was found.
     pub fn explained(&self, key: &SetKey, uid: &str, reason: Option<String>, now: Timestamp) {
         let mut sets = self.lock();
@@ -39,20 +51,16 @@ impl KnownShortages {
             shortage.reason = reason;
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<SetKey, Arc<Shortages>>> {
-        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::shortage::Shortage;
+    use crate::plan::shortage::Shortages;
 
     #[test]
     fn a_shortage_is_remembered_until_it_is_over() {
-        let (known, key) = (KnownShortages::default(), SetKey::new("n", "s"));
+        let (known, key) = (Kept::default(), SetKey::new("n", "s"));
         let begins = Shortage { since: Timestamp::UNIX_EPOCH, asked: None, reason: None };
         let present = Shortages::from([("u".to_owned(), begins)]);
         known.replace(&key, present.clone());

@@ -1,0 +1,113 @@
+//! Reconciles against a server of few words: how often what is requested while requests fail.
+
+mod server;
+
+use k8s_openapi::jiff::Timestamp;
+use lws_api_types::keys::labels;
+use serde_json::json;
+
+use super::*;
+use crate::plan::shortage::Shortage;
+use server::World;
+
+const MEMBERS: &str = "PATCH members";
+/// The request for the workers of group 1.
+const WORKERS: &str = "POST /apis/apps/v1/namespaces/n/statefulsets/s-1";
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Two groups of two pods: group 0 is complete, the worker of group 1 has not come yet. What is
+/// `refused` is from the beginning.
+async fn two_groups(refused: Option<(&'static str, u16)>) -> World {
+    let world = World::new(2);
+    world.server().refused = refused;
+    world.run(Duration::from_secs(1)).await;
+    for index in 0..2 {
+        world.put_pod("s", &format!("s-{index}"), &json!({labels::GROUP_INDEX: index.to_string()}));
+    }
+    world.run(Duration::from_secs(1)).await;
+    world.put_pod("s-0", "s-0-1", &json!({labels::WORKER_INDEX: "1"}));
+    world.set_available("s-0", 1);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_recorded_once_whatever_else_fails() {
+    for refused in [None, Some((WORKERS, 403))] {
+        let world = two_groups(refused).await;
+        world.run(MINUTE).await;
+        assert_eq!(world.requests(MEMBERS), 1, "{refused:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_is_tried_ever_more_rarely() {
+    for what in [MEMBERS, WORKERS] {
+        for code in [403, 409, 429, 500, 503] {
+            let world = two_groups(Some((what, code))).await;
+            world.run(2 * MINUTE).await;
+            let before = world.requests(what);
+            world.run(5 * MINUTE).await;
+            let tries = world.requests(what) - before;
+            assert!((9..=12).contains(&tries), "{what} with {code}: {tries} in 5 min");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn looking_is_no_progress() {
+    let world = two_groups(Some((WORKERS, 403))).await;
+    world.set_available("s-0", 0);
+    world.run(2 * MINUTE).await;
+    let before = world.requests(WORKERS);
+    for _ in 0..10 {
+        // It is asked again why a StatefulSet lacks pods.
+        let long_ago = Timestamp::UNIX_EPOCH;
+        let short = Shortage { since: long_ago, asked: Some(long_ago), reason: None };
+        world.reconciler.shortages.replace(&world.key, [(world.uid("s-0"), short)].into());
+        world.run(MINUTE / 2).await;
+    }
+    assert!(world.requests("GET /api/v1/namespaces/n/events") > 5);
+    let tries = world.requests(WORKERS) - before;
+    assert!(tries <= 12, "{tries} in 5 min");
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_wait_also_while_a_request_fails() {
+    for refused in [None, Some((WORKERS, 403))] {
+        let world = two_groups(refused).await;
+        world.run(MINUTE).await;
+        let before = world.requests("PUT");
+        for change in 0..40 {
+            world.set_available("s-0", change % 2);
+            world.run(Duration::from_millis(100)).await;
+        }
+        let writes = world.requests("PUT") - before;
+        assert!(writes <= 8, "{writes} for 40 changes in 4 s, {refused:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_recorded_although_the_first_attempt_fails() {
+    let world = two_groups(None).await;
+    world.run(MINUTE).await;
+    world.server().fails_once = Some("group-restarts");
+    world.restart_container("s-0-1");
+    world.run(MINUTE).await;
+    assert_eq!(world.requests("DELETE"), 1);
+    assert_eq!(world.requests("group-restarts"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_fault_does_not_hide_what_is_refused() {
+    let world = two_groups(Some((WORKERS, 403))).await;
+    world.run(2 * MINUTE).await;
+    let told = world.replica_failure();
+    assert!(told.contains("no, by policy"), "{told}");
+    let before = world.requests("PUT");
+    world.server().fails_once = Some("/services/s");
+    world.forget_service();
+    world.run(MINUTE).await;
+    assert_eq!(world.requests("POST /api/v1/namespaces/n/services/s"), 3);
+    assert_eq!(world.replica_failure(), told);
+    assert_eq!(world.requests("PUT"), before);
+}
