@@ -31,6 +31,9 @@ pub enum Cause {
     /// The object is ours, but somebody has removed the label by which we watch it.
     #[error("it exists without label {}: put the label back, or delete it", keys::labels::NAME)]
     Unlabelled,
+    /// The name was taken by an object that is gone.
+    #[error("what was in the way is gone")]
+    MadeWay,
     /// The set must not get objects any more.
     #[error("the set is being deleted, or has made way for another one of its name")]
     SetGone,
@@ -70,7 +73,7 @@ impl Error {
     /// Whether the object has changed since it was read: looking again is the cure.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        matches!(self.cause, Cause::SetGone)
+        matches!(self.cause, Cause::SetGone | Cause::MadeWay)
             || self.status().is_some_and(|status| status.code == 409)
     }
 
@@ -79,7 +82,9 @@ impl Error {
     pub fn meaning(&self) -> Meaning {
         match &self.cause {
             Cause::Foreign(_) | Cause::Unlabelled => Meaning::Refused,
-            Cause::SetGone | Cause::TimedOut | Cause::NotLeading => Meaning::Nothing,
+            Cause::MadeWay | Cause::SetGone | Cause::TimedOut | Cause::NotLeading => {
+                Meaning::Nothing
+            }
             Cause::Server(_) => match self.status().map(|status| status.code) {
                 None | Some(409 | 429 | 503 | 504) => Meaning::Nothing,
                 Some(500..) => Meaning::Faulty,
@@ -92,6 +97,12 @@ impl Error {
     #[must_use]
     pub fn is_unmade(&self) -> bool {
         matches!(self.cause, Cause::NotLeading)
+    }
+
+    /// Whether nobody needs to hear of it: it was not made, or the next one is expected to succeed.
+    #[must_use]
+    pub fn is_no_news(&self) -> bool {
+        matches!(self.cause, Cause::NotLeading | Cause::MadeWay)
     }
 
     /// Whether no answer came in time.

@@ -200,7 +200,7 @@ impl Actor {
         let mut warnings: Vec<(usize, EventDraft)> = Vec::new();
         for Unsaid { error, event } in failed {
             // A leader that leaves says nothing of what it has not begun: its successor does it.
-            let event = event.filter(|_| !error.is_unmade());
+            let event = event.filter(|_| !error.is_no_news());
             let event = event.map(|event| event.because(&error.reason()));
             let position = all.len();
             all.push(Failed::from(error));

@@ -6,7 +6,8 @@
 //!
 //! A normal event tells of one change and is always told. A warning that repeats an earlier one
 //! (set, reason, note and related object are the same) counts that one up: a failure that goes on
-//! is one event. Events with different notes are never merged.
+//! is one event. Warnings of one plan that differ in numbers at most come here as one
+//! ([`crate::plan::task`]).
 
 mod teller;
 

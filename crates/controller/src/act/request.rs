@@ -335,7 +335,7 @@ pub(super) fn what<K: Resource<DynamicType = ()>>(ns: &str, name: &str) -> Strin
 }
 
 /// What was `found` in the way of `object`, when it is ours after all: controlled by the owner that
-/// `object` names. Else what the request was `refused` for.
+/// `object` names. Else why the request was `refused`.
 pub(super) fn ours<K: Written + View>(
     found: Option<K>,
     refused: Error,
@@ -350,7 +350,7 @@ pub(super) fn ours<K: Written + View>(
             Err(Error { cause: Cause::Unlabelled, ..refused })
         }
         Some(found) => Ok(found),
-        None => Err(refused),
+        None => Err(Error { cause: Cause::MadeWay, ..refused }),
     }
 }
 

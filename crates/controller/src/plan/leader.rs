@@ -3,17 +3,23 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use lws_api_types::LeaderWorkerSet;
 use serde_json::Value;
 
 use super::build::{self, LeaderRollout};
 use super::group::{Groups, reference};
+use super::history::since;
 use super::ownership::{self, Controller, Holder};
 use super::task::{Action, EventDraft, Orphaned, Plan, Task};
 use super::{Scope, applied, members, revision, rollout};
 use crate::observe::entry::Entry;
 use crate::observe::views::{PodView, StatefulSetView};
+
+/// How old a pod is that has found no node until that is told. Pods that make way for others end
+/// before that.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The name is held by an object that is not, or not yet, ours; the plan says what follows.
 pub(super) struct Taken;
@@ -198,14 +204,46 @@ pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
             continue;
         }
         let note = format!(
-            "Leader pod {} found no node because of pods of its predecessor, which are gone: deleted \
-             it, so that the next one is scheduled at once",
+            "Leader pod {} may have found no node because of pods of its predecessor, which are gone: \
+             deleted it, so that the next one is scheduled at once",
             leader.identity.name(),
         );
         let event = EventDraft::normal("LeaderRescheduled", "Delete", note);
         let event = event.about(reference(leader));
         delete_once(plan, Task::delete_leader(group.target()).told(event));
     }
+}
+
+/// Tells what a rollout waits for when that has found no node for a while: a group that is new and
+/// uses up the budget. On a full cluster it would wait for ever, and nothing else says so.
+pub(super) fn tell_standstill(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    leader_set: &StatefulSetView,
+    groups: &Groups<'_>,
+) {
+    let released = leader_set.partition;
+    let may_be_replaced = scope.set.spec.rolling_update().partition..released;
+    if groups.all.iter().all(|it| it.updated || !may_be_replaced.contains(&it.index)) {
+        return;
+    }
+    let new = groups.all.iter().filter(|it| it.index >= released && it.updated && !it.ready);
+    let homeless = new.filter_map(|group| {
+        let leader: &PodView = group.leader;
+        let mut pods = std::iter::once(leader).chain(members::workers(scope.entry, leader));
+        Some((group.index, pods.find(|it| it.is_unschedulable)?))
+    });
+    let Some((index, pod)) = homeless.max_by_key(|(index, _)| *index) else { return };
+    let waited = pod.identity.created().map_or(PATIENCE, |it| since(it, scope.context.now));
+    if waited < PATIENCE {
+        return plan.recheck_after(PATIENCE - waited);
+    }
+    let note = format!(
+        "The rollout waits for group {index}: pod {} finds no node, and maxUnavailable permits to \
+         replace no other group meanwhile. Add nodes, raise maxUnavailable or set replicas back",
+        pod.identity.name(),
+    );
+    plan.events.push(EventDraft::warning("RolloutWaits", "Update", note).about(reference(pod)));
 }
 
 fn rollout_view(live: &StatefulSetView) -> rollout::LeaderSet {

@@ -151,6 +151,7 @@ impl<'a> Scope<'a> {
         termination::of_lost_pods(plan, self, leader_set, &groups);
         if !applies {
             leader::replace(plan, self.set, leader_set, &groups);
+            leader::tell_standstill(plan, self, leader_set, &groups);
         }
         leader::revive(plan, self, &groups);
         // Those beyond are about to go.

@@ -114,3 +114,35 @@ fn a_leader_that_may_be_anywhere_or_has_a_node_is_left_alone() {
     world.forget("Pod", "s-0-1");
     assert!(!world.deletes("s-0"));
 }
+
+/// Four ready groups and a fifth that was added together with a new template, in a cluster that has
+/// no room for it.
+#[test]
+fn a_rollout_that_waits_for_a_node_says_so_after_a_while() {
+    let mut world = World::settled(json!({"replicas": 4, "leaderWorkerTemplate": {"size": 2}}));
+    world.change_set(|set| set["spec"]["replicas"] = json!(5));
+    world.change_image("new");
+    world.carry_out_all();
+    world.start_leader(4);
+    world.change("Pod", "s-4", |it| {
+        let condition =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"});
+        it["status"]["conditions"] = json!([condition]);
+    });
+    world.carry_out_all();
+    let told = |world: &World| -> Vec<String> {
+        world.plan().events.into_iter().map(|it| it.note).collect()
+    };
+    assert_eq!((told(&world), world.plan().recheck.unwrap().as_secs()), (vec![], 30));
+    world.pass(30);
+    let note = "The rollout waits for group 4: pod s-4 finds no node, and maxUnavailable permits to \
+                replace no other group meanwhile. Add nodes, raise maxUnavailable or set replicas back";
+    assert_eq!(told(&world), [note]);
+    assert_eq!(world.plan().status, None, "it is no failure");
+    // With room for another one, the rollout goes on.
+    world.change_set(|set| {
+        set["spec"]["rolloutStrategy"] = json!({"type": "RollingUpdate",
+            "rollingUpdateConfiguration": {"maxUnavailable": 2}});
+    });
+    assert!(told(&world).is_empty(), "{:?}", world.tasks());
+}
