@@ -235,8 +235,9 @@ pub(super) fn tell_standstill(
     });
     let Some((index, pod)) = homeless.max_by_key(|(index, _)| *index) else { return };
     let waited = pod.identity.created().map_or(PATIENCE, |it| since(it, scope.context.now));
-    if waited < PATIENCE {
-        return plan.recheck_after(PATIENCE - waited);
+    let rest = PATIENCE.saturating_sub(waited);
+    if !rest.is_zero() {
+        return plan.recheck_after(rest);
     }
     let note = format!(
         "The rollout waits for group {index}: pod {} finds no node, and maxUnavailable permits to \
