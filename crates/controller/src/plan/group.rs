@@ -87,7 +87,7 @@ impl<'a> Groups<'a> {
                 ready: leader.is_ready()
                     && (size == 1 || worker_set.is_some_and(|it| it.is_ready()))
                     && workers(entry, leader).all(|it| !it.identity.is_terminating())
-                    && entry.losses(leader.identity.uid()).all(|it| is_replaced(it, entry)),
+                    && !lacks_a_worker(leader, entry),
                 updated: carries_key(&leader.revision)
                     && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
                 spec,
@@ -141,10 +141,12 @@ fn placement<'a>(leader: &'a PodView, leader_set: &'a StatefulSetView) -> &'a Pl
     if leader.revision == leader_set.revision { &leader_set.placement } else { &leader.placement }
 }
 
-/// Whether there is a ready pod in the place of a lost one: the numbers of a `StatefulSet` may be
-/// older than the loss.
-fn is_replaced(lost: &PodView, entry: &Entry) -> bool {
-    entry.pods.get(lost.identity.name()).is_some_and(|it| it.is_ready())
+/// Whether a worker was lost and there is no ready pod in its place: the numbers of its
+/// `StatefulSet` may be older than the loss. One of another revision is replaced anyway.
+fn lacks_a_worker(leader: &PodView, entry: &Entry) -> bool {
+    let is_there = |name: &str| entry.pods.get(name).is_some_and(|it| it.is_ready());
+    let mut losses = entry.losses(leader.identity.uid());
+    losses.any(|it| it.revision == leader.revision && !is_there(it.identity.name()))
 }
 
 impl Group<'_> {
