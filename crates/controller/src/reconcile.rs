@@ -34,6 +34,10 @@ const REST: Duration = Duration::from_millis(5);
 /// How much of that there is for each of its pods, if that is longer. A plan takes about a
 /// microsecond a pod, so a large set whose pods change all the time takes a tenth of a core.
 const REST_A_POD: Duration = Duration::from_micros(10);
+/// The same for each set that is being worked on or rests, up to [`LONGEST_CROWD_REST`]: a burst of
+/// sets keeps the API server busy, so that they have to wait for it anyway.
+const REST_A_SET: Duration = Duration::from_millis(1);
+const LONGEST_CROWD_REST: Duration = Duration::from_millis(100);
 /// How long the server is at fault until the status of a set says so: longer than one of its
 /// processes needs to make way for another.
 const LASTING: Duration = Duration::from_secs(1);
@@ -138,7 +142,10 @@ impl Reconciler {
     /// How long a set rests.
     fn rest_of(&self, key: &SetKey) -> Duration {
         let pods = self.index.read(key, |entry| entry.pods.len()).unwrap_or(0);
-        REST.max(REST_A_POD * u32::try_from(pods).unwrap_or(u32::MAX))
+        let sets = self.queue.stats().working;
+        let times = |rest: Duration, count| rest * u32::try_from(count).unwrap_or(u32::MAX);
+        let crowd = times(REST_A_SET, sets).min(LONGEST_CROWD_REST);
+        REST.max(times(REST_A_POD, pods)).max(crowd)
     }
 
     async fn reconcile(&self, key: &SetKey) {
