@@ -153,9 +153,15 @@ impl ReloadingCertificate {
         }
     }
 
-    /// What is served now; `None` when nothing has been loaded.
+    /// What is served now; `None` when nothing has been loaded, or that has expired.
     pub(crate) fn key(&self) -> Option<Arc<CertifiedKey>> {
-        self.current.load().as_ref().map(|loaded| Arc::clone(&loaded.key))
+        self.key_at(Timestamp::now())
+    }
+
+    fn key_at(&self, now: Timestamp) -> Option<Arc<CertifiedKey>> {
+        let current = self.current.load();
+        let valid = current.as_ref().filter(|loaded| loaded.not_after >= now);
+        valid.map(|loaded| Arc::clone(&loaded.key))
     }
 
     /// Where the files are looked for.

@@ -141,4 +141,6 @@ fn missing_files_are_looked_for_again() {
     assert_eq!(days_left(&certificate), Some(10));
     let expired = certificate.check(Timestamp::now() + SERVING_LIFETIME).unwrap_err();
     assert!(expired.starts_with("expired at "), "{expired}");
+    assert!(certificate.key_at(Timestamp::now()).is_some());
+    assert!(certificate.key_at(Timestamp::now() + SERVING_LIFETIME).is_none(), "it is not served");
 }
