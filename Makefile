@@ -93,6 +93,10 @@ image: ## Build the image of both processes (IMAGE, CONTAINER_TOOL: docker or po
 	@$(CONTAINER_TOOL) info >/dev/null 2>&1 || { echo "$(CONTAINER_TOOL) cannot work here: \`$(CONTAINER_TOOL) info\` says why. docker needs its daemon, podman does not." >&2; exit 1; }
 	$(CONTAINER_TOOL) build --file deploy/Dockerfile --tag '$(IMAGE)' --build-arg LWS_VERSION='$(VERSION)' --build-arg LWS_COMMIT="$$(git rev-parse HEAD)" --build-arg LWS_BUILD_DATE="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" .
 
+.PHONY: plugin
+plugin: tools ## Install the plugin of kubectl, for `kubectl lws` (ROOT: into its bin/, else where cargo puts programs).
+	@cargo install --path crates/kubectl-lws --locked $(if $(ROOT),--root '$(ROOT)')
+
 .PHONY: deploy
 deploy: ## Install on the cluster of the current kubeconfig (IMAGE; DRY_RUN=1 only tells what would change; FORCE=1 takes over).
 	@IMAGE='$(IMAGE)' deploy/install apply
