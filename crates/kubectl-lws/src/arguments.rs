@@ -81,10 +81,83 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Formatted,
     },
+    /// What an apply of a file would do, without doing it
+    Plan {
+        /// File with sets, as for `kubectl apply`; - for the standard input
+        #[arg(long, short, value_name = "FILE")]
+        filename: PathBuf,
+        /// Plan for `kubectl apply --server-side`
+        #[arg(long)]
+        server_side: bool,
+        #[command(flatten)]
+        format: Formatted,
+    },
+    /// What is wrong with a set, how that shows, and what to do
+    Diagnose {
+        /// Name of the set
+        #[arg(value_parser = set_name)]
+        name: String,
+        #[command(flatten)]
+        format: Formatted,
+    },
+    /// Watch, hold, undo and start rollouts
+    Rollout {
+        #[command(subcommand)]
+        command: Rollout,
+    },
     /// Write a completion script for a shell
     Completion {
         /// Which shell
         shell: Shell,
+    },
+}
+
+/// What is done about a rollout.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rollout {
+    /// Wait until the rollout is complete
+    Status {
+        /// Name of the set
+        #[arg(value_parser = set_name)]
+        name: String,
+        /// How long to wait (30s, 2m; 0: for ever)
+        #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0")]
+        timeout: Duration,
+    },
+    /// The stored revisions, and which groups are at each
+    History {
+        /// Name of the set
+        #[arg(value_parser = set_name)]
+        name: String,
+        #[command(flatten)]
+        format: Formatted,
+    },
+    /// Go back to a stored revision
+    Undo {
+        /// Name of the set
+        #[arg(value_parser = set_name)]
+        name: String,
+        /// Number of the revision; without it the newest that the set is not at
+        #[arg(long, value_name = "NUMBER")]
+        to_revision: Option<i64>,
+    },
+    /// Hold the rollout where it is
+    Pause {
+        /// Name of the set
+        #[arg(value_parser = set_name)]
+        name: String,
+    },
+    /// Let a paused rollout go on
+    Resume {
+        /// Name of the set
+        #[arg(value_parser = set_name)]
+        name: String,
+    },
+    /// Replace every group by a new one, as a rollout
+    Restart {
+        /// Name of the set
+        #[arg(value_parser = set_name)]
+        name: String,
     },
 }
 

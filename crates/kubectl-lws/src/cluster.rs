@@ -9,6 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Event, Node, Service};
 use kube::api::ListParams;
+use kube::runtime::watcher::Error as WatchError;
 use kube::{Api, Resource, ResourceExt as _};
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::{annotations, labels};
@@ -163,6 +164,17 @@ pub(crate) fn code(error: &kube::Error) -> Option<u16> {
         kube::Error::Api(status) => Some(status.code),
         _ => None,
     }
+}
+
+/// Whether a watch is refused for good.
+pub(crate) fn is_refused(error: &WatchError) -> bool {
+    let (WatchError::InitialListFailed(kube::Error::Api(status))
+    | WatchError::WatchStartFailed(kube::Error::Api(status))
+    | WatchError::WatchError(status)) = error
+    else {
+        return false;
+    };
+    matches!(status.code, 401 | 403)
 }
 
 /// Nothing, with a warning, where the user lacks the permission to read `what`.

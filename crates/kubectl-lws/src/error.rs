@@ -34,6 +34,28 @@ pub(crate) enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// What is asked for cannot be done.
+    #[error("{0}")]
+    Refused(String),
+    /// It has taken too long.
+    #[error("timed out waiting for the condition")]
+    TimedOut,
+    /// A file cannot be read.
+    #[error("read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file is no YAML.
+    #[error("{} is no YAML", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what is wrong.
+        source: Box<serde_saphyr::Error>,
+    },
     /// The report cannot be written.
     #[error("write the output")]
     Output(#[from] std::io::Error),

@@ -14,6 +14,9 @@
 //! | [`status`] | how a set and its groups stand, and why a set is not available |
 //! | [`tree`] | which objects a set consists of |
 //! | [`events`] | what has happened to them |
+//! | [`plan`] | what an apply would do |
+//! | [`rollout`] | how far a rollout is; its start, pause and return |
+//! | [`diagnose`] | what is wrong, how that shows, and what to do |
 //! | [`output`] | tables, JSON, YAML and colours |
 //! | [`error`] | errors in the words of kubectl |
 //!
@@ -22,10 +25,13 @@
 mod arguments;
 mod cluster;
 mod connection;
+mod diagnose;
 mod error;
 mod events;
 mod output;
+mod plan;
 mod pods;
+mod rollout;
 mod snapshot;
 mod status;
 #[cfg(test)]
@@ -71,6 +77,15 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         }
         Command::Events { name, format } => {
             events::run(&connection().await?, &name, Output::new(format.output)).await?;
+        }
+        Command::Plan { filename, server_side, format } => {
+            let output = Output::new(format.output);
+            plan::run(&connection().await?, &filename, server_side, output).await?;
+        }
+        Command::Rollout { command } => rollout::run(&connection().await?, &command).await?,
+        Command::Diagnose { name, format } => {
+            let output = Output::new(format.output);
+            return diagnose::run(&connection().await?, &name, output).await;
         }
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -125,11 +125,16 @@ impl Snapshot {
 
     /// The revision key of the present content.
     pub(crate) fn key(&self) -> String {
+        self.content().0
+    }
+
+    /// The revision key of the present content, and whether it is recorded.
+    pub(crate) fn content(&self) -> (String, bool) {
         match decide(&self.set, self.leader_set(), &self.revisions(), &self.entry.pods) {
             Decision::Current(Current { revision, .. }) | Decision::Raise { revision, .. } => {
-                revision.key.clone()
+                (revision.key.clone(), true)
             }
-            Decision::Create { key, .. } => key,
+            Decision::Create { key, .. } => (key, false),
         }
     }
 

@@ -17,7 +17,7 @@ use lws_api_types::LeaderWorkerSet;
 use serde::de::DeserializeOwned;
 
 use super::{Report, report, show};
-use crate::cluster::{Events, selector};
+use crate::cluster::{Events, is_refused, selector};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::output::{self, Output};
@@ -127,16 +127,6 @@ fn permitted<K>(
         Err(error) if is_refused(&error) => Some(Err(error)),
         Err(_) => None,
     })
-}
-
-fn is_refused(error: &WatchError) -> bool {
-    let (WatchError::InitialListFailed(kube::Error::Api(status))
-    | WatchError::WatchStartFailed(kube::Error::Api(status))
-    | WatchError::WatchError(status)) = error
-    else {
-        return false;
-    };
-    matches!(status.code, 401 | 403)
 }
 
 impl Watched {

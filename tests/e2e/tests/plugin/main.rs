@@ -1,6 +1,9 @@
 //! The plugin of kubectl as people run it: the program as a process, on a real control plane.
 
+mod diagnose;
 mod events;
+mod plan;
+mod rollout;
 mod status;
 mod tree;
 
@@ -9,11 +12,13 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Service;
+use kube::api::PostParams;
 use lws_e2e::{DEADLINE, Environment, Namespace, TestSet};
 use lws_harness::processes::ProcessSpec;
 use lws_harness::system::SystemOptions;
 use lws_harness::{ClusterOptions, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 static ENVIRONMENT: LazyLock<Result<Environment>> = LazyLock::new(|| {
@@ -74,7 +79,7 @@ async fn complaint(namespace: &Namespace, arguments: &[&str]) -> Result<(String,
 }
 
 /// The report as JSON.
-async fn json(namespace: &Namespace, arguments: &[&str]) -> Result<Value> {
+async fn report(namespace: &Namespace, arguments: &[&str]) -> Result<Value> {
     let arguments = [arguments, &["--output", "json"]].concat();
     Ok(serde_json::from_str(&text(namespace, &arguments).await?)?)
 }
@@ -86,7 +91,7 @@ async fn expect(
     description: &str,
     is: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
-    let look = async || json(namespace, arguments).await;
+    let look = async || report(namespace, arguments).await;
     Ok(wait::until(DEADLINE, description, look, |seen| is(seen)).await?)
 }
 
@@ -96,6 +101,14 @@ async fn settled(fixture: &lws_e2e::Fixture) -> Result<TestSet> {
     set.created_leader_set().await?;
     set.expect_conditions("available").await?;
     Ok(set)
+}
+
+/// Creates a Service of nobody where the fixture needs one of its own.
+async fn foreign_service(namespace: &Namespace) -> Result<()> {
+    let service = json!({"metadata": {"name": "test-sample"}, "spec": {"ports": [{"port": 80}]}});
+    let service: Service = serde_json::from_value(service)?;
+    namespace.services().create(&PostParams::default(), &service).await?;
+    Ok(())
 }
 
 /// A cell of the report.

@@ -1,9 +1,9 @@
 //! `status`: healthy sets, broken ones, rollouts.
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use lws_e2e::{DEADLINE, Fixture};
 use lws_harness::simulator::NEVER_READY;
 use lws_harness::wait;
@@ -31,7 +31,7 @@ async fn a_healthy_set_is_available_and_all_its_groups_are_ready() -> Result<()>
         anyhow::ensure!(line.contains("Ready") && line.contains("2/2"), "{text}");
     }
     anyhow::ensure!(!text.contains('\u{1b}'), "colours without a terminal: {text:?}");
-    let report = crate::json(set.namespace(), STATUS).await?;
+    let report = crate::report(set.namespace(), STATUS).await?;
     anyhow::ensure!(report["available"] == true && report["cause"].is_null(), "{report}");
     Ok(())
 }
@@ -78,14 +78,7 @@ fn phase(pod: Option<&Pod>) -> &str {
 #[tokio::test]
 async fn a_quota_that_is_exceeded_is_the_cause() -> Result<()> {
     let namespace = namespace().await?;
-    let api: Api<ResourceQuota> = namespace.api();
-    let quota = json!({"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "3"}}});
-    api.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
-    let counted = async || {
-        let status = api.get("pods").await?.status.unwrap_or_default();
-        Ok::<_, kube::Error>(status.used.is_some())
-    };
-    wait::until(DEADLINE, "the quota is in force", counted, |it| *it).await?;
+    namespace.allow_pods(3).await?;
     namespace.create_set(&Fixture::default()).await?;
     let is = |it: &Value| cause(it).starts_with("FailedCreate: ");
     let report = expect(&namespace, STATUS, "the controller tells the quota", is).await?;

@@ -1,12 +1,10 @@
 //! `tree`: what a set consists of, and what is in its way.
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::Service;
-use kube::api::PostParams;
 use lws_e2e::Fixture;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{at, expect, namespace, settled, text};
+use crate::{at, expect, foreign_service, namespace, settled, text};
 
 const TREE: &[&str] = &["tree", "test-sample"];
 
@@ -26,7 +24,7 @@ fn paths(object: &Value, above: &str, paths: &mut Vec<String>) {
 #[tokio::test]
 async fn each_object_is_below_its_owner() -> Result<()> {
     let set = settled(&Fixture::default()).await?;
-    let tree = crate::json(set.namespace(), TREE).await?;
+    let tree = crate::report(set.namespace(), TREE).await?;
     let mut found = Vec::new();
     paths(&tree, "", &mut found);
     let set_path = "/test-sample";
@@ -53,9 +51,7 @@ async fn each_object_is_below_its_owner() -> Result<()> {
 #[tokio::test]
 async fn a_service_of_somebody_else_is_told() -> Result<()> {
     let namespace = namespace().await?;
-    let service = json!({"metadata": {"name": "test-sample"}, "spec": {"ports": [{"port": 80}]}});
-    let service: Service = serde_json::from_value(service)?;
-    namespace.services().create(&PostParams::default(), &service).await?;
+    foreign_service(&namespace).await?;
     let set = namespace.create_set(&Fixture::default()).await?;
     set.expect_failure(&["True FailedCreate: ", "service test-sample"]).await?;
     let problem = |tree: &Value| {
