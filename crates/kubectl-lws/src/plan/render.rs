@@ -19,7 +19,7 @@ const ENDS: usize = 15;
 /// The report as text.
 pub(super) fn text(report: &Report, paint: Paint) -> String {
     let mut text = String::new();
-    let Report { namespace, name, revision, .. } = report;
+    let Report { namespace, name, .. } = report;
     let what = match () {
         () if report.created => "would be created",
         () if report.changes.is_empty() => "would not change",
@@ -34,22 +34,7 @@ pub(super) fn text(report: &Report, paint: Paint) -> String {
         text.push('\n');
         text += &changes(report).text(paint);
     }
-    let before = report.revision_before.as_deref();
-    let _ = match before {
-        Some(before) if before == revision => {
-            writeln!(
-                text,
-                "\nRevision: {revision}, as before: no group is replaced because of this."
-            )
-        }
-        Some(before) if report.new_revision => {
-            writeln!(text, "\nRevision: {before} -> {revision}, which is new.")
-        }
-        Some(before) => {
-            writeln!(text, "\nRevision: {before} -> {revision}, which is stored already.")
-        }
-        None => writeln!(text, "\nRevision: {revision}, the first."),
-    };
+    let _ = writeln!(text, "\n{}", revision(report));
     for effect in &report.effects {
         let tone = match effect.verb {
             Verb::Create => Tone::Good,
@@ -81,6 +66,21 @@ pub(super) fn text(report: &Report, paint: Paint) -> String {
         let _ = writeln!(text, "\n{}: {waits}.", paint.paint("Warning", Tone::Bad));
     }
     text
+}
+
+/// Which revision the groups are brought to.
+fn revision(report: &Report) -> String {
+    let Report { revision, new_revision, .. } = report;
+    match report.revision_before.as_deref() {
+        None => format!("Revision: {revision}, the first."),
+        Some(before) if before == revision => {
+            format!("Revision: {revision}, as before: no group is replaced because of this.")
+        }
+        Some(before) => {
+            let known = if *new_revision { "new" } else { "stored already" };
+            format!("Revision: {before} -> {revision}, which is {known}.")
+        }
+    }
 }
 
 fn changes(report: &Report) -> Table {
