@@ -104,6 +104,10 @@ image: ## Build the image of both processes (IMAGE, CONTAINER_TOOL: docker or po
 sbom: tools ## Write the bills of materials of both programs to target/sbom/ (needs cargo-cyclonedx).
 	@deploy/sbom target/sbom
 
+.PHONY: plugin
+plugin: tools ## Install the plugin of kubectl, for `kubectl lws` (ROOT: into its bin/, else where cargo puts programs).
+	@cargo install --path crates/kubectl-lws --locked $(if $(ROOT),--root '$(ROOT)')
+
 .PHONY: deploy
 deploy: ## Install on the cluster of the current kubeconfig (IMAGE; DRY_RUN=1 only tells what would change; FORCE=1 takes over).
 	@IMAGE='$(IMAGE)' deploy/install apply

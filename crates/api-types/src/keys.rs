@@ -70,6 +70,10 @@ pub mod annotations {
         /// How often groups have failed lately, as JSON by group index, on the leader
         /// `StatefulSet`.
         GROUP_RESTARTS = "leaderworkerset.sigs.k8s.io/group-restarts",
+        /// On sets: how many revisions are kept that no group is at.
+        REVISION_HISTORY_LIMIT = "leaderworkerset.sigs.k8s.io/revision-history-limit",
+        /// On a paused set: its partition before the pause. `kubectl lws` writes and reads it.
+        PAUSED_PARTITION = "leaderworkerset.sigs.k8s.io/paused-partition",
         /// Name of the leader pod, on worker pods.
         LEADER_NAME = "leaderworkerset.sigs.k8s.io/leader-name",
         /// Decimal subgroup size, on pods.

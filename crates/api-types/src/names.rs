@@ -2,6 +2,13 @@
 
 use sha1::{Digest as _, Sha1};
 
+/// The longest name of a `StatefulSet` that can create pods: it labels them with
+/// `<its name>-<hash>`, where the hash has up to 10 characters and a label value at most 63.
+pub const LONGEST_STATEFUL_SET: usize = 52;
+
+/// The longest name of a pod, which is its host name too.
+pub const LONGEST_POD: usize = 63;
+
 /// Name of the leader pod, the worker `StatefulSet` and the per-group Service of group `index`.
 #[must_use]
 pub fn leader_pod(set: &str, index: i64) -> String {

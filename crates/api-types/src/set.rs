@@ -273,6 +273,14 @@ impl LeaderWorkerSet {
     pub fn has_annotation(&self, key: &str) -> bool {
         self.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(key))
     }
+
+    /// How many revisions are kept that no group is at, for going back to them. What is no such
+    /// number counts as 0.
+    #[must_use]
+    pub fn revision_history_limit(&self) -> usize {
+        let limit = self.annotation(keys::annotations::REVISION_HISTORY_LIMIT);
+        limit.and_then(|it| it.parse().ok()).unwrap_or(0)
+    }
 }
 
 impl LeaderWorkerSetSpec {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
-use k8s_openapi::api::core::v1::{self, Pod, Service};
+use k8s_openapi::api::core::v1::{self, Pod, ResourceQuota, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -20,6 +20,9 @@ use crate::{CONTROLLER, DEADLINE, Fixture, TestSet};
 
 /// Who makes no request for so long has nothing to do.
 const SILENCE: Duration = Duration::from_millis(500);
+
+/// The quota of [`Namespace::allow_pods`].
+pub const QUOTA: &str = "pods";
 
 /// A namespace for one test.
 #[derive(Clone)]
@@ -108,6 +111,22 @@ impl Namespace {
     #[must_use]
     pub fn revisions(&self) -> Api<ControllerRevision> {
         self.api()
+    }
+
+    /// Allows so many pods from now on, by the quota [`QUOTA`].
+    pub async fn allow_pods(&self, count: u32) -> Result<()> {
+        let api = self.api::<ResourceQuota>();
+        let quota = serde_json::from_value(json!({
+            "metadata": {"name": QUOTA}, "spec": {"hard": {"pods": count.to_string()}},
+        }))?;
+        api.create(&PostParams::default(), &quota).await?;
+        // It holds once it is counted what there is.
+        let counted = async || {
+            let status = api.get(QUOTA).await?.status.unwrap_or_default();
+            Ok::<_, kube::Error>(status.used.is_some_and(|it| it.contains_key("pods")))
+        };
+        wait::until(DEADLINE, "the quota is in force", counted, |it| *it).await?;
+        Ok(())
     }
 
     /// All objects of one kind, by name.

@@ -1,7 +1,6 @@
 //! How many groups the length of a set's name leaves room for.
 //!
-//! A `StatefulSet` labels its pods with `<its name>-<hash>`, where the hash has up to 10
-//! characters and a label value at most 63: its own name has 52 at most. The leader `StatefulSet`
+//! The name of a `StatefulSet` has [`LONGEST_STATEFUL_SET`] characters at most. The leader `StatefulSet`
 //! is named like the set, that of the workers of a group `<set>-<group index>`. Nothing else binds:
 //! below these limits `<set>-<group index>-<worker index>` stays within the 63 characters of a pod
 //! name for every size.
@@ -11,9 +10,7 @@ use super::formats;
 use super::rule::{Rule, Violations};
 use super::view::View;
 use crate::int_or_percent::{Rounding, scaled};
-
-/// Characters of the name of a `StatefulSet`.
-const STATEFUL_SET_NAME: usize = 52;
+use crate::names::LONGEST_STATEFUL_SET;
 
 /// Rejects a valid name that leaves no room even for group 0: no pod of it could be created.
 pub(super) fn check(view: View<'_>, errors: &mut Violations) {
@@ -45,7 +42,7 @@ pub(super) fn warning(view: View<'_>) -> Option<String> {
 /// Characters of a name that leaves room for group 0.
 fn limit(view: View<'_>) -> usize {
     // Without workers there is no StatefulSet with a group index, two characters for group 0.
-    if view.size() > 1 { STATEFUL_SET_NAME - 2 } else { STATEFUL_SET_NAME }
+    if view.size() > 1 { LONGEST_STATEFUL_SET - 2 } else { LONGEST_STATEFUL_SET }
 }
 
 /// The lowest index of a group whose pods cannot be created; `None` when all can.

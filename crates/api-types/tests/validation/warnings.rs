@@ -261,6 +261,26 @@ fn settings_without_effect_are_named() {
             ),
         ),
         (vec![(ANNOTATIONS, json!({"example.com/x": "y", "volcano.sh/x": "y"}))], None),
+        (
+            vec![(
+                ANNOTATIONS,
+                json!({lws_api_types::keys::annotations::REVISION_HISTORY_LIMIT: "3"}),
+            )],
+            None,
+        ),
+        (
+            vec![(ANNOTATIONS, json!({lws_api_types::keys::annotations::PAUSED_PARTITION: "0"}))],
+            None,
+        ),
+        (
+            vec![(
+                ANNOTATIONS,
+                json!({lws_api_types::keys::annotations::REVISION_HISTORY_LIMIT: "-1"}),
+            )],
+            Some(
+                "metadata.annotations.leaderworkerset.sigs.k8s.io/revision-history-limit: \"-1\" is not a whole number of 0 or more: no revision is kept",
+            ),
+        ),
         (vec![annotation(after_start)], None),
         (
             vec![annotation(after_start), (RESTART_POLICY, json!("None"))],

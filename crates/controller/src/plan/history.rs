@@ -189,6 +189,12 @@ impl History {
         self.0.get(&index).filter(|it| it.leader == leader)
     }
 
+    /// The last failure of the group at this index, if it has failed lately.
+    #[must_use]
+    pub fn of_group(&self, index: i64) -> Option<&Incident> {
+        self.0.get(&index)
+    }
+
     /// Each group that has failed lately.
     pub(super) fn failures(&self) -> Vec<GroupFailure> {
         let failure = |(index, it): (&i64, &Incident)| GroupFailure {

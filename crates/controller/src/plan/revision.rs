@@ -167,8 +167,8 @@ pub(super) fn ensure<'a>(
     None
 }
 
-/// Adds the deletion of revisions that nothing refers to any more. A duplicate of the current one
-/// goes once the update is complete.
+/// Adds the deletion of revisions that nothing refers to any more, but for as many of the newest as
+/// the set wants to keep. A duplicate of the current one goes once the update is complete.
 pub(super) fn truncate(
     plan: &mut Plan,
     scope: &Scope<'_>,
@@ -184,12 +184,19 @@ pub(super) fn truncate(
     let rolling = leader_set.current_revision != leader_set.update_revision;
     let own = || revisions.iter().filter(|it| is_own(set, it));
     let oldest = own().map(|it| it.number).min().filter(|_| rolling);
-    let superseded = own().filter(|it| {
-        let is_duplicate = it.key == current.key && it.identity.uid() != current.identity.uid();
-        let is_unused = !used.contains(it.key.as_str()) && oldest != Some(it.number);
-        let is_ours = it.identity.is_controlled_by(set.uid()) && !it.identity.is_terminating();
-        is_ours && (is_unused || is_duplicate && update_complete)
-    });
+    let is_ours = |it: &&&RevisionView| {
+        it.identity.is_controlled_by(set.uid()) && !it.identity.is_terminating()
+    };
+    let is_unused =
+        |it: &&&RevisionView| !used.contains(it.key.as_str()) && oldest != Some(it.number);
+    let mut superseded: Vec<_> = own().filter(is_ours).filter(is_unused).collect();
+    // The newest are what a user may go back to.
+    superseded.sort_unstable_by_key(|it| std::cmp::Reverse(it.number));
+    let superseded = superseded.into_iter().skip(set.revision_history_limit());
+    let is_duplicate =
+        |it: &&&RevisionView| it.key == current.key && it.identity.uid() != current.identity.uid();
+    let duplicates = own().filter(is_ours).filter(is_duplicate).filter(|_| update_complete);
+    let superseded = superseded.chain(duplicates);
     plan.tasks.extend(superseded.map(|it| deletion(Target::of(*it))));
 }
 

@@ -92,6 +92,28 @@ fn a_changed_template_makes_one_revision_however_often_the_apply_fails() {
 }
 
 #[test]
+fn as_many_former_revisions_are_kept_as_the_set_wants() {
+    for (limit, kept) in [(None, 1), (Some("0"), 1), (Some("2"), 3), (Some("9"), 4), (Some("x"), 1)]
+    {
+        let mut world = World::settled(json!({"replicas": 1}));
+        if let Some(limit) = limit {
+            world.change_set(|set| {
+                set["metadata"]["annotations"] =
+                    json!({annotations::REVISION_HISTORY_LIMIT: limit});
+            });
+        }
+        for image in ["second", "third", "fourth"] {
+            world.change_image(image);
+            world.carry_out_all();
+            world.rebuild_group(0, 1);
+            world.carry_out_all();
+        }
+        assert_eq!(world.revisions(), kept, "{limit:?}");
+        assert_eq!(world.tasks(), [""; 0], "{limit:?}");
+    }
+}
+
+#[test]
 fn going_back_raises_the_former_revision() {
     let mut world = World::settled(json!({"replicas": 2}));
     world.change_image("new");

@@ -4,30 +4,12 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use lws_e2e::{DEADLINE, Fixture, Namespace, set};
+use lws_e2e::namespace::QUOTA;
+use lws_e2e::{Fixture, Namespace, set};
 use lws_harness::audit::Mark;
-use lws_harness::wait;
 use serde_json::json;
 
 use crate::namespace;
-
-const QUOTA: &str = "pods";
-
-/// Allows so many pods from now on.
-async fn allow_pods(namespace: &Namespace, count: u32) -> Result<()> {
-    let api: Api<ResourceQuota> = namespace.api();
-    let quota = serde_json::from_value(json!({
-        "metadata": {"name": QUOTA}, "spec": {"hard": {"pods": count.to_string()}},
-    }))?;
-    api.create(&PostParams::default(), &quota).await?;
-    // It holds once it is counted what there is.
-    let counted = async || {
-        let status = api.get(QUOTA).await?.status.unwrap_or_default();
-        Ok::<_, kube::Error>(status.used.is_some_and(|it| it.contains_key("pods")))
-    };
-    wait::until(DEADLINE, "the quota is in force", counted, |it| *it).await?;
-    Ok(())
-}
 
 /// How often the controller has read events since `mark`.
 fn events_read(namespace: &Namespace, mark: Mark) -> Result<usize> {
@@ -39,7 +21,7 @@ fn events_read(namespace: &Namespace, mark: Mark) -> Result<usize> {
 #[tokio::test]
 async fn pods_that_exceed_a_quota_are_told_until_they_are_there() -> Result<()> {
     let namespace = namespace().await?;
-    allow_pods(&namespace, 3).await?;
+    namespace.allow_pods(3).await?;
     let mark = namespace.mark()?;
     let set = namespace.create_set(&Fixture::default()).await?;
     set.created_leader_set().await?;

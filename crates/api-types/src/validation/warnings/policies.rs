@@ -7,7 +7,8 @@ use super::super::view::View;
 use super::{Warnings, quoted};
 use crate::keys::PREFIX;
 use crate::keys::annotations::{
-    EXCLUSIVE_TOPOLOGY, RECREATE_AFTER_START, SUBGROUP_EXCLUSIVE_TOPOLOGY,
+    EXCLUSIVE_TOPOLOGY, PAUSED_PARTITION, RECREATE_AFTER_START, REVISION_HISTORY_LIMIT,
+    SUBGROUP_EXCLUSIVE_TOPOLOGY,
 };
 
 const ROLLING_UPDATE: &str = "spec.rolloutStrategy.rollingUpdateConfiguration";
@@ -26,8 +27,13 @@ pub(super) fn check(view: View<'_>, warnings: &mut Warnings) {
 }
 
 fn check_annotations(view: View<'_>, warnings: &mut Warnings) {
-    const USERS: [&str; 3] =
-        [EXCLUSIVE_TOPOLOGY, SUBGROUP_EXCLUSIVE_TOPOLOGY, RECREATE_AFTER_START];
+    const USERS: [&str; 5] = [
+        EXCLUSIVE_TOPOLOGY,
+        SUBGROUP_EXCLUSIVE_TOPOLOGY,
+        RECREATE_AFTER_START,
+        REVISION_HISTORY_LIMIT,
+        PAUSED_PARTITION,
+    ];
     for (key, _) in view.texts("/metadata/annotations") {
         if key.starts_with(PREFIX) && !USERS.contains(&key) {
             warnings.push(format_args!(
@@ -39,6 +45,14 @@ fn check_annotations(view: View<'_>, warnings: &mut Warnings) {
     if view.annotation(RECREATE_AFTER_START).is_some() && policy == "None" {
         warnings.push(format_args!(
             "metadata.annotations.{RECREATE_AFTER_START}: has no effect with restartPolicy None"
+        ));
+    }
+    let limit = view.annotation(REVISION_HISTORY_LIMIT).filter(|it| it.parse::<usize>().is_err());
+    if let Some(limit) = limit {
+        warnings.push(format_args!(
+            "metadata.annotations.{REVISION_HISTORY_LIMIT}: {} is not a whole number of 0 or more: no \
+             revision is kept",
+            quoted(limit)
         ));
     }
 }

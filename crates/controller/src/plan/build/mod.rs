@@ -29,7 +29,7 @@ use crate::observe::views::{Placement, PodView};
 
 /// The annotation in which `kubectl apply` keeps what it applied to the set. It describes the set
 /// and would mislead `kubectl` on any other object.
-pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The owner reference of objects that a set controls.
 pub(super) fn owned_by_set(set: &LeaderWorkerSet) -> Value {

@@ -1,0 +1,187 @@
+//! Requests for the objects of a set.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use futures::future;
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Event, Node, Service};
+use kube::api::ListParams;
+use kube::runtime::watcher::Error as WatchError;
+use kube::{Api, Resource, ResourceExt as _};
+use lws_api_types::LeaderWorkerSet;
+use lws_api_types::keys::{annotations, labels};
+use serde::de::DeserializeOwned;
+
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::output;
+use crate::snapshot::{Missing, Parts, Snapshot};
+
+/// Which events are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Events {
+    /// Those that say why pods cannot be created.
+    Refusals,
+    /// All of the namespace.
+    All,
+}
+
+impl Events {
+    /// The field selector for them.
+    pub(crate) fn selector(self) -> Option<&'static str> {
+        match self {
+            Self::Refusals => Some("involvedObject.kind=StatefulSet,reason=FailedCreate"),
+            Self::All => None,
+        }
+    }
+}
+
+impl Connection {
+    /// The objects of one kind in the namespace.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The set `name`.
+    pub(crate) async fn set(&self, name: &str) -> Result<LeaderWorkerSet, Error> {
+        Ok(self.api::<LeaderWorkerSet>().get(name).await?)
+    }
+
+    /// The set `name` with its objects. Of what may not be read a warning is written.
+    pub(crate) async fn snapshot(&self, name: &str, events: Events) -> Result<Snapshot, Error> {
+        let set = self.set(name).await?;
+        let parts = self.parts(name, events).await?;
+        let mut snapshot = Snapshot::new(set, parts, Timestamp::now())?;
+        self.look_up_nodes(&mut snapshot).await?;
+        Ok(snapshot)
+    }
+
+    /// The same with the objects that have the names of missing ones of the set, whosever they are.
+    pub(crate) async fn whole_snapshot(&self, name: &str) -> Result<Snapshot, Error> {
+        let mut snapshot = self.snapshot(name, Events::All).await?;
+        let Missing { stateful_sets, services } = snapshot.missing();
+        let stateful_sets = self.named::<StatefulSet>(&stateful_sets).await?;
+        let services = self.named::<Service>(&services).await?;
+        snapshot.add(&stateful_sets, &services)?;
+        Ok(snapshot)
+    }
+
+    /// The objects of the set `name`.
+    async fn parts(&self, name: &str, events: Events) -> Result<Parts, Error> {
+        let of_set = ListParams::default().labels(&selector(name));
+        let mut of_events = ListParams::default();
+        if let Some(selector) = events.selector() {
+            of_events = of_events.fields(selector);
+        }
+        let (stateful_sets, pods, services, revisions, pod_groups, events) = future::try_join(
+            future::try_join3(self.all(&of_set), self.all(&of_set), self.permitted(&of_set)),
+            future::try_join3(
+                self.all(&of_set),
+                self.permitted(&of_set),
+                self.permitted::<Event>(&of_events),
+            ),
+        )
+        .await
+        .map(|((a, b, c), (d, e, f))| (a, b, c, d, e, f))?;
+        Ok(Parts { stateful_sets, pods, services, revisions, pod_groups, events })
+    }
+
+    /// The objects of one kind that have these names.
+    async fn named<K>(&self, names: &[String]) -> Result<Vec<K>, Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api = self.api::<K>();
+        match future::try_join_all(names.iter().map(|it| api.get_opt(it))).await {
+            Ok(found) => Ok(found.into_iter().flatten().collect()),
+            Err(error) => forbidden(&K::plural(&()), error.into()),
+        }
+    }
+
+    /// All objects of one kind.
+    async fn all<K>(&self, params: &ListParams) -> Result<Vec<K>, Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        Ok(self.api().list(params).await?.items)
+    }
+
+    /// All objects of one kind; none, with a warning, where they may not be read. Kinds that the
+    /// cluster does not know have none.
+    async fn permitted<K>(&self, params: &ListParams) -> Result<Vec<K>, Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        match self.all(params).await {
+            Err(Error::Request(error)) if code(&error) == Some(404) => Ok(Vec::new()),
+            Err(error) => forbidden(&K::plural(&()), error),
+            answer => answer,
+        }
+    }
+
+    /// Adds the labels of the nodes of the pods, where they matter and are not known yet.
+    pub(crate) async fn look_up_nodes(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
+        if snapshot.set.annotation(annotations::EXCLUSIVE_TOPOLOGY).is_none() {
+            return Ok(());
+        }
+        let names = snapshot.entry.pods.values().filter_map(|it| it.node.clone());
+        let names: BTreeSet<_> = names.filter(|it| !snapshot.nodes.contains_key(it)).collect();
+        let api: Api<Node> = Api::all(self.client.clone());
+        let nodes = future::try_join_all(names.iter().map(|name| api.get_opt(name))).await;
+        let nodes = match nodes {
+            Ok(nodes) => nodes,
+            Err(error) => forbidden("nodes", error.into())?,
+        };
+        let labels = |it: Node| (it.name_any(), it.metadata.labels.unwrap_or_default());
+        snapshot.nodes.extend(nodes.into_iter().flatten().map(labels));
+        Ok(())
+    }
+}
+
+/// Selects the objects of a set.
+pub(crate) fn selector(set: &str) -> String {
+    format!("{}={set}", labels::NAME)
+}
+
+/// The status code of an answer.
+pub(crate) fn code(error: &kube::Error) -> Option<u16> {
+    match error {
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
+    }
+}
+
+/// Whether a watch is refused for good.
+pub(crate) fn is_refused(error: &WatchError) -> bool {
+    let (WatchError::InitialListFailed(kube::Error::Api(status))
+    | WatchError::WatchStartFailed(kube::Error::Api(status))
+    | WatchError::WatchError(status)) = error
+    else {
+        return false;
+    };
+    matches!(status.code, 401 | 403)
+}
+
+/// Nothing, with a warning, where the user lacks the permission to read `what`.
+fn forbidden<T>(what: &str, error: Error) -> Result<Vec<T>, Error> {
+    if matches!(&error, Error::Request(error) if code(error) == Some(403)) {
+        output::complain(&format!("Warning: shown without {what}: {}", error.told()));
+        return Ok(Vec::new());
+    }
+    Err(error)
+}

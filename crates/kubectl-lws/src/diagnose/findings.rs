@@ -1,0 +1,257 @@
+//! What the objects of a set show of what is wrong.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Event;
+use lws_api_types::conditions::REPLICA_FAILURE;
+use lws_api_types::keys::annotations;
+use lws_controller::observe::views::{Identity, StatefulSetView};
+
+use super::Finding;
+use crate::events::last_seen;
+use crate::output::age;
+use crate::pods::{Obstacle, obstacle};
+use crate::snapshot::Snapshot;
+
+/// How long after its grace period a pod counts as stuck.
+const STUCK_SECONDS: i64 = 60;
+
+/// Everything that is wrong, the nearest cause first.
+pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
+    let mut findings = pods(snapshot);
+    findings.extend(refusals(snapshot));
+    findings.extend(strangers(snapshot));
+    findings.extend(topology(snapshot));
+    findings.extend(backoff(snapshot));
+    findings.extend(stuck(snapshot));
+    // What the controller says last is mostly one of these in other words.
+    if findings.is_empty() {
+        findings.extend(failure(snapshot));
+    }
+    findings.extend(unobserved(snapshot));
+    findings
+}
+
+/// Pods that do not start or end again and again, one finding for each kind.
+fn pods(snapshot: &Snapshot) -> Vec<Finding> {
+    let mut kinds: BTreeMap<u8, Vec<(String, Obstacle)>> = BTreeMap::new();
+    for (name, pod) in &snapshot.pods {
+        if let Some(obstacle) = obstacle(pod) {
+            let kind = match obstacle {
+                Obstacle::Image(_) => 0,
+                Obstacle::Crash(_) => 1,
+                Obstacle::Container(_) => 2,
+                Obstacle::Failed(_) => 3,
+                Obstacle::Unscheduled(_) => 4,
+                Obstacle::NotReady(_) | Obstacle::Starting(_) => continue,
+            };
+            kinds.entry(kind).or_default().push((name.clone(), obstacle));
+        }
+    }
+    kinds.values().filter_map(|alike| of_pods(alike, snapshot.set.name())).collect()
+}
+
+fn of_pods(alike: &[(String, Obstacle)], set: &str) -> Option<Finding> {
+    let (pod, first) = alike.first()?;
+    let (what, advice) = match first {
+        Obstacle::Image(_) => (
+            "An image cannot be pulled",
+            "check the name of the image, that it is in the registry, and imagePullSecrets"
+                .to_owned(),
+        ),
+        Obstacle::Crash(_) => (
+            "A container ends again and again",
+            format!("read what it has written last: kubectl logs {pod} --previous"),
+        ),
+        Obstacle::Container(_) => (
+            "A container cannot be started",
+            format!(
+                "create what the message names, or correct the template: kubectl describe pod {pod}"
+            ),
+        ),
+        Obstacle::Failed(_) => {
+            ("A pod has failed", format!("see what has ended it: kubectl describe pod {pod}"))
+        }
+        _ => (
+            "The scheduler finds no node",
+            format!(
+                "add nodes, or make room on those there are; lower what pods of {set} request; or \
+                 correct their selectors, tolerations and placement"
+            ),
+        ),
+    };
+    let others = match alike.len() {
+        1 => String::new(),
+        2 => " (and 1 more pod)".to_owned(),
+        count => format!(" (and {} more pods)", count - 1),
+    };
+    let evidence = format!("{}{others}", first.told());
+    Some(Finding { what: what.to_owned(), evidence, advice })
+}
+
+/// Pods that Kubernetes refuses to create.
+fn refusals(snapshot: &Snapshot) -> Option<Finding> {
+    let is_ours = |it: &&StatefulSetView| snapshot.stranger("StatefulSet", &it.identity).is_none();
+    let all = snapshot.entry.stateful_sets.values().map(AsRef::as_ref);
+    let short = all.filter(is_ours).filter(|it| it.status_replicas < it.replicas);
+    let newest = short.filter_map(|it| {
+        let about = |event: &&Event| {
+            event.involved_object.uid.as_deref() == Some(it.identity.uid())
+                && event.reason.as_deref() == Some("FailedCreate")
+        };
+        snapshot.events.iter().filter(about).max_by_key(|event| last_seen(event))
+    });
+    let event = newest.max_by_key(|event| last_seen(event))?;
+    let message = event.message.clone().unwrap_or_default();
+    let name = event.involved_object.name.clone().unwrap_or_default();
+    Some(Finding {
+        what: refusal_kind(&message).to_owned(),
+        evidence: format!("statefulset {name}: {message}"),
+        advice: refusal_advice(&message).to_owned(),
+    })
+}
+
+/// What a refusal of a pod is about.
+pub(super) fn refusal_kind(message: &str) -> &'static str {
+    if message.contains("exceeded quota") {
+        "A quota is exceeded"
+    } else if message.contains("failed calling webhook") {
+        "An admission webhook does not answer"
+    } else {
+        "Pods cannot be created"
+    }
+}
+
+/// What to do about it.
+pub(super) fn refusal_advice(message: &str) -> &'static str {
+    if message.contains("exceeded quota") {
+        "raise the quota, or lower replicas, size or what pods request: kubectl describe quota"
+    } else if message.contains("failed calling webhook") {
+        "see whether the pods behind the webhook run, and its certificate and Service"
+    } else {
+        "do what the message says; pods are created by the StatefulSet controller from the template of the set"
+    }
+}
+
+/// Objects of others that have names which the set needs.
+fn strangers(snapshot: &Snapshot) -> Vec<Finding> {
+    let entry = &snapshot.entry;
+    let services = entry.services.values().map(|it| ("Service", &it.identity));
+    let stateful_sets = entry.stateful_sets.values().map(|it| ("StatefulSet", &it.identity));
+    let stranger = |(kind, identity): (&str, &Identity)| {
+        let why = snapshot.stranger(kind, identity).filter(|_| !identity.is_terminating())?;
+        let name = identity.name();
+        Some(Finding {
+            what: "An object of somebody else has a name that the set needs".to_owned(),
+            evidence: format!("{kind} {name} {why}"),
+            advice: format!(
+                "create the set under another name, or remove that object once nobody needs it: \
+                 kubectl delete {} {name}",
+                kind.to_lowercase()
+            ),
+        })
+    };
+    services.chain(stateful_sets).filter_map(stranger).collect()
+}
+
+/// Nodes of exclusively placed groups that are in no topology domain.
+fn topology(snapshot: &Snapshot) -> Option<Finding> {
+    let key = snapshot.set.annotation(annotations::EXCLUSIVE_TOPOLOGY)?;
+    let leaders = snapshot.entry.pods.values().filter(|it| it.is_leader());
+    let lacks = |node: &str| snapshot.nodes.get(node).is_some_and(|it| !it.contains_key(key));
+    let found = leaders.filter_map(|it| Some((it.identity.name(), it.node.as_deref()?)));
+    let (leader, node) = found.into_iter().find(|(_, node)| lacks(node))?;
+    Some(Finding {
+        what: "A node has no topology label".to_owned(),
+        evidence: format!(
+            "node {node} of leader pod {leader} has no label {key}, which annotation {} names",
+            annotations::EXCLUSIVE_TOPOLOGY
+        ),
+        advice: format!(
+            "label the nodes (kubectl label node {node} {key}=…), or correct the annotation; then \
+             delete the leader pod: kubectl delete pod {leader}"
+        ),
+    })
+}
+
+/// Groups that keep failing.
+fn backoff(snapshot: &Snapshot) -> Option<Finding> {
+    let history = snapshot.history();
+    let leaders = snapshot.entry.pods.values().filter(|it| it.is_leader());
+    let failed = leaders.filter_map(|it| {
+        let index = it.group_index.as_deref()?.parse().ok()?;
+        let incident = history.of_leader(index, it.identity.uid())?;
+        (!it.identity.is_terminating()).then_some((index, incident))
+    });
+    let (index, incident) =
+        failed.max_by_key(|(index, it)| (it.count, std::cmp::Reverse(*index)))?;
+    let pod = &incident.pod;
+    Some(Finding {
+        what: "A group keeps failing".to_owned(),
+        evidence: format!(
+            "group {index} has failed {} times in a row, the last time because {}: it waits for its recreation",
+            incident.count,
+            incident.cause.told(pod)
+        ),
+        advice: format!(
+            "see why: kubectl logs {pod} --all-containers --previous; its pods stay as they are until \
+             the group is recreated"
+        ),
+    })
+}
+
+/// A pod that does not end.
+fn stuck(snapshot: &Snapshot) -> Option<Finding> {
+    let mut pods = snapshot.entry.pods.values();
+    let found = pods.find(|it| {
+        let over = it.identity.ends().map(|ends| snapshot.now.duration_since(ends).as_secs());
+        over.is_some_and(|seconds| seconds > STUCK_SECONDS)
+    })?;
+    let name = found.identity.name();
+    let ends = found.identity.ends()?;
+    let node = found.node.as_deref().unwrap_or("none");
+    let finalizers = found.identity.meta.finalizers.clone().unwrap_or_default();
+    let held = if finalizers.is_empty() {
+        String::new()
+    } else {
+        format!(", and has the finalizers {}", finalizers.join(", "))
+    };
+    Some(Finding {
+        what: "A pod does not end".to_owned(),
+        evidence: format!(
+            "the grace period of pod {name} on node {node} ended {} ago{held}",
+            age(ends, snapshot.now)
+        ),
+        advice: format!("see whether the node answers: kubectl describe node {node}"),
+    })
+}
+
+/// What the controller cannot do.
+fn failure(snapshot: &Snapshot) -> Option<Finding> {
+    let conditions = &snapshot.set.status.as_ref()?.conditions;
+    let failure =
+        conditions.iter().find(|it| it.type_ == REPLICA_FAILURE && it.status == "True")?;
+    Some(Finding {
+        what: "The controller cannot do its work".to_owned(),
+        evidence: format!("condition {REPLICA_FAILURE}: {}: {}", failure.reason, failure.message),
+        advice: "do what the message says; it is tried again within 30 s".to_owned(),
+    })
+}
+
+/// A change that the controller has not acted on.
+fn unobserved(snapshot: &Snapshot) -> Option<Finding> {
+    let generation = snapshot.set.metadata.generation;
+    let observed = snapshot.set.status.as_ref().and_then(|it| it.observed_generation);
+    (observed != generation).then(|| Finding {
+        what: "The controller has not acted on the last change".to_owned(),
+        evidence: format!(
+            "metadata.generation is {}, status.observedGeneration is {}",
+            generation.unwrap_or(0),
+            observed.map_or("absent".to_owned(), |it| it.to_string())
+        ),
+        advice:
+            "if that lasts for more than some seconds, see whether the controller runs and what it \
+                 logs"
+                .to_owned(),
+    })
+}

@@ -1,0 +1,217 @@
+//! Whether the system works that looks after sets: its webhooks, and a controller that leads.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt as _};
+use lws_api_types::keys;
+use serde::de::DeserializeOwned;
+
+use super::Finding;
+use crate::cluster::code;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::output::age;
+
+/// The webhooks of the system, by name.
+const WEBHOOKS: [&str; 3] = ["mleaderworkerset.kb.io", "mpod.kb.io", "vleaderworkerset.kb.io"];
+/// Those without which sets cannot do.
+const NEEDED: [&str; 2] = ["mleaderworkerset.kb.io", "mpod.kb.io"];
+/// Where the system is installed unless somebody has decided otherwise.
+const NAMESPACE: &str = "lws-system";
+/// Name of the Lease, the same.
+const LEASE: &str = "b8b2488c.x-k8s.io";
+
+/// A webhook that the API server calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Webhook {
+    pub(super) configuration: String,
+    pub(super) name: String,
+    /// Whether the API server knows who has signed its certificate.
+    pub(super) has_authority: bool,
+    /// Its Service as namespace and name; `None` where it is called by URL.
+    pub(super) service: Option<(String, String)>,
+}
+
+/// What is known of the installation. What may not be read is `None`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Installation {
+    pub(super) webhooks: Option<Vec<Webhook>>,
+    /// Services of webhooks behind which no pod is ready.
+    pub(super) silent: BTreeSet<(String, String)>,
+    /// The Lease of the controller; empty where there is none.
+    pub(super) leases: Option<Vec<Lease>>,
+}
+
+/// Looks at the installation; what may not be read goes to `unchecked`.
+pub(super) async fn look(
+    connection: &Connection,
+    unchecked: &mut Vec<String>,
+) -> Result<Installation, Error> {
+    let mut found = Installation::default();
+    let mutating = all::<MutatingWebhookConfiguration>(connection).await;
+    let validating = all::<ValidatingWebhookConfiguration>(connection).await;
+    let mutating = permitted(mutating, "webhooks", unchecked)?;
+    let validating = permitted(validating, "webhooks", unchecked)?;
+    found.webhooks = mutating.zip(validating).map(|(one, two)| webhooks(&one, &two));
+    let services: BTreeSet<_> =
+        found.webhooks.iter().flatten().filter_map(|it| it.service.clone()).collect();
+    for (namespace, name) in &services {
+        let api: Api<EndpointSlice> = Api::namespaced(connection.client.clone(), namespace);
+        let of_service =
+            ListParams::default().labels(&format!("kubernetes.io/service-name={name}"));
+        let slices = api.list(&of_service).await.map_err(Error::from);
+        let slices =
+            permitted(slices, &format!("endpoints of Service {namespace}/{name}"), unchecked)?;
+        if slices.is_some_and(|it| !it.items.iter().any(is_ready)) {
+            found.silent.insert((namespace.clone(), name.clone()));
+        }
+    }
+    let namespace = services.first().map_or(NAMESPACE, |(namespace, _)| namespace.as_str());
+    let api: Api<Lease> = Api::namespaced(connection.client.clone(), namespace);
+    let lease = api.get_opt(LEASE).await.map_err(Error::from);
+    let lease = permitted(lease, &format!("Lease {namespace}/{LEASE}"), unchecked)?;
+    found.leases = lease.map(|it| it.into_iter().collect());
+    Ok(found)
+}
+
+async fn all<K>(connection: &Connection) -> Result<Vec<K>, Error>
+where
+    K: Resource<Scope = k8s_openapi::ClusterResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::all(connection.client.clone());
+    Ok(api.list(&ListParams::default()).await?.items)
+}
+
+/// What may not be read is nothing.
+pub(super) fn permitted<T>(
+    answer: Result<T, Error>,
+    what: &str,
+    unchecked: &mut Vec<String>,
+) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error @ Error::Request(_)) if is_forbidden(&error) => {
+            unchecked.push(format!("{what}: {}", error.told()));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_forbidden(error: &Error) -> bool {
+    matches!(error, Error::Request(error) if code(error) == Some(403))
+}
+
+fn webhooks(
+    mutating: &[MutatingWebhookConfiguration],
+    validating: &[ValidatingWebhookConfiguration],
+) -> Vec<Webhook> {
+    let mutating = mutating.iter().flat_map(|configuration| {
+        let webhooks = configuration.webhooks.iter().flatten();
+        webhooks.map(|it| webhook(&configuration.name_any(), &it.name, &it.client_config))
+    });
+    let validating = validating.iter().flat_map(|configuration| {
+        let webhooks = configuration.webhooks.iter().flatten();
+        webhooks.map(|it| webhook(&configuration.name_any(), &it.name, &it.client_config))
+    });
+    mutating.chain(validating).filter(|it| WEBHOOKS.contains(&it.name.as_str())).collect()
+}
+
+fn webhook(configuration: &str, name: &str, client: &WebhookClientConfig) -> Webhook {
+    Webhook {
+        configuration: configuration.to_owned(),
+        name: name.to_owned(),
+        has_authority: client.ca_bundle.as_ref().is_some_and(|it| !it.0.is_empty()),
+        service: client.service.as_ref().map(|it| (it.namespace.clone(), it.name.clone())),
+    }
+}
+
+fn is_ready(slice: &EndpointSlice) -> bool {
+    let ready = |it: &k8s_openapi::api::discovery::v1::Endpoint| {
+        it.conditions.as_ref().and_then(|it| it.ready).unwrap_or(true)
+    };
+    slice.endpoints.iter().flatten().any(ready)
+}
+
+impl Installation {
+    /// What is wrong with it.
+    pub(super) fn findings(&self, now: Timestamp) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if let Some(webhooks) = &self.webhooks {
+            findings.extend(NEEDED.into_iter().filter_map(|it| missing(webhooks, it)));
+            findings.extend(webhooks.iter().filter(|it| !it.has_authority).map(unsigned));
+        }
+        findings.extend(self.silent.iter().map(|(namespace, name)| Finding {
+            what: "The webhook cannot be reached".to_owned(),
+            evidence: format!("no pod behind Service {namespace}/{name} is ready"),
+            advice: format!("see why: kubectl get pods -n {namespace} -l control-plane=webhook"),
+        }));
+        if let Some(leases) = &self.leases {
+            findings.extend(leadership(leases.first(), now));
+        }
+        findings
+    }
+}
+
+fn missing(webhooks: &[Webhook], name: &str) -> Option<Finding> {
+    webhooks.iter().all(|it| it.name != name).then(|| Finding {
+        what: "A webhook of the system is not installed".to_owned(),
+        evidence: format!("no MutatingWebhookConfiguration has the webhook {name}"),
+        advice: "install the system: pods of sets do not learn their place in the group without it"
+            .to_owned(),
+    })
+}
+
+fn unsigned(webhook: &Webhook) -> Finding {
+    let Webhook { configuration, name, .. } = webhook;
+    Finding {
+        what: "The API server does not trust the webhook".to_owned(),
+        evidence: format!("webhook {name} of {configuration} has no caBundle"),
+        advice:
+            "see whether the controller, or cert-manager where that is used, runs: it writes the \
+                 caBundle"
+                .to_owned(),
+    }
+}
+
+/// Whether a controller leads.
+fn leadership(lease: Option<&Lease>, now: Timestamp) -> Option<Finding> {
+    let advice = format!(
+        "see whether the controller runs and what it logs: kubectl get pods -n {NAMESPACE} -l \
+         control-plane=controller-manager"
+    );
+    let what = "No controller is at work".to_owned();
+    let Some(lease) = lease else {
+        let evidence = format!("there is no Lease {LEASE} of {}", keys::KIND);
+        return Some(Finding { what, evidence, advice });
+    };
+    let spec = lease.spec.clone().unwrap_or_default();
+    let holder = spec.holder_identity.filter(|it| !it.is_empty());
+    let Some(holder) = holder else {
+        let evidence = "nobody holds its Lease".to_owned();
+        return Some(Finding { what, evidence, advice });
+    };
+    let renewed = spec.renew_time?.0;
+    let lasts = i64::from(spec.lease_duration_seconds.unwrap_or(15));
+    // The clocks of two machines differ.
+    let is_over = now.duration_since(renewed).as_secs() > 2 * lasts;
+    is_over.then(|| Finding {
+        what,
+        evidence: format!(
+            "{holder} has renewed its Lease {} ago, not within {lasts} s",
+            age(renewed, now)
+        ),
+        advice,
+    })
+}

@@ -1,0 +1,77 @@
+//! `diagnose`: what is wrong with a set, how that shows, and what to do.
+
+mod findings;
+mod installation;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::output::{Output, Paint, Tone};
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Finding {
+    /// What is wrong.
+    pub(crate) what: String,
+    /// How that shows.
+    pub(crate) evidence: String,
+    /// What to do.
+    pub(crate) advice: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    /// What is wrong, the nearest cause first.
+    pub(crate) findings: Vec<Finding>,
+    /// What could not be looked at, and why.
+    pub(crate) unchecked: Vec<String>,
+}
+
+/// Looks for what is wrong with the set; the exit code says whether anything is.
+pub(crate) async fn run(
+    connection: &Connection,
+    name: &str,
+    output: Output,
+) -> Result<ExitCode, Error> {
+    let snapshot = connection.whole_snapshot(name).await?;
+    let mut report = Report { findings: findings::of(&snapshot), unchecked: Vec::new() };
+    let installation = installation::look(connection, &mut report.unchecked).await?;
+    report.findings.extend(installation.findings(snapshot.now));
+    if let Some(pod) = probe::pod(&snapshot) {
+        let refusal = probe::try_out(connection, &pod, &mut report.unchecked).await?;
+        let finding = refusal.map(|it| probe::finding(&it));
+        // What pods have shown already is not told again.
+        let is_new = |it: &Finding| report.findings.iter().all(|known| known.what != it.what);
+        let finding = finding.filter(is_new);
+        report.findings.extend(finding);
+    }
+    output.report(&report, text)?;
+    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn text(report: &Report, paint: Paint) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    for Finding { what, evidence, advice } in &report.findings {
+        let _ = writeln!(text, "{}", paint.paint(what, Tone::Bad));
+        let _ = writeln!(text, "  Evidence:  {evidence}");
+        let _ = writeln!(text, "  To do:     {advice}\n");
+    }
+    if report.findings.is_empty() {
+        let _ = writeln!(text, "{}", paint.paint("Nothing wrong was found.", Tone::Good));
+    }
+    for it in &report.unchecked {
+        let _ = writeln!(text, "Not checked: {it}");
+    }
+    text
+}

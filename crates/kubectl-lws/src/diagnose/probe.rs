@@ -1,0 +1,62 @@
+//! Whether a pod of the set would be admitted: one is created as a dry run.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use lws_api_types::names;
+use serde_json::{Value, json};
+
+use super::Finding;
+use super::findings::{refusal_advice, refusal_kind};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::snapshot::Snapshot;
+
+/// A leader pod as the `StatefulSet` controller would create it, at an index where there is none.
+pub(super) fn pod(snapshot: &Snapshot) -> Option<Value> {
+    let leader_set = snapshot.leader_set()?;
+    let template = leader_set.object.as_ref()?.pointer("/spec/template")?;
+    let present = snapshot.entry.pods.values().filter(|it| it.is_leader());
+    let ordinals = present.filter_map(|it| names::parent_and_ordinal(it.identity.name()));
+    let highest = ordinals.map(|(_, ordinal)| i64::from(ordinal)).max().unwrap_or(-1);
+    let index = leader_set.replicas.max(highest + 1);
+    let name = names::leader_pod(snapshot.set.name(), index);
+    let mut metadata = template.get("metadata").cloned().unwrap_or_else(|| json!({}));
+    metadata.as_object_mut()?.insert("name".to_owned(), json!(name));
+    Some(json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec")?,
+    }))
+}
+
+/// What the server says against a pod; `None` when nothing. Nothing is stored.
+pub(super) async fn try_out(
+    connection: &Connection,
+    pod: &Value,
+    unchecked: &mut Vec<String>,
+) -> Result<Option<String>, Error> {
+    let failed = |source| Error::Object { what: "the template of the leaders".to_owned(), source };
+    let pod: Pod = serde_json::from_value(pod.clone()).map_err(failed)?;
+    let params = PostParams { dry_run: true, ..PostParams::default() };
+    match connection.api().create(&params, &pod).await {
+        Ok(_) => Ok(None),
+        Err(kube::Error::Api(status)) if lacks_permission(&status.message) => {
+            unchecked.push(format!("whether a pod is admitted: {}", status.message));
+            Ok(None)
+        }
+        Err(kube::Error::Api(status)) => Ok(Some(status.message.clone())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the user lacks the permission, rather than the pod the admission.
+fn lacks_permission(message: &str) -> bool {
+    message.contains("is forbidden: User ")
+}
+
+/// What is wrong when the server refuses a pod of the set with this message.
+pub(super) fn finding(message: &str) -> Finding {
+    Finding {
+        what: refusal_kind(message).to_owned(),
+        evidence: format!("a dry run of creating a pod: {message}"),
+        advice: refusal_advice(message).to_owned(),
+    }
+}

@@ -1,0 +1,193 @@
+//! Findings from all kinds of objects.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use lws_api_types::keys::annotations;
+use serde_json::{Value, json};
+
+use super::installation::{Installation, Webhook};
+use super::{Finding, Report, findings, probe, text};
+use crate::output::Paint;
+use crate::test_objects::{NOW, Objects, condition, event};
+
+fn found(change: impl FnOnce(&mut Objects)) -> Vec<Finding> {
+    let mut objects = Objects::ready(2, 2);
+    change(&mut objects);
+    findings::of(&objects.snapshot())
+}
+
+#[test]
+fn nothing_is_wrong_with_a_healthy_set() {
+    assert_eq!(found(|_| {}), []);
+    assert_eq!(text(&Report::default(), Paint::NONE), "Nothing wrong was found.\n");
+}
+
+#[test]
+fn each_fault_is_found_with_its_evidence() {
+    type Case = (fn(&mut Objects), &'static str, &'static str);
+    let cases: [Case; 9] = [
+        (
+            |it| {
+                it.waits("s-0-1", "ErrImagePull", "no");
+                it.waits("s-1-1", "ErrImagePull", "no");
+            },
+            "An image cannot be pulled",
+            "pod s-0-1: the image i of container c cannot be pulled: ErrImagePull: no (and 1 more pod)",
+        ),
+        (
+            |it| it.waits("s-1-1", "CrashLoopBackOff", ""),
+            "A container ends again and again",
+            "pod s-1-1: container c ends again and again (0 restarts)",
+        ),
+        (
+            |it| {
+                it.sts("s-1")["status"]["replicas"] = json!(0);
+                let message = "pods \"s-1-1\" is forbidden: exceeded quota: pods";
+                it.events.push(event("StatefulSet", "s-1", "s-1-workers", "FailedCreate", message));
+            },
+            "A quota is exceeded",
+            "statefulset s-1: pods \"s-1-1\" is forbidden: exceeded quota: pods",
+        ),
+        (
+            |it| it.services[0]["metadata"]["ownerReferences"] = json!([]),
+            "An object of somebody else has a name that the set needs",
+            "Service s is controlled by nobody",
+        ),
+        (
+            |it| {
+                let history = json!({"1": {
+                    "count": 3, "cause": "pod_lost", "pod": "s-1-1", "leader": "s-1-uid",
+                    "time": "2026-01-01T12:04:00Z",
+                }});
+                it.sts("s")["metadata"]["annotations"] =
+                    json!({annotations::GROUP_RESTARTS: history.to_string()});
+            },
+            "A group keeps failing",
+            "group 1 has failed 3 times in a row, the last time because pod s-1-1 vanished: it waits for its recreation",
+        ),
+        (
+            |it| it.pod("s-1")["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:03:00Z"),
+            "A pod does not end",
+            "the grace period of pod s-1 on node node-1 ended 2m ago",
+        ),
+        (
+            |it| it.set["status"]["conditions"] = json!([condition("ReplicaFailure", "True")]),
+            "The controller cannot do its work",
+            "condition ReplicaFailure: Reason: message",
+        ),
+        (
+            |it| it.set["metadata"]["generation"] = json!(2),
+            "The controller has not acted on the last change",
+            "metadata.generation is 2, status.observedGeneration is 1",
+        ),
+        (
+            |it| {
+                it.waits("s-1-1", "ContainerCreating", "");
+                it.pod("s-1-1")["spec"] = json!({"containers": []});
+                it.pod("s-1-1")["status"] = json!({"phase": "Pending", "conditions": [
+                    {"type": "PodScheduled", "status": "False", "message": "0/2 nodes"},
+                ]});
+            },
+            "The scheduler finds no node",
+            "pod s-1-1 finds no node: 0/2 nodes",
+        ),
+    ];
+    for (change, what, evidence) in cases {
+        let findings = found(change);
+        let [finding] = findings.as_slice() else { panic!("{what}: {findings:?}") };
+        assert_eq!((finding.what.as_str(), finding.evidence.as_str()), (what, evidence));
+        assert!(!finding.advice.is_empty());
+    }
+}
+
+#[test]
+fn a_node_without_the_topology_label_is_found() {
+    let mut objects = Objects::ready(2, 2);
+    objects.set["metadata"]["annotations"] = json!({annotations::EXCLUSIVE_TOPOLOGY: "rack"});
+    objects.sts("s")["spec"]["template"] =
+        json!({"metadata": {"annotations": {annotations::EXCLUSIVE_TOPOLOGY: "rack"}}});
+    let mut snapshot = objects.snapshot();
+    let labelled = BTreeMap::from([("rack".to_owned(), "r1".to_owned())]);
+    snapshot.nodes =
+        [("node-0".to_owned(), labelled), ("node-1".to_owned(), BTreeMap::new())].into();
+    let findings = findings::of(&snapshot);
+    let evidence = &findings[0].evidence;
+    assert!(
+        evidence.starts_with("node node-1 of leader pod s-1 has no label rack"),
+        "{findings:?}"
+    );
+}
+
+fn leased(spec: &Value) -> Installation {
+    let lease = json!({"metadata": {"name": "l"}, "spec": spec});
+    Installation {
+        webhooks: Some(vec![webhook("mleaderworkerset.kb.io"), webhook("mpod.kb.io")]),
+        silent: [].into(),
+        leases: Some(vec![serde_json::from_value::<Lease>(lease).unwrap()]),
+    }
+}
+
+fn webhook(name: &str) -> Webhook {
+    Webhook {
+        configuration: "c".to_owned(),
+        name: name.to_owned(),
+        has_authority: true,
+        service: Some(("lws-system".to_owned(), "webhook".to_owned())),
+    }
+}
+
+fn works() -> Installation {
+    leased(&json!({
+        "holderIdentity": "h", "renewTime": "2026-01-01T12:04:50.000000Z", "leaseDurationSeconds": 15,
+    }))
+}
+
+#[test]
+fn what_is_wrong_with_the_installation() {
+    let now: Timestamp = NOW.parse().unwrap();
+    assert_eq!(works().findings(now), []);
+    assert_eq!(Installation::default().findings(now), [], "nothing could be read");
+    let stale = leased(&json!({
+        "holderIdentity": "h", "renewTime": "2026-01-01T12:03:00.000000Z", "leaseDurationSeconds": 15,
+    }));
+    let released = leased(&json!({"holderIdentity": ""}));
+    let mut silent = works();
+    silent.silent.insert(("lws-system".to_owned(), "webhook".to_owned()));
+    let mut unsigned = works();
+    unsigned.webhooks = Some(vec![
+        webhook("mleaderworkerset.kb.io"),
+        Webhook { has_authority: false, ..webhook("mpod.kb.io") },
+    ]);
+    for (installation, evidence) in [
+        (stale, "h has renewed its Lease 2m ago, not within 15 s"),
+        (released, "nobody holds its Lease"),
+        (
+            Installation { leases: Some(Vec::new()), ..works() },
+            "there is no Lease b8b2488c.x-k8s.io of LeaderWorkerSet",
+        ),
+        (silent, "no pod behind Service lws-system/webhook is ready"),
+        (unsigned, "webhook mpod.kb.io of c has no caBundle"),
+        (
+            Installation { webhooks: Some(vec![webhook("mpod.kb.io")]), ..works() },
+            "no MutatingWebhookConfiguration has the webhook mleaderworkerset.kb.io",
+        ),
+    ] {
+        let findings = installation.findings(now);
+        let [finding] = findings.as_slice() else { panic!("{evidence}: {findings:?}") };
+        assert_eq!(finding.evidence, evidence);
+    }
+}
+
+#[test]
+fn a_pod_is_tried_out_at_an_index_where_there_is_none() {
+    let mut objects = Objects::ready(2, 2);
+    objects.sts("s")["spec"]["template"] =
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
+    let pod = probe::pod(&objects.snapshot()).unwrap();
+    assert_eq!(pod["metadata"], json!({"name": "s-2", "labels": {"a": "b"}}));
+    let refused = probe::finding("admission webhook: failed calling webhook \"mpod.kb.io\"");
+    assert_eq!(refused.what, "An admission webhook does not answer");
+    assert!(refused.evidence.starts_with("a dry run of creating a pod: admission webhook"));
+}

@@ -1,0 +1,123 @@
+//! What can go wrong, in the words of kubectl: what the server refuses is an `Error from server`,
+//! anything else an `error`.
+
+use std::error::Error as _;
+use std::path::PathBuf;
+
+use kube::config::{InferConfigError, KubeconfigError};
+
+/// Why a command has failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// There are no usable credentials.
+    #[error("kubeconfig {}", .path.as_ref().map_or("cannot be used".into(), |it| it.display().to_string()))]
+    Kubeconfig {
+        /// The file, where one was named.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        source: Box<KubeconfigError>,
+    },
+    /// There are no credentials in any of the usual places.
+    #[error("no cluster is configured: give --kubeconfig or $KUBECONFIG")]
+    NoCluster(#[source] Box<InferConfigError>),
+    /// The server does not answer, or refuses.
+    #[error("request to the server")]
+    Request(#[source] Box<kube::Error>),
+    /// A watch has ended for good.
+    #[error("watch of the server's objects")]
+    Watch(#[source] Box<kube::runtime::watcher::Error>),
+    /// An object of the server cannot be read.
+    #[error("{what} cannot be read")]
+    Object {
+        /// Which object.
+        what: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// What is asked for cannot be done.
+    #[error("{0}")]
+    Refused(String),
+    /// It has taken too long.
+    #[error("timed out waiting for the condition")]
+    TimedOut,
+    /// A file cannot be read.
+    #[error("read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file is no YAML.
+    #[error("{} is no YAML", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what is wrong.
+        source: Box<serde_saphyr::Error>,
+    },
+    /// The report cannot be written.
+    #[error("write the output")]
+    Output(#[from] std::io::Error),
+    /// The report is no JSON.
+    #[error("write the report as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The report is no YAML.
+    #[error("write the report as YAML")]
+    Yaml(#[from] serde_saphyr::SerializeError),
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        Self::Request(Box::new(error))
+    }
+}
+
+impl Error {
+    /// The line for the user.
+    pub(crate) fn told(&self) -> String {
+        let refused = match self {
+            Self::Request(source) => match &**source {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(status) = refused {
+            let reason = if status.reason.is_empty() { "Unknown" } else { &status.reason };
+            return format!("Error from server ({reason}): {}", status.message);
+        }
+        let mut text = format!("error: {self}");
+        let mut source = self.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            // Some errors repeat the one below them.
+            if !text.ends_with(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_refuses_is_told_as_kubectl_tells_it() {
+        let status = Status::failure("leaderworkersets \"s\" not found", "NotFound").with_code(404);
+        let error = Error::from(kube::Error::Api(Box::new(status)));
+        let expected = "Error from server (NotFound): leaderworkersets \"s\" not found";
+        assert_eq!(error.told(), expected);
+    }
+
+    #[test]
+    fn other_errors_are_told_with_their_causes() {
+        let error = Error::Output(std::io::Error::other("disk full"));
+        assert_eq!(error.told(), "error: write the output: disk full");
+    }
+}

@@ -1,0 +1,97 @@
+//! `kubectl-lws`, which kubectl runs as `kubectl lws`: tells how `LeaderWorkerSet`s stand, and why.
+//!
+//! ```text
+//! arguments ──► connection ──► cluster (requests) ──► Snapshot ──► report (pure) ──► output
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`arguments`] | the command line |
+//! | [`connection`] | which cluster and namespace is asked, as kubectl finds them |
+//! | [`cluster`] | requests for the objects of a set |
+//! | [`snapshot`] | the objects of a set at one moment, as values |
+//! | [`pods`] | what keeps a pod from being ready |
+//! | [`status`] | how a set and its groups stand, and why a set is not available |
+//! | [`tree`] | which objects a set consists of |
+//! | [`events`] | what has happened to them |
+//! | [`plan`] | what an apply would do |
+//! | [`rollout`] | how far a rollout is; its start, pause and return |
+//! | [`diagnose`] | what is wrong, how that shows, and what to do |
+//! | [`output`] | tables, JSON, YAML and colours |
+//! | [`error`] | errors in the words of kubectl |
+//!
+//! What decides is pure: functions over a [`snapshot::Snapshot`], whose time is part of it.
+
+mod arguments;
+mod cluster;
+mod connection;
+mod diagnose;
+mod error;
+mod events;
+mod output;
+mod plan;
+mod pods;
+mod rollout;
+mod snapshot;
+mod status;
+#[cfg(test)]
+mod test_objects;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use arguments::{Arguments, Command};
+use connection::Connection;
+use error::Error;
+use output::Output;
+
+// One thread: this process waits for the API server.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments).await {
+        Ok(code) => code,
+        // Whoever reads the output has seen enough of it.
+        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            output::complain(&error.told());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
+    let Arguments { common, command } = arguments;
+    let connection = || Connection::open(&common);
+    match command {
+        Command::Status { name, watch, format } => {
+            let output = Output::new(format.output);
+            status::run(&connection().await?, &name, watch, output).await?;
+        }
+        Command::Tree { name, format } => {
+            tree::run(&connection().await?, &name, Output::new(format.output)).await?;
+        }
+        Command::Events { name, format } => {
+            events::run(&connection().await?, &name, Output::new(format.output)).await?;
+        }
+        Command::Plan { filename, server_side, format } => {
+            let output = Output::new(format.output);
+            plan::run(&connection().await?, &filename, server_side, output).await?;
+        }
+        Command::Rollout { command } => rollout::run(&connection().await?, &command).await?,
+        Command::Diagnose { name, format } => {
+            let output = Output::new(format.output);
+            return diagnose::run(&connection().await?, &name, output).await;
+        }
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "kubectl-lws", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

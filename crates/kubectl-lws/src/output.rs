@@ -1,0 +1,219 @@
+//! How reports are written: as tables for people, as JSON and YAML for programs.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Output format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+    /// For programs and people
+    Yaml,
+}
+
+/// What a word tells at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// As it should be.
+    Good,
+    /// On its way.
+    Busy,
+    /// Wrong.
+    Bad,
+    /// Nothing in particular.
+    Plain,
+}
+
+/// Where and how a report is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    format: Format,
+    coloured: bool,
+}
+
+impl Output {
+    /// Writes to the standard output, in colours if that is a terminal whose user has not refused
+    /// them.
+    pub(crate) fn new(format: Format) -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty())
+            || std::env::var_os("TERM").is_some_and(|it| it == "dumb");
+        Self { format, coloured: std::io::stdout().is_terminal() && !refused }
+    }
+
+    /// Whether people read it.
+    pub(crate) fn is_for_people(self) -> bool {
+        self.format == Format::Table
+    }
+
+    /// Writes `report`, for people as `text` gives it.
+    pub(crate) fn report<R: Serialize>(
+        self,
+        report: &R,
+        text: impl FnOnce(&R, Paint) -> String,
+    ) -> Result<(), Error> {
+        let text = match self.format {
+            Format::Table => text(report, self.paint()),
+            Format::Json => serde_json::to_string_pretty(report)? + "\n",
+            Format::Yaml => format!("---\n{}", serde_saphyr::to_string(report)?),
+        };
+        print(&text)
+    }
+
+    /// The colours.
+    pub(crate) fn paint(self) -> Paint {
+        Paint { coloured: self.coloured }
+    }
+}
+
+/// Puts words in colours, or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint {
+    coloured: bool,
+}
+
+impl Paint {
+    /// Without colours.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self { coloured: false };
+
+    /// `text` in the colour of `tone`.
+    pub(crate) fn paint(self, text: &str, tone: Tone) -> String {
+        let code = match tone {
+            Tone::Good => 32,
+            Tone::Busy => 33,
+            Tone::Bad => 31,
+            Tone::Plain => return text.to_owned(),
+        };
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A table with aligned columns, as kubectl's.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Vec<Vec<(String, Tone)>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub(crate) fn new(headings: &[&str]) -> Self {
+        let plain = |it: &&str| ((*it).to_owned(), Tone::Plain);
+        Self { rows: vec![headings.iter().map(plain).collect()] }
+    }
+
+    /// Adds a row; an empty cell is a dash.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = (String, Tone)>) {
+        let shown = |(text, tone): (String, Tone)| {
+            if text.is_empty() { ("-".to_owned(), tone) } else { (text, tone) }
+        };
+        self.rows.push(cells.into_iter().map(shown).collect());
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self, paint: Paint) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|(text, _)| text.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let line = |row: &Vec<(String, Tone)>| {
+            let cells =
+                row.iter().zip(&widths).enumerate().map(|(column, ((text, tone), width))| {
+                    let is_last = column + 1 == row.len();
+                    let gap = if is_last { 0 } else { width + 3 - text.chars().count() };
+                    paint.paint(text, *tone) + &" ".repeat(gap)
+                });
+            cells.collect::<String>() + "\n"
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+/// Writes to the standard output.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Writes a line to the standard error; where that fails there is nobody to tell.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What clears a terminal; nothing elsewhere.
+pub(crate) fn clear() -> &'static str {
+    if std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" }
+}
+
+/// How long ago `then` was, as kubectl writes ages: the two leading units while the first is small.
+pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
+    elapsed(now.duration_since(then))
+}
+
+fn elapsed(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let two = |first: i64, unit: &str, second: i64, below: &str| {
+        if second == 0 { format!("{first}{unit}") } else { format!("{first}{unit}{second}{below}") }
+    };
+    match () {
+        () if seconds < 120 => format!("{seconds}s"),
+        () if minutes < 10 => two(minutes, "m", seconds % 60, "s"),
+        () if hours < 3 => format!("{minutes}m"),
+        () if hours < 8 => two(hours, "h", minutes % 60, "m"),
+        () if hours < 48 => format!("{hours}h"),
+        () if days < 8 => two(days, "d", hours % 24, "h"),
+        () if days < 730 => format!("{days}d"),
+        () => two(days / 365, "y", days % 365, "d"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_those_of_kubectl() {
+        for (seconds, expected) in [
+            (-5, "0s"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (185, "3m5s"),
+            (605, "10m"),
+            (3 * 3600 - 1, "179m"),
+            (3 * 3600, "3h"),
+            (4 * 3600 + 300, "4h5m"),
+            (30 * 3600, "30h"),
+            (2 * 86_400 + 3600, "2d1h"),
+            (100 * 86_400, "100d"),
+            (731 * 86_400, "2y1d"),
+        ] {
+            assert_eq!(elapsed(SignedDuration::from_secs(seconds)), expected, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_empty_cells_shown() {
+        let mut table = Table::new(&["GROUP", "STATE", "NODE"]);
+        table.row([
+            ("0".into(), Tone::Plain),
+            ("Ready".into(), Tone::Good),
+            (String::new(), Tone::Plain),
+        ]);
+        assert_eq!(table.text(Paint::NONE), "GROUP   STATE   NODE\n0       Ready   -\n");
+        let coloured = table.text(Paint { coloured: true });
+        assert_eq!(coloured, "GROUP   STATE   NODE\n0       \x1b[32mReady\x1b[0m   -\n");
+    }
+}

@@ -1,0 +1,103 @@
+//! Plans for sets that exist and sets that do not.
+
+use serde_json::{Value, json};
+
+use super::effects::Verb;
+use super::{Report, render, report};
+use crate::output::Paint;
+use crate::test_objects::Objects;
+
+const IMAGE: &str = "/spec/leaderWorkerTemplate/workerTemplate/spec/containers/0/image";
+
+/// The plan for a set of four ready groups of two pods once `change` was made to it.
+fn planned(change: impl FnOnce(&mut Value)) -> Report {
+    let objects = Objects::ready(4, 2);
+    let mut after = objects.set.clone();
+    change(&mut after);
+    report(Some(objects.snapshot()), &after, Vec::new()).unwrap()
+}
+
+fn effects(report: &Report) -> Vec<(Verb, &str)> {
+    report.effects.iter().map(|it| (it.verb, it.objects.as_str())).collect()
+}
+
+#[test]
+fn another_image_is_a_new_revision_and_a_rollout() {
+    let report = planned(|it| *it.pointer_mut(IMAGE).unwrap() = json!("j"));
+    assert!(report.new_revision && report.changes[0].new_revision);
+    assert_ne!(report.revision_before.as_deref(), Some(report.revision.as_str()));
+    let revision = format!("ControllerRevision with key {}", report.revision);
+    let expected = [
+        (Verb::Create, revision.as_str()),
+        (Verb::Change, "StatefulSet s"),
+        (Verb::Replace, "groups 0 to 3: each 2 pods, a StatefulSet"),
+    ];
+    assert_eq!(effects(&report), expected);
+    let partitions: Vec<_> = report.rollout.iter().map(|it| it.partition).collect();
+    assert_eq!(partitions, [4, 3, 2, 1, 0, 0]);
+    assert!(report.left_behind.is_empty());
+}
+
+#[test]
+fn another_number_of_groups_is_no_new_revision() {
+    let report = planned(|it| it["spec"]["replicas"] = json!(6));
+    assert!(!report.new_revision && !report.changes[0].new_revision);
+    let expected = [
+        (Verb::Change, "StatefulSet s"),
+        (Verb::Create, "groups 4, 5: each 2 pods, a StatefulSet"),
+    ];
+    assert_eq!(effects(&report), expected);
+    let report = planned(|it| it["spec"]["replicas"] = json!(3));
+    let expected = (Verb::Delete, "group 3: 2 pods, a StatefulSet");
+    assert_eq!(effects(&report)[1], expected);
+}
+
+#[test]
+fn a_partition_keeps_groups() {
+    let report = planned(|it| {
+        *it.pointer_mut(IMAGE).unwrap() = json!("j");
+        it["spec"]["rolloutStrategy"] =
+            json!({"type": "RollingUpdate", "rollingUpdateConfiguration": {"partition": 3}});
+    });
+    assert!(effects(&report).contains(&(Verb::Replace, "group 3: 2 pods, a StatefulSet")));
+}
+
+#[test]
+fn nothing_changed_is_nothing_to_do() {
+    let report = planned(|_| {});
+    assert_eq!((effects(&report), report.changes.len(), report.rollout.len()), (vec![], 0, 0));
+    assert!(
+        render::text(&report, Paint::NONE).starts_with("LeaderWorkerSet n/s would not change.\n")
+    );
+}
+
+#[test]
+fn a_new_set_is_created_with_everything() {
+    let objects = Objects::ready(2, 3);
+    let report = report(None, &objects.set, vec!["odd".to_owned()]).unwrap();
+    assert!(report.created && report.new_revision && report.rollout.is_empty());
+    let objects: Vec<_> = effects(&report).into_iter().skip(1).collect();
+    let expected = [
+        (Verb::Create, "Service s"),
+        (Verb::Create, "StatefulSet s"),
+        (Verb::Create, "groups 0, 1: each 3 pods, a StatefulSet"),
+    ];
+    assert_eq!(objects, expected);
+    let names: Vec<_> =
+        report.longest_names.iter().map(|it| (it.name.as_str(), it.length)).collect();
+    assert_eq!(names, [("s-1", 3), ("s-1-2", 5)]);
+    let text = render::text(&report, Paint::NONE);
+    assert!(text.contains("\nWarning: odd\n") && text.contains("the first.\n"), "{text}");
+}
+
+#[test]
+fn the_table_shows_the_groups_of_each_stage() {
+    let report = planned(|it| *it.pointer_mut(IMAGE).unwrap() = json!("j"));
+    let text = render::text(&report, Paint::NONE);
+    let header = "EVENT           PARTITION   REPLICAS   0     1     2     3\n";
+    assert!(text.contains(header), "{text}");
+    assert!(
+        text.contains("group 3 ready   2           4          old   old   old   new\n"),
+        "{text}"
+    );
+}

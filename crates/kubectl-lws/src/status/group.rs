@@ -1,0 +1,253 @@
+//! How each group stands.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use lws_api_types::keys::annotations;
+use lws_api_types::names;
+use lws_controller::observe::views::StatefulSetView;
+use lws_controller::plan::group::Group;
+use lws_controller::plan::history::{History, Incident};
+use serde::Serialize;
+
+use crate::output::Tone;
+use crate::pods::{self, Obstacle};
+use crate::snapshot::Snapshot;
+
+/// How a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum State {
+    /// A pod of it fails, and does not get better by itself.
+    Failing,
+    /// Pods of it cannot be created.
+    Incomplete,
+    /// A pod of it finds no node.
+    Pending,
+    /// It has failed and waits for its recreation, because it keeps failing.
+    Waiting,
+    /// It has failed, and is being made anew.
+    Recreating,
+    /// It has no leader pod.
+    Missing,
+    /// Its pods are starting.
+    Starting,
+    /// It is being replaced by one of the current revision.
+    Updating,
+    /// It is being deleted.
+    Terminating,
+    /// It serves.
+    Ready,
+}
+
+impl State {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Failing => "Failing",
+            Self::Incomplete => "Incomplete",
+            Self::Pending => "Pending",
+            Self::Waiting => "Waiting",
+            Self::Recreating => "Recreating",
+            Self::Missing => "Missing",
+            Self::Starting => "Starting",
+            Self::Updating => "Updating",
+            Self::Terminating => "Terminating",
+            Self::Ready => "Ready",
+        }
+    }
+
+    /// Whether it does not get better by itself, or not soon.
+    pub(crate) fn is_fault(self) -> bool {
+        matches!(self, Self::Failing | Self::Incomplete | Self::Pending | Self::Waiting)
+    }
+
+    /// Its colour.
+    pub(crate) fn tone(self) -> Tone {
+        match self {
+            Self::Ready => Tone::Good,
+            _ if self.is_fault() => Tone::Bad,
+            _ => Tone::Busy,
+        }
+    }
+}
+
+/// How a group stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GroupReport {
+    /// Its index.
+    pub(crate) index: i64,
+    /// How it stands.
+    pub(crate) state: State,
+    /// Key of its revision.
+    pub(crate) revision: Option<String>,
+    /// Whether that is the current one, on all its objects.
+    pub(crate) updated: bool,
+    /// Whether it exists beside the wanted groups for the time of a rollout.
+    pub(crate) surge: bool,
+    /// Its pods that are ready.
+    pub(crate) ready_pods: usize,
+    /// Pods that it is to have.
+    pub(crate) size: i32,
+    /// How often containers of its pods were restarted.
+    pub(crate) restarts: i32,
+    /// How often it has failed in a row.
+    pub(crate) recreations: u32,
+    /// Node of its leader.
+    pub(crate) node: Option<String>,
+    /// Topology domain that it has for itself.
+    pub(crate) domain: Option<String>,
+    /// When its leader was created.
+    pub(crate) created: Option<Timestamp>,
+    /// What is in its way, or why it failed last.
+    pub(crate) cause: Option<String>,
+}
+
+/// What all groups of a set are judged by.
+struct Judge<'a> {
+    snapshot: &'a Snapshot,
+    leader_set: &'a StatefulSetView,
+    history: History,
+}
+
+/// Every group that exists or should, by index. `key` is the current revision.
+pub(super) fn reports(snapshot: &Snapshot, key: &str) -> Vec<GroupReport> {
+    let Some(leader_set) = snapshot.leader_set() else { return Vec::new() };
+    let judge = Judge { snapshot, leader_set, history: snapshot.history() };
+    let groups = snapshot.groups(leader_set, key);
+    let present = groups.all.iter().map(|it| (it.index, judge.report(it)));
+    let mut reports: BTreeMap<i64, GroupReport> = present.collect();
+    for index in 0..leader_set.replicas {
+        reports.entry(index).or_insert_with(|| judge.absent(index));
+    }
+    reports.into_values().collect()
+}
+
+impl Judge<'_> {
+    fn report(&self, group: &Group<'_>) -> GroupReport {
+        let (leader, snapshot) = (group.leader, self.snapshot);
+        let members = || std::iter::once(leader.as_ref()).chain(snapshot.workers(leader));
+        let pods = || members().filter_map(|it| snapshot.pods.get(it.identity.name()));
+        let template = group.spec.as_deref().unwrap_or(&snapshot.set.spec);
+        let size = template.leader_worker_template.size();
+        let created = members().filter(|it| !it.identity.is_terminating()).count();
+        let obstacles: Vec<_> = pods().filter_map(pods::obstacle).collect();
+        let failed = self.history.of_leader(group.index, leader.identity.uid());
+        let is_short = created < usize::try_from(size).unwrap_or(0);
+        let refusal = if is_short { self.refusal(leader.identity.name()) } else { None };
+        let (state, cause) = self.judge(group, &obstacles, failed, refusal);
+        let last = self.history.of_group(group.index);
+        GroupReport {
+            index: group.index,
+            state,
+            revision: leader.revision.clone(),
+            updated: group.updated,
+            surge: group.index >= i64::from(snapshot.set.spec.replicas()),
+            ready_pods: members().filter(|it| it.is_ready()).count(),
+            size,
+            restarts: pods().map(pods::restarts).sum(),
+            recreations: last.map_or(0, |it| it.count),
+            node: leader.node.clone(),
+            domain: self.domain(leader.node.as_deref()),
+            created: leader.identity.created(),
+            cause: cause.or_else(|| last.map(told)),
+        }
+    }
+
+    /// How a group stands that has a leader, and what is in its way.
+    fn judge(
+        &self,
+        group: &Group<'_>,
+        obstacles: &[Obstacle],
+        failed: Option<&Incident>,
+        refusal: Option<String>,
+    ) -> (State, Option<String>) {
+        if group.leader.identity.is_terminating() {
+            let is_wanted = group.index < self.leader_set.replicas
+                && self.snapshot.set.metadata.deletion_timestamp.is_none();
+            return match failed {
+                Some(incident) if is_wanted => (State::Recreating, Some(told(incident))),
+                _ if is_wanted && !group.updated => (State::Updating, None),
+                _ => (State::Terminating, None),
+            };
+        }
+        if let Some(incident) = failed {
+            return (State::Waiting, Some(told(incident)));
+        }
+        if group.ready {
+            return (State::Ready, None);
+        }
+        let told = |it: &Obstacle| Some(it.told().to_owned());
+        let find = |fits: fn(&&Obstacle) -> bool| obstacles.iter().find(fits);
+        if let Some(fault) = find(|it| it.is_fault()) {
+            (State::Failing, told(fault))
+        } else if refusal.is_some() {
+            (State::Incomplete, refusal)
+        } else if let Some(pending) = find(|it| matches!(it, Obstacle::Unscheduled(_))) {
+            (State::Pending, told(pending))
+        } else {
+            (State::Starting, obstacles.first().and_then(told))
+        }
+    }
+
+    /// The group at an index without a leader.
+    fn absent(&self, index: i64) -> GroupReport {
+        let set = &self.snapshot.set;
+        let last = self.history.of_group(index);
+        let refusal = self.refusal(set.name());
+        let rolls = self.leader_set.current_revision != self.leader_set.update_revision;
+        let is_released = rolls && index >= self.leader_set.partition;
+        let (state, cause) = match (refusal, last) {
+            (Some(refusal), _) => (State::Incomplete, Some(refusal)),
+            (None, Some(incident)) => (State::Recreating, Some(told(incident))),
+            (None, None) if is_released => (State::Updating, None),
+            (None, None) => {
+                let pod = names::leader_pod(set.name(), index);
+                (State::Missing, Some(format!("pod {pod} has not been created yet")))
+            }
+        };
+        GroupReport {
+            index,
+            state,
+            revision: None,
+            updated: false,
+            surge: index >= i64::from(set.spec.replicas()),
+            ready_pods: 0,
+            size: set.spec.leader_worker_template.size(),
+            restarts: 0,
+            recreations: last.map_or(0, |it| it.count),
+            node: None,
+            domain: None,
+            created: None,
+            cause,
+        }
+    }
+
+    /// What the newest event says about pods that a `StatefulSet` cannot create, while it lacks some.
+    fn refusal(&self, stateful_set: &str) -> Option<String> {
+        let short = self.snapshot.entry.stateful_sets.get(stateful_set)?;
+        if short.status_replicas >= short.replicas {
+            return None;
+        }
+        let about = |it: &&k8s_openapi::api::core::v1::Event| {
+            it.involved_object.uid.as_deref() == Some(short.identity.uid())
+                && it.reason.as_deref() == Some("FailedCreate")
+        };
+        let events = self.snapshot.events.iter().filter(about);
+        events.max_by_key(|it| crate::events::last_seen(it)).and_then(|it| it.message.clone())
+    }
+
+    fn domain(&self, node: Option<&str>) -> Option<String> {
+        let key = self.snapshot.set.annotation(annotations::EXCLUSIVE_TOPOLOGY)?;
+        self.snapshot.nodes.get(node?)?.get(key).cloned()
+    }
+}
+
+/// Why a group failed the last time.
+fn told(incident: &Incident) -> String {
+    let times = match incident.count {
+        0 | 1 => String::new(),
+        count => format!(", {count} failures in a row"),
+    };
+    format!("{}{times}", incident.cause.told(&incident.pod))
+}

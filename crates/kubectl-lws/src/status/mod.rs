@@ -1,0 +1,102 @@
+//! `status`: how a set and its groups stand, and why it is not available.
+
+mod cause;
+mod group;
+mod render;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use jiff::Timestamp;
+use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE};
+use serde::Serialize;
+
+use crate::cluster::Events;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::output::Output;
+use crate::snapshot::Snapshot;
+
+pub(crate) use group::{GroupReport, State};
+
+/// How a set stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    /// Namespace of the set.
+    pub(crate) namespace: String,
+    /// Name of the set.
+    pub(crate) name: String,
+    /// When the set was created.
+    pub(crate) created: Option<Timestamp>,
+    /// Groups that are wanted.
+    pub(crate) desired: i32,
+    /// Groups that exist or are to be created, surge included.
+    pub(crate) existing: i64,
+    /// Groups that are ready, surge included.
+    pub(crate) ready: i32,
+    /// Groups at the current revision, surge included.
+    pub(crate) updated: i32,
+    /// Key of the current revision.
+    pub(crate) revision: String,
+    /// Conditions that are true.
+    pub(crate) conditions: Vec<String>,
+    /// Whether condition `Available` is true of the present content of the set.
+    pub(crate) available: bool,
+    /// Why it is not available, or what fails although it is.
+    pub(crate) cause: Option<String>,
+    /// Its groups by index.
+    pub(crate) groups: Vec<GroupReport>,
+}
+
+/// Tells how the set stands, once or whenever that changes.
+pub(crate) async fn run(
+    connection: &Connection,
+    name: &str,
+    watch: bool,
+    output: Output,
+) -> Result<(), Error> {
+    if watch {
+        return watch::run(connection, name, output).await;
+    }
+    let snapshot = connection.snapshot(name, Events::Refusals).await?;
+    show(&report(&snapshot), snapshot.now, output)
+}
+
+fn show(report: &Report, now: Timestamp, output: Output) -> Result<(), Error> {
+    output.report(report, |report, paint| render::text(report, now, paint))
+}
+
+/// How the set stands.
+pub(crate) fn report(snapshot: &Snapshot) -> Report {
+    let Snapshot { set, .. } = snapshot;
+    let key = snapshot.key();
+    let groups = group::reports(snapshot, &key);
+    let status = set.status.clone().unwrap_or_default();
+    let is_true =
+        |kind: &str| status.conditions.iter().any(|it| it.type_ == kind && it.status == "True");
+    let known = [
+        ConditionType::Available.as_str(),
+        ConditionType::UpdateInProgress.as_str(),
+        ConditionType::Progressing.as_str(),
+        REPLICA_FAILURE,
+    ];
+    let available = is_true(known[0]) && status.observed_generation == set.metadata.generation;
+    let count = |fits: fn(&&GroupReport) -> bool| {
+        i32::try_from(groups.iter().filter(fits).count()).unwrap_or(i32::MAX)
+    };
+    Report {
+        namespace: set.namespace().to_owned(),
+        name: set.name().to_owned(),
+        created: set.metadata.creation_timestamp.as_ref().map(|it| it.0),
+        desired: set.spec.replicas(),
+        existing: snapshot.leader_set().map_or(0, |it| it.replicas),
+        ready: count(|it| it.state == State::Ready),
+        updated: count(|it| it.updated),
+        conditions: known.into_iter().filter(|it| is_true(it)).map(str::to_owned).collect(),
+        cause: cause::of(snapshot, available, &key, &groups),
+        available,
+        revision: key,
+        groups,
+    }
+}

@@ -1,0 +1,206 @@
+//! Reports of sets in all kinds of states.
+
+use lws_api_types::keys::annotations;
+use serde_json::{Value, json};
+
+use super::{Report, State, render, report};
+use crate::output::Paint;
+use crate::test_objects::{Objects, condition, event};
+
+fn states(report: &Report) -> Vec<State> {
+    report.groups.iter().map(|it| it.state).collect()
+}
+
+/// The report once `change` was made to a set of two ready groups of two pods.
+fn after(change: impl FnOnce(&mut Objects)) -> Report {
+    let mut objects = Objects::ready(2, 2);
+    change(&mut objects);
+    report(&objects.snapshot())
+}
+
+fn unavailable(objects: &mut Objects) {
+    objects.conditions(&["Progressing"]);
+}
+
+/// The history of group 1, whose leader was then the one with UID `leader`.
+fn failed(leader: &str) -> Value {
+    let history = json!({"1": {
+        "count": 3, "cause": "container_restart", "pod": "s-1-1", "leader": leader,
+        "time": "2026-01-01T12:04:00Z",
+    }});
+    json!({annotations::REPLICAS: "2", annotations::GROUP_RESTARTS: history.to_string()})
+}
+
+#[test]
+fn a_healthy_set_has_nothing_to_explain() {
+    let report = after(|_| {});
+    assert_eq!((report.desired, report.ready, report.updated), (2, 2, 2));
+    assert!(report.available);
+    assert_eq!(report.cause, None);
+    assert_eq!(states(&report), [State::Ready, State::Ready]);
+    assert_eq!(report.groups[1].ready_pods, 2);
+    assert_eq!(report.groups[1].node.as_deref(), Some("node-1"));
+}
+
+#[test]
+fn what_is_in_the_way_of_a_group() {
+    type Case = (fn(&mut Objects), State, &'static str);
+    let cases: [Case; 9] = [
+        (
+            |it| it.waits("s-1-1", "ErrImagePull", "not found"),
+            State::Failing,
+            "group 1 is failing: pod s-1-1: the image i of container c cannot be pulled: ErrImagePull: not found",
+        ),
+        (
+            |it| it.waits("s-1", "CrashLoopBackOff", ""),
+            State::Failing,
+            "group 1 is failing: pod s-1: container c ends again and again (0 restarts)",
+        ),
+        (
+            |it| it.waits("s-1-1", "ContainerCreating", ""),
+            State::Starting,
+            "group 1 is starting: pod s-1-1 is starting",
+        ),
+        (
+            |it| {
+                it.waits("s-1-1", "ContainerCreating", "");
+                it.pod("s-1-1")["spec"] = json!({"containers": []});
+                it.pod("s-1-1")["status"] = json!({"phase": "Pending", "conditions": [
+                    {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"},
+                ]});
+            },
+            State::Pending,
+            "group 1 is pending: pod s-1-1 finds no node: 0/2 nodes are available",
+        ),
+        (
+            |it| {
+                it.pods.retain(|pod| pod["metadata"]["name"] != "s-1-1");
+                it.sts("s-1")["status"] = json!({"replicas": 0});
+                it.events.push(event(
+                    "StatefulSet",
+                    "s-1",
+                    "s-1-workers",
+                    "FailedCreate",
+                    "exceeded quota: q",
+                ));
+            },
+            State::Incomplete,
+            "group 1 is incomplete: exceeded quota: q",
+        ),
+        (
+            |it| it.sts("s")["metadata"]["annotations"] = failed("s-1-uid"),
+            State::Waiting,
+            "group 1 is waiting: a container of pod s-1-1 restarted, 3 failures in a row",
+        ),
+        (
+            |it| {
+                it.sts("s")["metadata"]["annotations"] = failed("s-1-uid");
+                it.pod("s-1")["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:05:10Z");
+            },
+            State::Recreating,
+            "group 1 is recreating: a container of pod s-1-1 restarted, 3 failures in a row",
+        ),
+        (
+            |it| {
+                it.sts("s")["metadata"]["annotations"] = failed("a former one");
+                it.pods.retain(|pod| pod["metadata"]["name"] != "s-1");
+            },
+            State::Recreating,
+            "group 1 is recreating: a container of pod s-1-1 restarted, 3 failures in a row",
+        ),
+        (
+            |it| it.pods.retain(|pod| pod["metadata"]["name"] != "s-1"),
+            State::Missing,
+            "group 1 is missing: pod s-1 has not been created yet",
+        ),
+    ];
+    for (change, state, cause) in cases {
+        let report = after(|it| {
+            unavailable(it);
+            change(it);
+        });
+        assert_eq!(states(&report), [State::Ready, state], "{cause}");
+        assert_eq!(report.cause.as_deref(), Some(cause));
+    }
+}
+
+#[test]
+fn the_worst_group_speaks_for_all() {
+    let report = after(|it| {
+        unavailable(it);
+        it.waits("s-0-1", "ContainerCreating", "");
+        it.waits("s-1", "ErrImagePull", "no");
+    });
+    assert!(report.cause.unwrap().starts_with("group 1 is failing: "));
+    let report = after(|it| {
+        unavailable(it);
+        it.waits("s-0", "ErrImagePull", "no");
+        it.waits("s-1", "ErrImagePull", "no");
+    });
+    let cause = report.cause.unwrap();
+    assert!(
+        cause.starts_with("group 0 ") && cause.ends_with(" (and 1 more group failing)"),
+        "{cause}"
+    );
+}
+
+#[test]
+fn what_the_set_itself_tells_comes_first() {
+    let failure = |it: &mut Objects| {
+        let mut failure = condition("ReplicaFailure", "True");
+        failure["reason"] = json!("FailedCreate");
+        failure["message"] = json!("quota");
+        it.set["status"]["conditions"].as_array_mut().unwrap().push(failure);
+    };
+    let report = after(failure);
+    assert!(report.available);
+    assert_eq!(report.cause.as_deref(), Some("FailedCreate: quota"));
+    let report = after(|it| {
+        failure(it);
+        it.set["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:05:10Z");
+    });
+    assert_eq!(report.cause.as_deref(), Some("the set is being deleted"));
+    let report = after(|it| it.set["metadata"]["generation"] = json!(2));
+    assert!(!report.available);
+    let expected = "the controller has not acted on the last change yet";
+    assert_eq!(report.cause.as_deref(), Some(expected));
+    let report = after(|it| it.set["status"] = json!({}));
+    let expected = "the controller has not looked at the set yet";
+    assert_eq!(report.cause.as_deref(), Some(expected));
+}
+
+#[test]
+fn a_rollout_shows_which_groups_are_at_which_revision() {
+    let report = after(|it| {
+        it.conditions(&["UpdateInProgress", "Progressing"]);
+        it.set["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]["containers"][0]["image"] =
+            json!("new");
+        let key = it.key();
+        it.record(2);
+        let label = "leaderworkerset.sigs.k8s.io/template-revision-hash";
+        it.sts("s")["metadata"]["labels"][label] = json!(key);
+        it.pod("s-1")["metadata"]["labels"][label] = json!(key);
+        it.pod("s-1-1")["metadata"]["labels"][label] = json!(key);
+        it.sts("s-1")["metadata"]["labels"][label] = json!(key);
+    });
+    let updated: Vec<_> = report.groups.iter().map(|it| it.updated).collect();
+    assert_eq!((updated, report.updated), (vec![false, true], 1));
+    let expected = format!("revision {} is rolled out, 1 of 2 groups are at it", report.revision);
+    assert_eq!(report.cause, Some(expected));
+}
+
+#[test]
+fn the_text_has_the_set_the_cause_and_the_groups() {
+    let mut objects = Objects::ready(2, 2);
+    unavailable(&mut objects);
+    objects.waits("s-1-1", "ErrImagePull", "no");
+    let snapshot = objects.snapshot();
+    let report = report(&snapshot);
+    let key = &report.revision;
+    let text = render::text(&report, snapshot.now, Paint::NONE);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[1].starts_with("s      2         1       2         "), "{text}");
+    assert!(lines[3].starts_with("Not available: group 1 is failing: pod s-1-1"), "{text}");
+    let start = format!("1       Failing   {key}");
+    assert!(lines[7].starts_with(&start) && lines[7].contains("1/2 "), "{text}");
+}

@@ -1,0 +1,101 @@
+//! `diagnose`: what is wrong, how that shows, and what to do.
+
+use anyhow::{Context as _, Result};
+use kube::api::{Patch, PatchParams};
+use lws_api_types::keys::annotations;
+use lws_e2e::{DEADLINE, Fixture, Namespace};
+use lws_harness::wait;
+use serde_json::{Value, json};
+
+use crate::{namespace, run, settled, text};
+
+const DIAGNOSE: &[&str] = &["diagnose", "test-sample"];
+
+/// What is found, and the exit code.
+async fn found(namespace: &Namespace) -> Result<(Value, i32)> {
+    let output = run(namespace, &[DIAGNOSE, &["--output", "json"]].concat()).await?;
+    let report = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    Ok((report, output.status.code().context("it was killed")?))
+}
+
+/// Waits for a finding whose evidence has this part; the exit code is 1 then.
+async fn expect(namespace: &Namespace, what: &str, evidence: &str) -> Result<()> {
+    let has = |(report, code): &(Value, i32)| {
+        let mut findings = report["findings"].as_array().into_iter().flatten();
+        let is = |it: &Value| {
+            it["what"] == what && it["evidence"].as_str().is_some_and(|it| it.contains(evidence))
+        };
+        findings.any(is) && *code == 1
+    };
+    let look = async || found(namespace).await;
+    wait::until(DEADLINE, &format!("{what}: {evidence}"), look, has).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_wrong_with_a_healthy_set() -> Result<()> {
+    let set = settled(&Fixture::default()).await?;
+    let text = text(set.namespace(), DIAGNOSE).await?;
+    anyhow::ensure!(text == "Nothing wrong was found.\n", "{text}");
+    let (report, code) = found(set.namespace()).await?;
+    anyhow::ensure!(report == json!({"findings": [], "unchecked": []}) && code == 0, "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_pulled_is_found() -> Result<()> {
+    let set = settled(&Fixture::default()).await?;
+    let status = json!({"status": {"phase": "Pending", "conditions": [
+        {"type": "Ready", "status": "False"},
+    ], "containerStatuses": [{
+        "name": "worker", "image": "example.org/broken", "imageID": "", "ready": false,
+        "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
+    }]}});
+    let pods = set.namespace().pods();
+    pods.patch_status(&set.worker(0, 1), &PatchParams::default(), &Patch::Strategic(status))
+        .await?;
+    expect(set.namespace(), "An image cannot be pulled", "example.org/broken").await
+}
+
+#[tokio::test]
+async fn a_quota_that_is_exceeded_is_found() -> Result<()> {
+    let namespace = namespace().await?;
+    namespace.allow_pods(3).await?;
+    namespace.create_set(&Fixture::default()).await?;
+    expect(&namespace, "A quota is exceeded", "exceeded quota: pods").await?;
+    let (report, _) = found(&namespace).await?;
+    let findings = report["findings"].as_array().context("no findings")?;
+    let quotas = findings.iter().filter(|it| it["what"] == "A quota is exceeded");
+    anyhow::ensure!(quotas.count() == 1, "told twice: {report:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_service_is_found() -> Result<()> {
+    let namespace = namespace().await?;
+    crate::foreign_service(&namespace).await?;
+    namespace.create_set(&Fixture::default()).await?;
+    let what = "An object of somebody else has a name that the set needs";
+    expect(&namespace, what, "Service test-sample is controlled by nobody").await
+}
+
+#[tokio::test]
+async fn a_missing_topology_label_is_found() -> Result<()> {
+    let namespace = namespace().await?;
+    let key = "example.org/rack";
+    let fixture = Fixture::default().annotation(annotations::EXCLUSIVE_TOPOLOGY, key);
+    namespace.create_set(&fixture).await?;
+    // Without a node in any domain the scheduler finds none either.
+    expect(&namespace, "The scheduler finds no node", "test-sample-0").await
+}
+
+#[tokio::test]
+async fn a_set_that_does_not_exist_is_an_error() -> Result<()> {
+    let (message, code) = crate::complaint(&namespace().await?, DIAGNOSE).await?;
+    anyhow::ensure!(
+        message.starts_with("Error from server (NotFound): ") && code == 1,
+        "{message}"
+    );
+    Ok(())
+}

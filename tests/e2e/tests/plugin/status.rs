@@ -1,0 +1,140 @@
+//! `status`: healthy sets, broken ones, rollouts.
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use lws_e2e::{DEADLINE, Fixture};
+use lws_harness::simulator::NEVER_READY;
+use lws_harness::wait;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::{at, complaint, expect, namespace, plugin, settled, text};
+
+const STATUS: &[&str] = &["status", "lws/test-sample"];
+
+fn cause(report: &Value) -> &str {
+    at(report, "/cause").as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_healthy_set_is_available_and_all_its_groups_are_ready() -> Result<()> {
+    let set = settled(&Fixture::default()).await?;
+    let text = text(set.namespace(), STATUS).await?;
+    let lines: Vec<_> = text.lines().collect();
+    let key = set.key().await?;
+    let expected = format!("test-sample   2         2       2         {key}");
+    anyhow::ensure!(lines.len() == 6, "{text}");
+    anyhow::ensure!(lines[1].starts_with(&expected) && lines[1].contains("Available"), "{text}");
+    for line in &lines[4..] {
+        anyhow::ensure!(line.contains("Ready") && line.contains("2/2"), "{text}");
+    }
+    anyhow::ensure!(!text.contains('\u{1b}'), "colours without a terminal: {text:?}");
+    let report = crate::report(set.namespace(), STATUS).await?;
+    anyhow::ensure!(report["available"] == true && report["cause"].is_null(), "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_set_that_does_not_exist_is_told_as_kubectl_tells_it() -> Result<()> {
+    let (message, code) = complaint(&namespace().await?, &["status", "nothing"]).await?;
+    let expected = "Error from server (NotFound): \
+                    leaderworkersets.leaderworkerset.x-k8s.io \"nothing\" not found\n";
+    anyhow::ensure!((message.as_str(), code) == (expected, 1), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_pulled_is_the_cause() -> Result<()> {
+    let fixture = Fixture::default().pod_annotation(NEVER_READY, "true");
+    let set = namespace().await?.create_set(&fixture).await?;
+    let api: Api<Pod> = set.namespace().pods();
+    let pod = set.worker(1, 1);
+    let runs = async || api.get_opt(&pod).await;
+    wait::until(DEADLINE, "the worker runs", runs, |it| phase(it.as_ref()) == "Running").await?;
+    // No image is ever pulled here, so this is written in the name of a kubelet.
+    let broken = json!({"status": {"phase": "Pending", "containerStatuses": [{
+        "name": "worker", "image": "example.org/broken", "imageID": "", "ready": false,
+        "restartCount": 0,
+        "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+    }]}});
+    api.patch_status(&pod, &PatchParams::default(), &Patch::Strategic(broken)).await?;
+    let is = |it: &Value| at(it, "/groups/1/state") == "Failing";
+    let report = expect(set.namespace(), STATUS, "group 1 is failing", is).await?;
+    let expected = format!(
+        "group 1 is failing: pod {pod}: the image example.org/broken of container worker cannot be \
+         pulled: ImagePullBackOff: no such image"
+    );
+    anyhow::ensure!(cause(&report) == expected, "{report}");
+    anyhow::ensure!(report["available"] == false && at(&report, "/groups/0/state") == "Starting");
+    Ok(())
+}
+
+fn phase(pod: Option<&Pod>) -> &str {
+    pod.and_then(|it| it.status.as_ref()?.phase.as_deref()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_quota_that_is_exceeded_is_the_cause() -> Result<()> {
+    let namespace = namespace().await?;
+    namespace.allow_pods(3).await?;
+    namespace.create_set(&Fixture::default()).await?;
+    let is = |it: &Value| cause(it).starts_with("FailedCreate: ");
+    let report = expect(&namespace, STATUS, "the controller tells the quota", is).await?;
+    anyhow::ensure!(cause(&report).contains("exceeded quota: pods"), "{report}");
+    let groups = report["groups"].as_array().context("no groups")?;
+    let is_short = |it: &&Value| it["state"] == "Incomplete";
+    let short = groups.iter().find(is_short).context("no group is incomplete")?;
+    anyhow::ensure!(cause(short).contains("exceeded quota: pods"), "{short}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollout_on_its_way_shows_old_and_new_groups() -> Result<()> {
+    let set = settled(&Fixture::default()).await?;
+    let old = set.key().await?;
+    set.update(|it| {
+        it.spec.leader_worker_template.worker_template.set_annotation(NEVER_READY, "true");
+    })
+    .await?;
+    let new = set.key().await?;
+    let is = |it: &Value| at(it, "/groups/1/revision") == &json!(new) && it["updated"] == 1;
+    let report = expect(set.namespace(), STATUS, "group 1 is replaced", is).await?;
+    let begins =
+        format!("revision {new} is rolled out, 1 of 2 groups are at it; group 1 is starting");
+    anyhow::ensure!(cause(&report).starts_with(&begins), "{report}");
+    anyhow::ensure!(at(&report, "/groups/0/revision") == &json!(old), "{report}");
+    anyhow::ensure!(at(&report, "/groups/0/state") == "Ready", "{report}");
+    let text = text(set.namespace(), STATUS).await?;
+    anyhow::ensure!(text.contains(&format!("{old} (old)")), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_watch_shows_each_change_and_ends_with_the_set() -> Result<()> {
+    let set = settled(&Fixture::default()).await?;
+    let arguments = [STATUS, &["--watch", "--output", "json"]].concat();
+    let mut child = plugin(set.namespace(), &arguments)?.spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    let mut next = async |part: &str| -> Result<()> {
+        while let Some(line) = lines.next_line().await? {
+            if line.contains(part) {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the output ends without {part}")
+    };
+    let watched = async {
+        next("\"available\": true").await?;
+        set.scale(3).await?;
+        next("\"desired\": 3").await?;
+        next("\"ready\": 3").await?;
+        set.namespace().sets().delete(set.name(), &kube::api::DeleteParams::default()).await?;
+        next("test-sample is gone").await
+    };
+    tokio::time::timeout(DEADLINE, watched).await??;
+    let status = child.wait().await?;
+    anyhow::ensure!(status.success(), "{status}");
+    Ok(())
+}
