@@ -561,3 +561,28 @@ fn hosts_and_ports_make_addresses() {
         assert_eq!(webhook.bind_address(), address);
     }
 }
+
+#[test]
+fn addresses_are_checked_with_the_file() {
+    let advice = "must be an address such as :8443 or 127.0.0.1:8443, or \"0\" for none";
+    for address in ["8081", "localhost", "host:", ":http", ":65536", "::1", "[::1]", "a b:1", "00"]
+    {
+        let refused = |path: &str| format!("{path}: Invalid value: \"{address}\": {advice}");
+        let metrics = refused("metrics.bindAddress");
+        let both = format!("[{metrics}, {}]", refused("health.healthProbeBindAddress"));
+        let body = format!(
+            "metrics: {{bindAddress: '{address}'}}\nhealth: {{healthProbeBindAddress: '{address}'}}"
+        );
+        assert_eq!(load_text(&with_header(&body), &[]).unwrap_err().to_string(), both);
+        let flag = format!("--metrics-bind-address={address}");
+        assert_eq!(load(&flags(&[&flag])).unwrap_err().to_string(), metrics);
+    }
+    for address in [":0", ":8443", "10.0.0.1:80", "[::1]:8443", "[::]:0", "localhost:8443"] {
+        let body = format!(
+            "metrics: {{bindAddress: '{address}'}}\nhealth: {{healthProbeBindAddress: '{address}'}}"
+        );
+        let changes =
+            [("/metrics/bindAddress", json!(address)), ("/health/bindAddress", json!(address))];
+        assert_eq!(loaded(&body), defaults_but(&changes));
+    }
+}
