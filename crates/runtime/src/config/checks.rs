@@ -53,7 +53,7 @@ pub(super) fn settings(
 fn webhook(section: Webhook, errors: &mut Vec<FieldError>) -> WebhookSettings {
     // 0 is what an unset number looks like.
     let port = section.port.filter(|port| *port != 0).unwrap_or(9443);
-    WebhookSettings {
+    let settings = WebhookSettings {
         host: section.host.unwrap_or_default(),
         port: u16::try_from(port).unwrap_or_else(|_| {
             let detail = "must be between 1 and 65535, inclusive";
@@ -61,7 +61,12 @@ fn webhook(section: Webhook, errors: &mut Vec<FieldError>) -> WebhookSettings {
             0
         }),
         cert_dir: text(section.cert_dir, "/tmp/k8s-webhook-server/serving-certs").into(),
+    };
+    if !is_address(&settings.bind_address()) {
+        let detail = "must be a name or an IP address, without a port";
+        errors.push(FieldError::invalid("webhook.host", settings.host.clone(), detail));
     }
+    settings
 }
 
 fn metrics(section: Metrics, errors: &mut Vec<FieldError>) -> MetricsSettings {

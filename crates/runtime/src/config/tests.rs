@@ -577,6 +577,18 @@ fn addresses_are_checked_with_the_file() {
         let flag = format!("--metrics-bind-address={address}");
         assert_eq!(load(&flags(&[&flag])).unwrap_err().to_string(), metrics);
     }
+    for host in ["127.0.0.1:9443", "[::1", "a b", "http://a"] {
+        let error = load_text(&with_header(&format!("webhook: {{host: '{host}'}}")), &[]);
+        let advice = "must be a name or an IP address, without a port";
+        let text = format!("webhook.host: Invalid value: \"{host}\": {advice}");
+        assert_eq!(error.unwrap_err().to_string(), text);
+    }
+    for host in ["", "127.0.0.1", "::1", "[::1]", "localhost"] {
+        assert_eq!(
+            loaded(&format!("webhook: {{host: '{host}'}}")),
+            defaults_but(&[("/webhook/host", json!(host))])
+        );
+    }
     for address in [":0", ":8443", "10.0.0.1:80", "[::1]:8443", "[::]:0", "localhost:8443"] {
         let body = format!(
             "metrics: {{bindAddress: '{address}'}}\nhealth: {{healthProbeBindAddress: '{address}'}}"
