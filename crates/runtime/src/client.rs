@@ -25,7 +25,7 @@ use rustls_pki_types::ServerName;
 use tokio::sync::OnceCell;
 use tower::{BoxError, ServiceBuilder};
 
-use crate::config::ClientSettings;
+use crate::config::{ClientSettings, system_text};
 use crate::version;
 use requests::RequestCounter;
 
@@ -35,26 +35,27 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// And given up when there is no answer in this time: the watches on it start anew.
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A configuration that no client can be made of.
+/// A configuration that no client can be made of. The library's errors have their causes in their
+/// texts, so they are part of the text here and no source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file of credentials cannot be used.
-    #[error("read kubeconfig {path}", path = .path.display())]
+    #[error("read kubeconfig {path}: {reason}", path = .path.display(), reason = reason(.cause))]
     Kubeconfig {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: KubeconfigError,
+        cause: KubeconfigError,
     },
     /// There are no credentials in any of the usual places.
-    #[error("no API server: give --kubeconfig or $KUBECONFIG, or run in a pod")]
-    NoServer(#[source] Box<InferConfigError>),
+    #[error("no API server: give --kubeconfig or $KUBECONFIG, or run in a pod ({0})")]
+    NoServer(Box<InferConfigError>),
     /// What this process calls itself cannot be sent.
     #[error("the version of this build cannot be part of a header")]
     UserAgent(#[from] InvalidHeaderValue),
     /// Its credentials, certificates or headers cannot be used.
-    #[error("the configuration of the API server's client cannot be used")]
-    Config(#[source] Box<kube::Error>),
+    #[error("the configuration of the API server's client cannot be used: {0}")]
+    Config(Box<kube::Error>),
     /// The name that the server's certificate shall have is none.
     #[error("{name:?} is not a name that a certificate can have (tls-server-name)")]
     ServerName {
@@ -76,6 +77,14 @@ impl From<kube::Error> for Error {
     }
 }
 
+/// The path is told already.
+fn reason(cause: &KubeconfigError) -> String {
+    match cause {
+        KubeconfigError::ReadConfig(cause, _) => system_text(cause),
+        other => other.to_string(),
+    }
+}
+
 /// How to reach the API server.
 ///
 /// # Errors
@@ -83,7 +92,7 @@ impl From<kube::Error> for Error {
 pub async fn config(settings: &ClientSettings) -> Result<Config, Error> {
     let mut config = match &settings.kubeconfig {
         Some(path) => {
-            let failed = |source| Error::Kubeconfig { path: path.clone(), source };
+            let failed = |cause| Error::Kubeconfig { path: path.clone(), cause };
             let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
             let options = KubeConfigOptions::default();
             Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)?
@@ -168,6 +177,29 @@ impl LazyClient {
                 let make = async || new(config(settings).await?, requests);
                 made.get_or_try_init(make).await.cloned()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole text of an error, as the programs log it, has each cause once.
+    #[tokio::test]
+    async fn unusable_kubeconfigs_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let empty = directory.path().join("empty");
+        std::fs::write(&empty, "{}").unwrap();
+        for (path, reason) in [
+            (PathBuf::from("/nonexistent"), "no such file or directory"),
+            (directory.path().to_owned(), "is a directory"),
+            (empty, "failed to determine current context"),
+        ] {
+            let settings = ClientSettings { qps: 1.0, burst: 1, kubeconfig: Some(path.clone()) };
+            let error = config(&settings).await.err().unwrap();
+            assert_eq!(error.to_string(), format!("read kubeconfig {}: {reason}", path.display()));
+            assert!(std::error::Error::source(&error).is_none(), "{error}");
         }
     }
 }

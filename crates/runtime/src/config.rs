@@ -200,16 +200,16 @@ pub struct ClientSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("read {path}: {source}", path = .path.display())]
+    #[error("read {path}: {reason}", path = .path.display(), reason = system_text(.cause))]
     Read {
         /// The configuration file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file is not YAML or JSON, a value has the wrong type, or a field is there twice.
     #[error("strict decoding error: {0}")]
-    Decode(#[from] serde_saphyr::Error),
+    Decode(String),
     /// The file has fields that do not exist.
     #[error("strict decoding error: {}", unknown_fields(.0))]
     UnknownFields(Vec<String>),
@@ -233,12 +233,22 @@ fn unknown_fields(fields: &[String]) -> String {
     texts.join(", ")
 }
 
+/// What the system says, as the existing implementation writes it: `is a directory`.
+pub(crate) fn system_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = error.raw_os_error().map_or(text.as_str(), |code| {
+        text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text)
+    });
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// Reads the file that `flags` name, if any, and applies the flags that were given.
 pub fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     let configuration = match &flags.config {
         Some(path) => {
             let text = fs::read_to_string(path)
-                .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+                .map_err(|cause| ConfigError::Read { path: path.clone(), cause })?;
             file::decode(&text)?
         }
         None => Configuration::default(),

@@ -33,10 +33,10 @@ pub enum EndpointError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// There is no certificate for it.
-    #[error("certificate of the metrics: {0}")]
+    #[error("certificate of the metrics")]
     Certificate(#[from] IssueError),
     /// The configuration leaves no way to serve over TLS.
-    #[error("TLS of the metrics: {0}")]
+    #[error("TLS of the metrics")]
     Tls(#[from] rustls::Error),
     /// Metrics without TLS and permission are for this machine only.
     #[error(

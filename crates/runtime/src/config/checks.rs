@@ -1,6 +1,6 @@
 //! Which values are accepted, and what stands for absent ones.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use jiff::SignedDuration;
 use lws_api_types::validation::{FieldError, formats};
@@ -34,8 +34,8 @@ pub(super) fn settings(
             namespace,
             &mut errors,
         ),
-        metrics: metrics(configuration.metrics.unwrap_or_default()),
-        health: health(configuration.health.unwrap_or_default()),
+        metrics: metrics(configuration.metrics.unwrap_or_default(), &mut errors),
+        health: health(configuration.health.unwrap_or_default(), &mut errors),
         tls: tls::options(configuration.tls.unwrap_or_default())?,
         internal_certificates: internal_certificates(
             configuration.internal_cert_management.unwrap_or_default(),
@@ -53,7 +53,7 @@ pub(super) fn settings(
 fn webhook(section: Webhook, errors: &mut Vec<FieldError>) -> WebhookSettings {
     // 0 is what an unset number looks like.
     let port = section.port.filter(|port| *port != 0).unwrap_or(9443);
-    WebhookSettings {
+    let settings = WebhookSettings {
         host: section.host.unwrap_or_default(),
         port: u16::try_from(port).unwrap_or_else(|_| {
             let detail = "must be between 1 and 65535, inclusive";
@@ -61,12 +61,17 @@ fn webhook(section: Webhook, errors: &mut Vec<FieldError>) -> WebhookSettings {
             0
         }),
         cert_dir: text(section.cert_dir, "/tmp/k8s-webhook-server/serving-certs").into(),
+    };
+    if !is_address(&settings.bind_address()) {
+        let detail = "must be a name or an IP address, without a port";
+        errors.push(FieldError::invalid("webhook.host", settings.host.clone(), detail));
     }
+    settings
 }
 
-fn metrics(section: Metrics) -> MetricsSettings {
+fn metrics(section: Metrics, errors: &mut Vec<FieldError>) -> MetricsSettings {
     MetricsSettings {
-        bind_address: address(section.bind_address, ":8443"),
+        bind_address: address("metrics.bindAddress", section.bind_address, ":8443", errors),
         secure: true,
         cert_dir: std::env::temp_dir().join("k8s-metrics-server/serving-certs"),
     }
@@ -104,13 +109,18 @@ fn leader_election(
     settings
 }
 
-fn health(section: Probes) -> HealthSettings {
+fn health(section: Probes, errors: &mut Vec<FieldError>) -> HealthSettings {
     let path = |name: Option<String>, default| {
         let name = text(name, default);
         if name.starts_with('/') { name } else { format!("/{name}") }
     };
     HealthSettings {
-        bind_address: address(section.health_probe_bind_address, ":8081"),
+        bind_address: address(
+            "health.healthProbeBindAddress",
+            section.health_probe_bind_address,
+            ":8081",
+            errors,
+        ),
         readiness_path: path(section.readiness_endpoint_name, "/readyz"),
         liveness_path: path(section.liveness_endpoint_name, "/healthz"),
     }
@@ -229,8 +239,28 @@ fn text(value: Option<String>, default: &str) -> String {
 }
 
 /// The address `0` switches a server off.
-fn address(value: Option<String>, default: &str) -> Option<String> {
-    Some(text(value, default)).filter(|address| address != "0")
+fn address(
+    path: &'static str,
+    value: Option<String>,
+    default: &str,
+    errors: &mut Vec<FieldError>,
+) -> Option<String> {
+    let address = Some(text(value, default)).filter(|address| address != "0")?;
+    if !is_address(&address) {
+        let detail = "must be an address such as :8443 or 127.0.0.1:8443, or \"0\" for none";
+        errors.push(FieldError::invalid(path, address.clone(), detail));
+    }
+    Some(address)
+}
+
+/// Whether [`crate::listen::listen`] understands `address`. Whether a name leads to an address of
+/// this machine is only known then.
+fn is_address(address: &str) -> bool {
+    address.parse::<SocketAddr>().is_ok()
+        || address.rsplit_once(':').is_some_and(|(host, port)| {
+            port.parse::<u16>().is_ok()
+                && !host.contains(|it: char| it.is_whitespace() || "[]:/".contains(it))
+        })
 }
 
 fn duration(

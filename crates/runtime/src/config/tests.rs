@@ -294,26 +294,96 @@ fn files_that_are_not_a_configuration_are_refused() {
     ] {
         assert_eq!(load_text(&text, &[]).unwrap_err().to_string(), error, "{text}");
     }
-    for (body, found) in [
-        ("webhook: {port: 1, port: 2}", "duplicate mapping key: port"),
-        ("kind: Configuration", "duplicate mapping key: kind"),
-        ("webhook: {port: many}", "invalid i64 at line 3, column 17"),
-        ("leaderElection: {leaderElect: [1]}", "line 3, column 31"),
-        ("webhook: [", "line 3"),
+}
+
+/// Errors of the decoder tell field, value and place, once and in words for those who write files.
+#[test]
+fn what_cannot_be_decoded_is_named() {
+    for (body, error) in [
+        ("webhook: {port: 1, port: 2}", "duplicate field \"webhook.port\" at line 3, column 20"),
+        ("webhook: {}\nwebhook: {}", "duplicate field \"webhook\" at line 4, column 1"),
+        ("kind: Configuration", "duplicate field \"kind\" at line 3, column 1"),
+        ("---\nkind: Configuration", "the file has more than one document"),
+        ("webhook: [", "webhook: expected mapping start at line 3, column 10"),
+        ("webhook: [9443]", "webhook: expected mapping start at line 3, column 10"),
+        ("1: 2", "expected a string, found 1 at line 3, column 1: put it in quotes"),
     ] {
-        let error = load_text(&with_header(body), &[]).unwrap_err().to_string();
-        assert!(error.starts_with("strict decoding error: "), "{body}: {error}");
-        assert!(error.contains(found), "{body}: {error}");
+        let refused = load_text(&with_header(body), &[]).unwrap_err();
+        assert_eq!(refused.to_string(), format!("strict decoding error: {error}"), "{body}");
+        assert!(std::error::Error::source(&refused).is_none(), "{body}");
     }
+}
+
+#[test]
+fn values_of_other_types_are_refused() {
+    let refused = |body: &str| {
+        let error = load_text(&with_header(body), &[]).unwrap_err().to_string();
+        error.strip_prefix("strict decoding error: ").unwrap().to_owned()
+    };
+    for (body, field, found) in [
+        ("webhook: {port: many}", "webhook.port", "string \"many\", expected an integer"),
+        ("webhook: {port: '9443'}", "webhook.port", "string \"9443\", expected an integer"),
+        ("webhook: {port: 1.5}", "webhook.port", "floating point `1.5`, expected an integer"),
+        (
+            "clientConnection: {burst: '5'}",
+            "clientConnection.burst",
+            "string \"5\", expected an integer",
+        ),
+        ("clientConnection: {qps: '5'}", "clientConnection.qps", "string \"5\", expected a number"),
+        (
+            "groupRestart: {backoffAfter: '1'}",
+            "groupRestart.backoffAfter",
+            "string \"1\", expected an integer",
+        ),
+        (
+            "groupRestart: {metricSeries: '1'}",
+            "groupRestart.metricSeries",
+            "string \"1\", expected an integer",
+        ),
+        (
+            "leaderElection: {leaderElect: 'true'}",
+            "leaderElection.leaderElect",
+            "string \"true\", expected a boolean",
+        ),
+        (
+            "leaderElection: {leaderElect: [1]}",
+            "leaderElection.leaderElect",
+            "sequence, expected a boolean",
+        ),
+        (
+            "internalCertManagement: {enable: 1}",
+            "internalCertManagement.enable",
+            "integer `1`, expected a boolean",
+        ),
+    ] {
+        let column = body.rfind(": ").unwrap() + 3;
+        let error = format!("{field}: invalid type: {found} at line 3, column {column}");
+        assert_eq!(refused(body), error, "{body}");
+    }
+    for (body, field, found) in [
+        ("metrics: {bindAddress: 0}", "metrics.bindAddress", "0"),
+        ("health: {healthProbeBindAddress: 0}", "health.healthProbeBindAddress", "0"),
+        ("webhook: {host: true}", "webhook.host", "true"),
+        ("leaderElection: {leaseDuration: 15}", "leaderElection.leaseDuration", "15"),
+    ] {
+        let column = body.rfind(": ").unwrap() + 3;
+        let place = format!("at line 3, column {column}: put it in quotes");
+        assert_eq!(refused(body), format!("{field}: expected a string, found {found} {place}"));
+    }
+    let suites = refused("tls: {cipherSuites: [1]}");
+    let place = "at line 3, column 22: put it in quotes";
+    assert_eq!(suites, format!("tls.cipherSuites[0]: expected a string, found 1 {place}"));
 }
 
 #[test]
 fn unreadable_files_are_named() {
     for (path, error) in [
-        (".", "read .: Is a directory (os error 21)"),
-        ("/does/not/exist", "read /does/not/exist: No such file or directory (os error 2)"),
+        (".", "read .: is a directory"),
+        ("/does/not/exist", "read /does/not/exist: no such file or directory"),
     ] {
-        assert_eq!(load(&flags(&["--config", path])).unwrap_err().to_string(), error);
+        let refused = load(&flags(&["--config", path])).unwrap_err();
+        assert_eq!(refused.to_string(), error);
+        assert!(std::error::Error::source(&refused).is_none(), "{path}");
     }
 }
 
@@ -489,5 +559,42 @@ fn hosts_and_ports_make_addresses() {
         let webhook =
             WebhookSettings { host: host.to_owned(), port: 9443, cert_dir: PathBuf::new() };
         assert_eq!(webhook.bind_address(), address);
+    }
+}
+
+#[test]
+fn addresses_are_checked_with_the_file() {
+    let advice = "must be an address such as :8443 or 127.0.0.1:8443, or \"0\" for none";
+    for address in ["8081", "localhost", "host:", ":http", ":65536", "::1", "[::1]", "a b:1", "00"]
+    {
+        let refused = |path: &str| format!("{path}: Invalid value: \"{address}\": {advice}");
+        let metrics = refused("metrics.bindAddress");
+        let both = format!("[{metrics}, {}]", refused("health.healthProbeBindAddress"));
+        let body = format!(
+            "metrics: {{bindAddress: '{address}'}}\nhealth: {{healthProbeBindAddress: '{address}'}}"
+        );
+        assert_eq!(load_text(&with_header(&body), &[]).unwrap_err().to_string(), both);
+        let flag = format!("--metrics-bind-address={address}");
+        assert_eq!(load(&flags(&[&flag])).unwrap_err().to_string(), metrics);
+    }
+    for host in ["127.0.0.1:9443", "[::1", "a b", "http://a"] {
+        let error = load_text(&with_header(&format!("webhook: {{host: '{host}'}}")), &[]);
+        let advice = "must be a name or an IP address, without a port";
+        let text = format!("webhook.host: Invalid value: \"{host}\": {advice}");
+        assert_eq!(error.unwrap_err().to_string(), text);
+    }
+    for host in ["", "127.0.0.1", "::1", "[::1]", "localhost"] {
+        assert_eq!(
+            loaded(&format!("webhook: {{host: '{host}'}}")),
+            defaults_but(&[("/webhook/host", json!(host))])
+        );
+    }
+    for address in [":0", ":8443", "10.0.0.1:80", "[::1]:8443", "[::]:0", "localhost:8443"] {
+        let body = format!(
+            "metrics: {{bindAddress: '{address}'}}\nhealth: {{healthProbeBindAddress: '{address}'}}"
+        );
+        let changes =
+            [("/metrics/bindAddress", json!(address)), ("/health/bindAddress", json!(address))];
+        assert_eq!(loaded(&body), defaults_but(&changes));
     }
 }
