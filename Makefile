@@ -6,8 +6,8 @@ export KUBERNETES_VERSION
 # What `make run` applies.
 SAMPLE ?= deploy/samples/lws-rollout-strategy.yaml
 
-# What `make image` builds and `make deploy` runs.
-IMAGE ?= localhost/lws:main
+# What `make image` builds. `make deploy` runs the one that it is given: what the cluster can pull is not known here.
+image: IMAGE ?= localhost/lws:main
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 CONTAINER_TOOL ?= docker
 
@@ -109,7 +109,7 @@ plugin: tools ## Install the plugin of kubectl, for `kubectl lws` (ROOT: into it
 	@cargo install --path crates/kubectl-lws --locked $(if $(ROOT),--root '$(ROOT)')
 
 .PHONY: deploy
-deploy: ## Install on the cluster of the current kubeconfig (IMAGE; DRY_RUN=1 only tells what would change; FORCE=1 takes over).
+deploy: ## Install on the cluster of the current kubeconfig (IMAGE is needed; DRY_RUN=1 only tells what would change; FORCE=1 takes over).
 	@IMAGE='$(IMAGE)' deploy/install apply
 
 .PHONY: undeploy

@@ -6,11 +6,12 @@ use k8s_openapi::api::core::v1::{self, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, Namespace, TestSet, set};
 use lws_harness::system::{NAMESPACE, System, SystemOptions};
 use lws_harness::{Cluster, wait};
+use serde_json::json;
 
 use crate::tools::{cluster, install, kubectl};
 
@@ -21,19 +22,32 @@ async fn the_system_is_installed_changed_and_removed() -> Result<()> {
     let cluster = &cluster().await?;
     let look = [("DRY_RUN", "1")];
     let said = install(cluster, "apply", &look).await?;
-    said.expect(&["namespace lws-system does not exist: a new installation"])?;
+    said.expect(&[
+        "namespace lws-system does not exist: a new installation",
+        "install: would be created:\n",
+        "install:   v1.Namespace..lws-system\n",
+        "install:   apps.v1.Deployment.lws-system.lws-webhook\n",
+    ])?;
+    ensure!(!said.text.contains("would be changed"), "{}", said.text);
     let namespaces: Api<v1::Namespace> = Api::all(cluster.client());
     ensure!(namespaces.get_opt(NAMESPACE).await?.is_none(), "looking has changed something");
 
-    install(cluster, "apply", &[]).await?.expect(&["install: installed"])?;
+    let off = [("DRY_RUN", "0"), ("FORCE", "0")];
+    let said = install(cluster, "apply", &off).await?;
+    said.expect(&["install: creating:\n", "install: installed"])?;
     all_pods_run(cluster).await?;
     budgets_hold(cluster).await?;
     install(cluster, "apply", &look).await?.expect(&["install: nothing would be changed"])?;
 
     let other = [("DRY_RUN", "1"), ("IMAGE", "registry.example/lws:v2")];
     let said = install(cluster, "apply", &other).await?;
-    said.expect(&["apps.v1.Deployment.lws-system.lws-webhook", "would be changed or created"])?;
-    ensure!(!said.text.contains("Secret"), "{}", said.text);
+    said.expect(&[
+        "would be changed:\n",
+        "install:   apps.v1.Deployment.lws-system.lws-webhook\n",
+    ])?;
+    for word in ["Secret", "created"] {
+        ensure!(!said.text.contains(word), "{}", said.text);
+    }
 
     what_another_tool_has_set_is_not_taken(cluster).await?;
     pods_outlive_the_system_unless_the_definition_goes(cluster).await
@@ -94,16 +108,21 @@ async fn pods_outlive_the_system_unless_the_definition_goes(cluster: &Cluster) -
     namespace.create_set(&Fixture::default()).await?.done(2).await?;
     let before = identities(&namespace).await?;
 
-    let look = install(cluster, "delete", &[("DRY_RUN", "1")]).await?;
+    let look = install(cluster, "delete", &[("DRY_RUN", "1"), ("FORCE", "0")]).await?;
     let deployment = "install:   deployment.apps/lws-webhook";
-    look.expect(&[deployment, "the definition stays, and 1 LeaderWorkerSets"])?;
+    look.expect(&[
+        "install: would be deleted:\n",
+        deployment,
+        "the definition stays, and 1 LeaderWorkerSets",
+    ])?;
     ensure!(
         !look.text.contains(&format!("customresourcedefinition.apiextensions.k8s.io/{DEFINITION}")),
         "{}",
         look.text
     );
     let definition = ["get", "crd", DEFINITION, "-o", "name"];
-    install(cluster, "delete", &[]).await?.expect(&["namespace \"lws-system\" deleted"])?;
+    let said = install(cluster, "delete", &[("DRY_RUN", "0"), ("FORCE", "0")]).await?;
+    said.expect(&["install: deleting:\n", "namespace \"lws-system\" deleted"])?;
     kubectl(cluster, &definition).await?;
     set::stays(async || {
         let now = identities(&namespace).await?;
@@ -131,7 +150,7 @@ async fn pods_outlive_the_system_unless_the_definition_goes(cluster: &Cluster) -
     Ok(())
 }
 
-const DEFINITION: &str = "leaderworkersets.leaderworkerset.x-k8s.io";
+pub(crate) const DEFINITION: &str = "leaderworkersets.leaderworkerset.x-k8s.io";
 
 /// The pods, and what they are run by: names, UIDs, restarts.
 async fn identities(namespace: &Namespace) -> Result<Vec<String>> {
@@ -147,7 +166,7 @@ async fn identities(namespace: &Namespace) -> Result<Vec<String>> {
 }
 
 /// What of the manifests is there.
-async fn left(cluster: &Cluster) -> Result<String> {
+pub(crate) async fn left(cluster: &Cluster) -> Result<String> {
     let manifests = crate::tools::deploy("manifests.yaml");
     let manifests = manifests.to_string_lossy();
     kubectl(cluster, &["get", "--ignore-not-found", "-o", "name", "-f", &manifests]).await
@@ -157,22 +176,60 @@ async fn left(cluster: &Cluster) -> Result<String> {
 async fn the_webhook_is_ready_before_its_service_leads_to_it() -> Result<()> {
     let cluster = &cluster().await?;
     kubectl(cluster, &["create", "namespace", NAMESPACE]).await?;
-    kubectl(cluster, &["create", "configmap", "lws-manager-config", "-n", NAMESPACE]).await?;
+    let before = manager_of_the_chart(cluster).await?;
+    let said = install(cluster, "apply", &[]).await?;
+    said.expect_failure(&["selects other pods than ours", "FORCE=1 replaces it"])?;
     // As the existing implementation has it.
     let service = ["create", "service", "clusterip", "lws-webhook-service", "--tcp=443:9443"];
     kubectl(cluster, &[&service[..], &["-n", NAMESPACE]].concat()).await?;
     let selector = ["set", "selector", "service", "lws-webhook-service"];
     let labels = "control-plane=controller-manager,app.kubernetes.io/name=lws";
     kubectl(cluster, &[&selector[..], &[labels, "-n", NAMESPACE]].concat()).await?;
+
+    let look = install(cluster, "apply", &[("DRY_RUN", "1"), ("FORCE", "1")]).await?;
+    let replaced =
+        "would be replaced:\ninstall:   apps.v1.Deployment.lws-system.lws-controller-manager";
+    look.expect(&[replaced, "would be changed:\n", "would be created:\n"])?;
+    ensure!(manager(cluster).await?.uid() == before.uid(), "looking has replaced the manager");
     let said = install(cluster, "apply", &[("FORCE", "1")]).await?;
     said.expect(&["install: the webhook is started before its Service leads to it"])?;
-    let [rolled_out, applied] =
-        ["successfully rolled out", "service/lws-webhook-service"].map(|it| said.text.find(it));
-    ensure!(rolled_out.is_some() && rolled_out < applied, "{}", said.text);
+    let order = [
+        "successfully rolled out",
+        "service/lws-webhook-service",
+        "deployment.apps \"lws-controller-manager\" deleted",
+        "deployment.apps/lws-controller-manager serverside-applied",
+    ];
+    let order = order.map(|it| said.text.find(it));
+    ensure!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?}: {}", said.text);
     let path = "jsonpath={.spec.selector.control-plane}";
     let leads = ["get", "service", "lws-webhook-service", "-n", NAMESPACE, "-o", path];
     ensure!(kubectl(cluster, &leads).await? == "webhook", "the Service leads elsewhere");
+    ensure!(manager(cluster).await?.uid() != before.uid(), "the manager is still the chart's");
     Ok(())
+}
+
+async fn manager(cluster: &Cluster) -> Result<Deployment> {
+    Ok(Api::namespaced(cluster.client(), NAMESPACE).get("lws-controller-manager").await?)
+}
+
+/// A Deployment as the existing chart has it, applied with kubectl: so nothing of it is in conflict.
+async fn manager_of_the_chart(cluster: &Cluster) -> Result<Deployment> {
+    let labels = json!({"app.kubernetes.io/name": "lws", "app.kubernetes.io/instance": "lws"});
+    let manager = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "lws-controller-manager"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "another", "image": "registry.example/lws:old"}]},
+            },
+        },
+    });
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client(), NAMESPACE);
+    let patch = PatchParams::apply("kubectl");
+    Ok(deployments.patch("lws-controller-manager", &patch, &Patch::Apply(manager)).await?)
 }
 
 #[tokio::test]
@@ -181,11 +238,17 @@ async fn what_cannot_work_is_said_before_anything_is_done() -> Result<()> {
     let nobody = [("KUBECTL", "/nowhere/kubectl")];
     install(cluster, "apply", &nobody).await?.expect_failure(&["there is no /nowhere/kubectl"])?;
     install(cluster, "remove", &[]).await?.expect_failure(&["usage: install apply|delete"])?;
+    let said = install(cluster, "apply", &[("DRY_RUN", "true")]).await?;
+    said.expect_failure(&["DRY_RUN=true is neither on nor off: give 1 or 0"])?;
+    let said = install(cluster, "delete", &[("FORCE", "no")]).await?;
+    said.expect_failure(&["FORCE=no is neither on nor off: give 1 or 0"])?;
+    let said = install(cluster, "apply", &[("IMAGE", "")]).await?;
+    said.expect_failure(&["name the image of both processes"])?;
     let old = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/kubectl-1.26");
     let said = install(cluster, "apply", &[("KUBECTL", old)]).await?;
     said.expect_failure(&["Kubernetes 1.26\n", "install: Kubernetes 1.27 or newer is needed"])?;
     let offline = cluster.dir().join("offline");
-    let nowhere = serde_json::json!({
+    let nowhere = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],

@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `installing` | the command that installs and removes, and what runs afterwards |
+//! | `looking` | what that command concludes from what is there, and from no answer |
 //! | `rights` | who may do what |
 //! | `usage` | permissions and requests, compared |
 //! | `variants` | components and overlays |
@@ -14,6 +15,7 @@
 
 mod chart;
 mod installing;
+mod looking;
 mod rights;
 mod tools;
 mod usage;

@@ -53,7 +53,7 @@ impl Said {
     }
 }
 
-/// Runs `deploy/install` with these variables.
+/// Runs `deploy/install` with these variables, and the image that the simulated kubelets need not pull.
 pub(crate) async fn install(
     cluster: &Cluster,
     task: &str,
@@ -61,7 +61,10 @@ pub(crate) async fn install(
 ) -> Result<Said> {
     let mut command = tokio::process::Command::new(deploy("install"));
     command.arg(task).env("KUBECONFIG", cluster.kubeconfig()).env("KUBERC", "off");
-    command.env("KUBECTL", cluster.kubectl_path()?).envs(variables.iter().copied());
+    command
+        .env("KUBECTL", cluster.kubectl_path()?)
+        .env("IMAGE", "localhost/lws:main")
+        .envs(variables.iter().copied());
     command.env("KUBECACHEDIR", cluster.dir().join("kubectl-cache"));
     Ok(command.kill_on_drop(true).output().await?.into())
 }
