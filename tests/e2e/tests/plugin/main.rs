@@ -48,7 +48,7 @@ async fn namespace() -> Result<Namespace> {
 
 /// The program with `arguments`, about `namespace`. Build it first: `cargo build -p kubectl-lws`.
 fn plugin(namespace: &Namespace, arguments: &[&str]) -> Result<Command> {
-    let program = ProcessSpec::of_workspace("kubectl-lws")?;
+    let program = ProcessSpec::tool("kubectl-lws")?;
     let mut command = Command::new(program.program);
     command.args(arguments).args(["--namespace", namespace.name()]);
     command.env("KUBECONFIG", environment()?.cluster().kubeconfig());

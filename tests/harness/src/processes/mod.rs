@@ -42,7 +42,7 @@ impl ProcessSpec {
         }
     }
 
-    /// A binary of this workspace, such as `lws-controller`: the one in the directory that `LWS_PROGRAMS` names, or else the one
+    /// A binary of the system, `lws-controller` or `lws-webhook`: the one in the directory that `LWS_PROGRAMS` names, or else the one
     /// built for the profile this process was built for.
     pub fn of_workspace(name: &str) -> Result<Self> {
         let program = match std::env::var_os("LWS_PROGRAMS") {
@@ -50,6 +50,12 @@ impl ProcessSpec {
             None => workspace_binary(name)?,
         };
         Ok(Self::new(name, &program))
+    }
+
+    /// A binary of this workspace that is no part of the system: always the one built for the profile this process was built
+    /// for.
+    pub fn tool(name: &str) -> Result<Self> {
+        Ok(Self::new(name, &workspace_binary(name)?))
     }
 
     /// The same with another name, for a second replica of one binary.
