@@ -1,6 +1,7 @@
 //! What was noted of the groups of one set that their objects do not show.
 //!
-//! Every note is about a leader that exists, goes with it, and is there once: however long nobody reads them, notes take no more room than the objects themselves.
+//! Every note is about a leader that exists, goes with it, and is there once: however long nobody
+//! reads them, notes take no more room than the objects themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -50,6 +50,7 @@ use crate::observe::watch::PodGroups;
 use group::{Group, Groups};
 use history::Incidents;
 use ownership::{Controller, Holder};
+use record::Record;
 use restart::Failed;
 use shortage::Shortages;
 use status::Seen;
@@ -140,13 +141,14 @@ impl<'a> Scope<'a> {
         let mut groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
         plan.events.extend(groups.misplaced.iter().map(|leader| group::misplaced(leader)));
+        let record = Record::of(leader_set);
         let Failed { certain: failed, doubted } =
-            restart::recreate(plan, self, leader_set, &groups);
+            restart::recreate(plan, self, leader_set, &groups, &record);
         // They are, or may be, about to go: no other is replaced on their account.
         groups.are_not_ready(|index| failed.contains(&index) || doubted.contains(&index));
         let leader::Wanted { replicas: existing, applies } =
             leader::apply(plan, self, Some((leader_set, &groups)));
-        record::update(plan, self, leader_set, &groups, &failed, existing);
+        record.update(plan, self, leader_set, &groups, &failed, existing);
         termination::of_workers(plan, &groups);
         termination::of_lost_pods(plan, self, leader_set, &groups);
         if !applies {

@@ -107,6 +107,42 @@ impl<'a> Record<'a> {
         };
         self.group(group)?.workers(leader).find(|it| !lives_on(it)).map(|it| it.name)
     }
+
+    /// Plans the change that is due. `failed` are the groups that are about to be recreated, and
+    /// those from index `existing` on are about to go.
+    pub(super) fn update(
+        &self,
+        plan: &mut Plan,
+        scope: &Scope<'_>,
+        leader_set: &StatefulSetView,
+        groups: &Groups<'_>,
+        failed: &BTreeSet<i64>,
+        existing: i64,
+    ) {
+        let mut is_due = false;
+        let mut wanted: BTreeMap<i64, Cow<'_, str>> = BTreeMap::new();
+        for group in groups.all.iter().filter(|it| it.index < existing) {
+            let is_ending = failed.contains(&group.index) || group.leader.identity.is_terminating();
+            let change = if is_ending { Change::None } else { change(scope, group, self) };
+            is_due |= matches!(change, Change::Removal | Change::Now(_));
+            if let Change::In(delay) = change {
+                plan.recheck_after(delay);
+            }
+            let marks = match change {
+                Change::None | Change::In(_) => self.group(group).map(|it| it.0.into()),
+                Change::Removal => None,
+                Change::Now(marks) => Some(marks.into()),
+            };
+            wanted.extend(marks.map(|marks| (group.index, marks)));
+        }
+        // Groups for which there is no room are always due.
+        if is_due {
+            let value = text(&wanted);
+            if value != leader_set.members {
+                plan.record = Some(task(leader_set, value));
+            }
+        }
+    }
 }
 
 impl<'a> Recorded<'a> {
@@ -117,49 +153,6 @@ impl<'a> Recorded<'a> {
             name: names::worker_pod(leader.identity.name(), index),
             uid: mark.to_owned(),
         })
-    }
-}
-
-/// Plans the change of the record that is due. `failed` are the groups that are about to be
-/// recreated, and those from index `existing` on are about to go.
-pub(super) fn update(
-    plan: &mut Plan,
-    scope: &Scope<'_>,
-    leader_set: &StatefulSetView,
-    groups: &Groups<'_>,
-    failed: &BTreeSet<i64>,
-    existing: i64,
-) {
-    let before = Record::of(leader_set);
-    let mut is_due = false;
-    let mut wanted: BTreeMap<i64, Cow<'_, str>> = BTreeMap::new();
-    for group in groups.all.iter().filter(|it| it.index < existing) {
-        let recorded = before.group(group);
-        let is_ending = failed.contains(&group.index) || group.leader.identity.is_terminating();
-        let change = if is_ending { Change::None } else { change(scope, group, &before) };
-        match change {
-            Change::None => {}
-            Change::In(delay) => plan.recheck_after(delay),
-            Change::Removal => {
-                is_due = true;
-                continue;
-            }
-            Change::Now(marks) => {
-                is_due = true;
-                wanted.insert(group.index, marks.into());
-                continue;
-            }
-        }
-        if let Some(Recorded(marks)) = recorded {
-            wanted.insert(group.index, marks.into());
-        }
-    }
-    // Groups for which there is no room are always due.
-    if is_due {
-        let value = text(&wanted);
-        if value != leader_set.members {
-            plan.record = Some(task(leader_set, value));
-        }
     }
 }
 

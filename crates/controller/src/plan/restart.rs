@@ -23,16 +23,16 @@ pub(super) fn recreate(
     scope: &Scope<'_>,
     leader_set: &StatefulSetView,
     groups: &Groups<'_>,
+    record: &Record<'_>,
 ) -> Failed {
     let stored = History::of(leader_set);
     let history = stored.with(scope.context.unwritten);
     let mut recreations = Recreations { stored, history, ..Default::default() };
-    let record = Record::of(leader_set);
     for group in groups.all.iter().filter(|group| !group.leader.identity.is_terminating()) {
         if scope.keeps_failing_pods(group) {
             recreations.history.forget_group(group.index);
         } else {
-            recreations.consider(plan, scope, group, &record);
+            recreations.consider(plan, scope, group, record);
         }
     }
     let settings = scope.context.restarts;
