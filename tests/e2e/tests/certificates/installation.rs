@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -19,7 +19,8 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use lws_certs::{CERTIFICATE_FILE, KEY_FILE, Pair};
 use lws_e2e::metrics::Scrape;
-use lws_e2e::{DEADLINE, MountedSecret};
+use lws_e2e::{CONTROLLER, DEADLINE, MountedSecret};
+use lws_harness::audit::Mark;
 use lws_harness::processes::{Process, ProcessSpec};
 use lws_harness::system::{NAMESPACE, System, SystemOptions};
 use lws_harness::{Cluster, ClusterOptions, free_ports, wait};
@@ -178,6 +179,18 @@ impl Installation {
         let api: Api<DynamicObject> =
             Api::default_namespaced_with(self.cluster.client(), &resource);
         api.create(&PostParams { dry_run: true, ..PostParams::default() }, &set).await
+    }
+
+    /// Fails if the controller has asked for anything that certificates are kept in, or for nothing at all.
+    pub(crate) fn controller_touches_no_certificate(&self) -> Result<()> {
+        let mut requests = self.cluster.audit().since(Mark::START)?;
+        requests.retain(|it| it.key.user == CONTROLLER);
+        ensure!(!requests.is_empty(), "the controller does nothing at all");
+        let concerned =
+            ["secrets", "mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
+        requests.retain(|it| concerned.contains(&it.key.resource.as_str()));
+        ensure!(requests.is_empty(), "{requests:?}");
+        Ok(())
     }
 
     /// Waits until the API server gets sets through the webhook.
