@@ -195,12 +195,19 @@ impl TestSet {
         Ok(())
     }
 
-    /// Waits until the members of this many groups are recorded, which is a moment after they are there.
-    pub async fn recorded(&self, groups: usize) -> Result<()> {
+    /// Waits until the record is of the pods that are there, which is a moment after they are.
+    pub async fn recorded(&self, groups: i32, size: i32) -> Result<()> {
         let description = format!("the members of {groups} groups are recorded");
-        let look = async || self.record().await;
-        wait::until(DEADLINE, &description, look, |seen| seen.len() == groups).await?;
-        Ok(())
+        let look = async || {
+            let mut wanted = Vec::new();
+            for group in 0..groups {
+                wanted.push(self.wanted_record(group, size).await?);
+            }
+            let record = self.record().await?;
+            anyhow::ensure!(record == wanted, "{record:?} is recorded instead of {wanted:?}");
+            Ok(Some(()))
+        };
+        Ok(wait::eventually(DEADLINE, &description, look).await?)
     }
 
     /// What is recorded of each group.

@@ -151,7 +151,6 @@ async fn everything_happens(namespace: &Namespace, system: &mut System) -> Resul
 async fn a_rollout_is_taken_back(set: &TestSet) -> Result<()> {
     let before = set.live().await?;
     set.change_workers("example.org/other").await?;
-    set.recorded(2).await?;
     set.expect_revisions(2).await?;
     set.update(|it| it.spec = before.spec.clone()).await?;
     set.done(2).await?;
@@ -167,7 +166,7 @@ async fn a_leader_is_deleted(set: &TestSet) -> Result<()> {
 }
 
 async fn a_worker_is_lost_while_nobody_looks(set: &TestSet, system: &mut System) -> Result<()> {
-    set.recorded(2).await?;
+    set.recorded(2, 2).await?;
     let controller = system.controllers().first_mut().context("no controller")?;
     controller.process().stop(DEADLINE).await?;
     let at_once = DeleteParams::default().grace_period(0);

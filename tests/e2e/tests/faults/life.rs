@@ -43,7 +43,7 @@ impl Life {
     pub(crate) async fn judge(self) -> Result<()> {
         let Self { set, witness, update } = self;
         let namespace = set.namespace();
-        set.recorded(4).await?;
+        set.recorded(4, 2).await?;
         let mark = namespace.silence().await?;
         set::stays(async || namespace.ensure_silent_since(mark)).await?;
         set.done(4).await?;
