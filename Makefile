@@ -96,6 +96,11 @@ generate-check: tools control-plane ## Check that the generated files are up to 
 	@deploy/manifests --check
 	@cd tests/go-vectors && go run . -check
 
+.PHONY: book
+book: tools ## Write the guide, the pages of docs/, as a book to target/book/.
+	@cargo run --quiet --package lws-book
+	@echo "The guide is in target/book/index.html."
+
 .PHONY: image
 image: ## Build the image of both processes (IMAGE, CONTAINER_TOOL: docker or podman; pulls the Rust image).
 	@command -v '$(CONTAINER_TOOL)' >/dev/null || { echo "A tool that builds images is needed, and there is no $(CONTAINER_TOOL): install docker or podman, or set CONTAINER_TOOL." >&2; exit 1; }

@@ -1,6 +1,6 @@
 //! Rollouts as tables, one line a reconcile: what the controller sees and what it then applies.
-//! The tables that `docs/rollouts.md` shows are written there by this test: run it with
-//! `UPDATE_DOCS=1` after a change.
+//! The tables that `docs/rollouts.md` and `docs/concepts.md` show are written there by this test: run
+//! it with `UPDATE_DOCS=1` after a change.
 //!
 //! ```text
 //! table name: R=4 MU=2 MS=2                     spec.replicas, maxUnavailable, maxSurge, LP: partition
@@ -729,14 +729,16 @@ fn regenerated(document: &str) -> String {
 }
 
 #[test]
-fn the_document_shows_what_the_code_does() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rollouts.md");
-    let document = std::fs::read_to_string(path).unwrap();
-    let expected = regenerated(&document);
-    assert!(expected.matches("| event |").count() > 3, "the document has lost its tables");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, expected).unwrap();
-    } else {
-        assert!(document == expected, "run this test with UPDATE_DOCS=1 and review {path}");
+fn the_documents_show_what_the_code_does() {
+    for (name, tables) in [("rollouts.md", 4), ("concepts.md", 1)] {
+        let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+        let document = std::fs::read_to_string(&path).unwrap();
+        let expected = regenerated(&document);
+        assert!(expected.matches("| event |").count() >= tables, "{name} has lost its tables");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, expected).unwrap();
+        } else {
+            assert!(document == expected, "run this test with UPDATE_DOCS=1 and review {path}");
+        }
     }
 }

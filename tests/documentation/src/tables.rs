@@ -1,4 +1,4 @@
-//! The tables of `docs/`, which tests compare with what the programs say.
+//! The tables of a page, which tests compare with what the programs say.
 
 /// The section of `text` under this heading; `None` when there is none.
 #[must_use]

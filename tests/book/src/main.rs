@@ -1,0 +1,18 @@
+//! `lws-book` writes the guide as a book in HTML.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Writes the guide as a book in HTML.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The folder to write it to; what is there is removed.
+    #[arg(default_value = "target/book")]
+    destination: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    lws_book::build(&Arguments::parse().destination)
+}
