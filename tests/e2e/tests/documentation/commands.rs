@@ -6,10 +6,11 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use lws_documentation::{Block, Command, Page, pages, repository};
+use lws_e2e::Namespace;
 use lws_harness::processes::ProcessSpec;
 use serde_json::Value;
 
-use crate::world;
+use crate::{scheduler, world};
 
 /// Pages with commands that are not typed here.
 const NOT_TYPED: [(&str, &str); 2] = [
@@ -41,7 +42,8 @@ async fn documented_commands_write_what_is_documented() -> Result<()> {
         }
     }
     ensure!(!typed.is_empty(), "no page has commands");
-    try_join_all(typed.iter().map(type_all)).await?;
+    let differences = try_join_all(typed.iter().map(type_all)).await?.concat();
+    ensure!(differences.is_empty(), "these write something else:\n{}", differences.join("\n"));
     Ok(())
 }
 
@@ -49,9 +51,14 @@ fn commands(block: &Block) -> Vec<Command> {
     if block.language == "console" { block.commands() } else { Vec::new() }
 }
 
-/// Types the commands of a page one after the other, in a namespace of its own.
-async fn type_all(page: &Page) -> Result<()> {
+/// Types the commands of a page one after the other, in a namespace of its own; gives those that write something else
+/// than the page says, with what they write.
+async fn type_all(page: &Page) -> Result<Vec<String>> {
     let namespace = world::environment().await?.namespace().await?;
+    scheduler::beside(&namespace, type_in(page, &namespace)).await
+}
+
+async fn type_in(page: &Page, namespace: &Namespace) -> Result<Vec<String>> {
     let kubeconfig = kubeconfig(namespace.name()).await?;
     let mut differences = Vec::new();
     for block in &page.blocks {
@@ -69,8 +76,7 @@ async fn type_all(page: &Page) -> Result<()> {
             }
         }
     }
-    ensure!(differences.is_empty(), "these write something else:\n{}", differences.join("\n"));
-    Ok(())
+    Ok(differences)
 }
 
 /// Runs a command in the repository; gives whether it succeeds, and all that it writes.
@@ -104,7 +110,7 @@ async fn kubeconfig(namespace: &str) -> Result<std::path::PathBuf> {
     world::file(&format!("{namespace}.kubeconfig"), &serde_json::to_string(&config)?).await
 }
 
-/// A line without what differs from run to run: ages, nodes, and the width of columns.
+/// A line without what differs from run to run: ages, nodes and their pools, and the width of columns.
 fn masked(line: &str) -> String {
     let is_age = |word: &str| {
         let units = word.split(|it: char| it.is_ascii_digit()).filter(|it| !it.is_empty());
@@ -114,6 +120,7 @@ fn masked(line: &str) -> String {
     };
     let word = |word: &str| match word {
         it if it.starts_with("node-") => "<node>".to_owned(),
+        it if it.starts_with("pool-") => "<pool>".to_owned(),
         it if is_age(it) => "<age>".to_owned(),
         it => it.to_owned(),
     };

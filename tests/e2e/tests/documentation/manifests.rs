@@ -48,7 +48,7 @@ async fn every_manifest_is_applied_and_its_sets_become_available() -> Result<()>
 /// Applies a manifest in a namespace of its own and waits until it has come to what it is for.
 async fn try_out(needed: Option<&Manifest>, manifest: &Manifest) -> Result<()> {
     let namespace = world::environment().await?.namespace().await?;
-    let outcome = async {
+    let work = async {
         for manifest in needed.into_iter().chain([manifest]) {
             apply(&namespace, manifest).await?;
             for object in &manifest.objects {
@@ -57,10 +57,7 @@ async fn try_out(needed: Option<&Manifest>, manifest: &Manifest) -> Result<()> {
         }
         Ok(())
     };
-    tokio::select! {
-        outcome = outcome => outcome,
-        ended = scheduler::play(&namespace) => ended.map(|never| match never {}),
-    }
+    scheduler::beside(&namespace, work).await
 }
 
 /// Applies it on the server side; there must be no warning.

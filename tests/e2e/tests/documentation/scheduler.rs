@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures::future::{FutureExt as _, LocalBoxFuture};
 use k8s_openapi::api::core::v1::{Binding, Pod};
 use kube::ResourceExt as _;
 use kube::api::PostParams;
@@ -21,8 +22,21 @@ const NODE: &str = "node-0";
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Places the pods of a namespace until it is dropped.
-pub(crate) async fn play(namespace: &Namespace) -> Result<Infallible> {
+/// Does `work` while the pods of a namespace are placed.
+pub(crate) fn beside<'a, T: 'a>(
+    namespace: &'a Namespace,
+    work: impl Future<Output = Result<T>> + 'a,
+) -> LocalBoxFuture<'a, Result<T>> {
+    let both = async move {
+        tokio::select! {
+            done = work => done,
+            ended = play(namespace) => ended.map(|never| match never {}),
+        }
+    };
+    both.boxed_local()
+}
+
+async fn play(namespace: &Namespace) -> Result<Infallible> {
     loop {
         for group in namespace.all::<PodGroup>().await? {
             place(namespace, &group).await?;

@@ -16,10 +16,10 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 /// Enough for all manifests at once.
-const NODES: usize = 24;
+const NODES: usize = 32;
 
 /// How many claims can be bound.
-const VOLUMES: usize = 8;
+const VOLUMES: usize = 16;
 
 static ENVIRONMENT: LazyLock<Result<Environment>> = LazyLock::new(|| {
     Environment::start(
