@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use tracing::Level;
 
 /// Writes the guide as a book in HTML.
 #[derive(Parser)]
@@ -14,5 +15,6 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_max_level(Level::WARN).without_time().init();
     lws_book::build(&Arguments::parse().destination)
 }

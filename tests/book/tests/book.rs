@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use lws_documentation::{pages, repository};
+use tracing::Level;
+use tracing::subscriber::with_default;
+use tracing_subscriber::fmt;
 
 /// Every link of the pages as they are in the repository, where people read them too.
 #[test]
@@ -37,7 +41,15 @@ fn links_of_pages_lead_to_files_and_headings() -> Result<()> {
 #[test]
 fn the_book_has_all_pages_and_no_link_that_leads_nowhere() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    lws_book::build(directory.path())?;
+    let log = tempfile::NamedTempFile::new()?;
+    let told = fmt()
+        .with_ansi(false)
+        .with_max_level(Level::WARN)
+        .with_writer(Arc::new(log.reopen()?))
+        .finish();
+    with_default(told, || lws_book::build(directory.path()))?;
+    let complaints = fs::read_to_string(log.path())?;
+    ensure!(complaints.is_empty(), "{complaints}");
     let mut files = BTreeMap::new();
     collect(directory.path(), Path::new(""), &mut files)?;
 
