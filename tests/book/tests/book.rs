@@ -65,7 +65,7 @@ fn the_book_has_all_pages_and_no_link_that_leads_nowhere() -> Result<()> {
     let mut broken = Vec::new();
     let html = files.iter().filter(|(path, _)| path.extension() == Some(OsStr::new("html")));
     for (path, text) in html {
-        for target in values(text, "href") {
+        for target in values(text, "href").union(&values(text, "src")) {
             if !leads(&files, path, target).unwrap_or(false) {
                 broken.push(format!("{} leads to {target}", path.display()));
             }
