@@ -83,16 +83,23 @@ fuzz: tools ## Fuzz the webhook for a while (TARGET: review, pod or patch; SECON
 	@cd crates/webhook && CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo +nightly fuzz run --features link $(TARGET) fuzz/corpus/$(TARGET) $(patsubst crates/webhook/%,%,$(wildcard crates/webhook/fuzz/seeds/$(TARGET))) -- -max_total_time=$(SECONDS)
 
 .PHONY: generate
-generate: tools control-plane ## Write the generated files: the definition and manifests.yaml in deploy/, the table and vectors of Go's encoder.
+generate: tools control-plane ## Write the generated files: the definition and manifests.yaml in deploy/, the page about its fields, the table and vectors of Go's encoder.
 	@cargo run --quiet --package lws-generate -- crd
+	@cargo run --quiet --package lws-generate -- reference
 	@deploy/manifests
 	@cd tests/go-vectors && go run .
 
 .PHONY: generate-check
 generate-check: tools control-plane ## Check that the generated files are up to date.
 	@cargo run --quiet --package lws-generate -- crd --check
+	@cargo run --quiet --package lws-generate -- reference --check
 	@deploy/manifests --check
 	@cd tests/go-vectors && go run . -check
+
+.PHONY: book
+book: tools ## Write the guide, the pages of docs/, as a book to target/book/.
+	@cargo run --quiet --package lws-book
+	@echo "The guide is in target/book/index.html."
 
 .PHONY: image
 image: ## Build the image of both processes (IMAGE, CONTAINER_TOOL: docker or podman; pulls the Rust image).

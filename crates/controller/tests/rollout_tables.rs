@@ -1,6 +1,6 @@
 //! Rollouts as tables, one line a reconcile: what the controller sees and what it then applies.
-//! The tables that `docs/rollouts.md` shows are written there by this test: run it with
-//! `UPDATE_DOCS=1` after a change.
+//! The tables and pictures that `docs/rollouts.md` and `docs/concepts.md` show are written there by this
+//! test: run it with `UPDATE_DOCS=1` after a change.
 //!
 //! ```text
 //! table name: R=4 MU=2 MS=2                     spec.replicas, maxUnavailable, maxSurge, LP: partition
@@ -13,7 +13,11 @@
 //! says `created`. A setting in an event (`R=6`) changes it from that line on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "rollout_tables/picture.rs"]
+mod picture;
+
 use std::fmt::Write as _;
+use std::path::Path;
 
 use lws_api_types::conditions::ConditionType;
 use lws_api_types::set::RollingUpdate;
@@ -22,6 +26,7 @@ use lws_controller::plan::rollout::{
     statefulset_max_unavailable, step, surge_deletion_note,
 };
 use lws_controller::plan::status::{Counts, GroupObservation};
+use picture::{Line, picture};
 
 /// What users and the existing implementation's documentation know as examples.
 const WORKED: &str = "
@@ -728,15 +733,42 @@ fn regenerated(document: &str) -> String {
     text
 }
 
+/// What the pictures of the guide show: the name of the table, and the title.
+const PICTURES: [(&str, &str); 3] = [
+    ("one-at-a-time", "A rollout of one group at a time"),
+    ("surge-only", "A rollout with one group more"),
+    ("nine-stages", "A rollout with maxUnavailable 2 and maxSurge 2"),
+];
+
 #[test]
-fn the_document_shows_what_the_code_does() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rollouts.md");
-    let document = std::fs::read_to_string(path).unwrap();
-    let expected = regenerated(&document);
-    assert!(expected.matches("| event |").count() > 3, "the document has lost its tables");
+fn the_documents_show_what_the_code_does() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let read = |name: &str| std::fs::read_to_string(docs.join(name)).unwrap_or_default();
+    for (name, tables) in [("rollouts.md", 4), ("concepts.md", 1)] {
+        let expected = regenerated(&read(name));
+        assert!(expected.matches("| event |").count() >= tables, "{name} has lost its tables");
+        is_up_to_date(&docs.join(name), &expected);
+    }
+    let all: Vec<_> = [WORKED, DECIDED].into_iter().flat_map(tables).collect();
+    for (name, title) in PICTURES {
+        let table = all.iter().find(|table| table.name == name).unwrap();
+        let lines: Vec<_> = table.rows.iter().zip(play(table)).map(line).collect();
+        let file = format!("images/rollout-{name}.svg");
+        assert!(read("concepts.md").contains(&file), "{file} is not shown");
+        is_up_to_date(&docs.join(file), &picture(title, &lines));
+    }
+}
+
+fn line((row, (applied, _)): (&Row<'_>, (Step, String))) -> Line {
+    Line { event: spelled_out(row.event), applied, groups: row.groups.clone() }
+}
+
+fn is_up_to_date(path: &Path, expected: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, expected).unwrap();
     } else {
-        assert!(document == expected, "run this test with UPDATE_DOCS=1 and review {path}");
+        let present = std::fs::read_to_string(path).unwrap_or_default();
+        let path = path.display();
+        assert!(present == expected, "run this test with UPDATE_DOCS=1 and review {path}");
     }
 }

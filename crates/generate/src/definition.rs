@@ -61,9 +61,15 @@ impl Definition {
         Ok(definition)
     }
 
-    /// The definition with references.
-    fn template() -> Result<Self, Error> {
+    /// The definition with references to Kubernetes' own types.
+    pub fn template() -> Result<Self, Error> {
         serde_saphyr::from_str(TEMPLATE).map_err(|error| Error::ParseTemplate(Box::new(error)))
+    }
+
+    /// The schema of the objects. There is one version.
+    #[must_use]
+    pub fn schema(&self) -> Option<&Schema> {
+        Some(&self.spec.versions.first()?.schema.schema)
     }
 
     /// The file to apply.
@@ -99,7 +105,7 @@ mod tests {
     }
 
     fn schema(definition: &Definition) -> &Schema {
-        &definition.spec.versions[0].schema.schema
+        definition.schema().unwrap()
     }
 
     /// Calls `visit` with the path and the schema of every node.

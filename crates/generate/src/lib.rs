@@ -1,4 +1,4 @@
-//! Generated parts of an installation: the custom resource definition.
+//! What is generated: the custom resource definition, and the page of the guide about its fields.
 //!
 //! | module | owns |
 //! |---|---|
@@ -6,10 +6,12 @@
 //! | [`schema`] | the keywords of a schema |
 //! | [`structural`] | the rules that turn published schemas into structural ones |
 //! | [`definition`] | the definition and its YAML form |
+//! | [`reference`] | the page about its fields |
 
 pub mod definition;
 mod error;
 pub mod published;
+pub mod reference;
 pub mod schema;
 pub mod structural;
 

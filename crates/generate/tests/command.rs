@@ -38,8 +38,11 @@ fn fixture() -> TempDir {
 }
 
 fn crd(path: &Path, arguments: &[&str]) -> Output {
+    generate(path, &[&["crd"], arguments].concat())
+}
+
+fn generate(path: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lws-generate"))
-        .arg("crd")
         .args(arguments)
         .env("PATH", path)
         .output()
@@ -84,4 +87,18 @@ fn a_failed_download_shows_what_the_command_said() {
         text.contains("`go mod download k8s.io/kubernetes@v0.0.1` failed: no such version"),
         "{text}"
     );
+}
+
+#[test]
+fn the_page_of_the_guide_is_what_is_written() {
+    let nowhere = TempDir::new().unwrap();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api-reference.md");
+    let check = |file: &str| generate(nowhere.path(), &["reference", "--check", "--file", file]);
+    let output = check(page);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let other = nowhere.path().join("page.md");
+    fs::write(&other, "# API\n").unwrap();
+    let text = error(&check(other.to_str().unwrap()));
+    assert!(text.contains("is not what `lws-generate reference` writes"), "{text}");
 }

@@ -12,6 +12,13 @@ use super::{Finding, Report, findings, probe, text};
 use crate::output::Paint;
 use crate::test_objects::{NOW, Objects, condition, event};
 
+/// Where people look a finding up.
+const TROUBLESHOOTING: &str = include_str!("../../../../docs/troubleshooting.md");
+
+fn is_documented(finding: &Finding) -> bool {
+    TROUBLESHOOTING.contains(&format!("`{}`", finding.what))
+}
+
 fn found(change: impl FnOnce(&mut Objects)) -> Vec<Finding> {
     let mut objects = Objects::ready(2, 2);
     change(&mut objects);
@@ -98,7 +105,7 @@ fn each_fault_is_found_with_its_evidence() {
         let findings = found(change);
         let [finding] = findings.as_slice() else { panic!("{what}: {findings:?}") };
         assert_eq!((finding.what.as_str(), finding.evidence.as_str()), (what, evidence));
-        assert!(!finding.advice.is_empty());
+        assert!(!finding.advice.is_empty() && is_documented(finding), "{finding:?}");
     }
 }
 
@@ -118,6 +125,7 @@ fn a_node_without_the_topology_label_is_found() {
         evidence.starts_with("node node-1 of leader pod s-1 has no label rack"),
         "{findings:?}"
     );
+    assert!(is_documented(&findings[0]), "{findings:?}");
 }
 
 fn leased(spec: &Value) -> Installation {
@@ -177,6 +185,7 @@ fn what_is_wrong_with_the_installation() {
         let findings = installation.findings(now);
         let [finding] = findings.as_slice() else { panic!("{evidence}: {findings:?}") };
         assert_eq!(finding.evidence, evidence);
+        assert!(is_documented(finding), "{finding:?}");
     }
 }
 
@@ -190,4 +199,5 @@ fn a_pod_is_tried_out_at_an_index_where_there_is_none() {
     let refused = probe::finding("admission webhook: failed calling webhook \"mpod.kb.io\"");
     assert_eq!(refused.what, "An admission webhook does not answer");
     assert!(refused.evidence.starts_with("a dry run of creating a pod: admission webhook"));
+    assert!(is_documented(&refused));
 }
