@@ -13,13 +13,14 @@ use lws_api_types::keys::annotations;
 use lws_e2e::fixture::IMAGE;
 use lws_e2e::set::set_in_container;
 use lws_e2e::{DEADLINE, set};
-use lws_harness::system::{System, SystemOptions};
+use lws_harness::system::NAMESPACE;
 use lws_harness::wait;
 use serde_json::{Value, json};
 
 use crate::hand_back;
+use crate::manager::{self, Installed, Manager};
 use crate::snapshot::{Snapshot, without_history};
-use crate::world::{World, upgrade};
+use crate::world::World;
 
 /// The set that is rolling out. Its new pods are never ready.
 const HALF_WAY: &str = "half-way";
@@ -31,6 +32,8 @@ const HALF_WAY_READY: [&str; 6] =
 /// What is different from release to release.
 struct Release {
     name: &'static str,
+    /// How it was installed.
+    installed: Installed,
     /// Whether the status says which generation it is about.
     observes: bool,
     /// The sets with labels or annotations of their own that the release did not hand on to the leader `StatefulSet`.
@@ -43,6 +46,7 @@ struct Release {
 async fn v0_6_0() -> Result<()> {
     take_over(&Release {
         name: "v0.6.0",
+        installed: Installed::Chart,
         observes: false,
         bare: &["after-start", "exclusive", "multi", "tpu-sub"],
         canary: (0, 4),
@@ -52,16 +56,30 @@ async fn v0_6_0() -> Result<()> {
 
 #[tokio::test]
 async fn v0_10_0() -> Result<()> {
-    take_over(&Release { name: "v0.10.0", observes: true, bare: &[], canary: (2, 2) }).await
+    take_over(&Release {
+        name: "v0.10.0",
+        installed: Installed::Manifests,
+        observes: true,
+        bare: &[],
+        canary: (2, 2),
+    })
+    .await
 }
 
 async fn take_over(release: &Release) -> Result<()> {
     let world = World::recorded("existing", release.name).await?;
+    world.hosting(in_this_world(&world, release)).await
+}
+
+async fn in_this_world(world: &World, release: &Release) -> Result<()> {
+    let manager = Manager::run(world, release.installed).await?;
     let before = world.at_rest().await?;
     let (former, mark) = (world.leader().await?, world.namespace.mark()?);
-    let mut system = System::install(&world.cluster, &SystemOptions::default()).await?;
-    only_our_webhooks(&world).await?;
+    looking_changes_nothing(world, release, &before).await?;
+    ours_is_installed_without_a_gap(world, release).await?;
+    only_our_webhooks(world, release).await?;
     world.looked_at(&former, "fresh").await?;
+    manager.certificate_is_kept(world).await?;
 
     let after = Snapshot::of(&world.namespace).await?;
     let mut writes = world.writes(mark, &before)?;
@@ -71,10 +89,10 @@ async fn take_over(release: &Release) -> Result<()> {
     ensure!(writes.keys().all(String::is_empty), "{writes:#?}");
     hand_back::is_possible(&after)?;
 
-    another_process_writes_nothing(&world, &mut system).await?;
-    the_rollout_finishes(&world, &mut system).await?;
-    a_group_is_recreated(&world).await?;
-    an_update_is_rolled_out(&world).await?;
+    another_process_writes_nothing(world).await?;
+    the_rollout_finishes(world).await?;
+    a_group_is_recreated(world).await?;
+    an_update_is_rolled_out(world).await?;
     let end = world.at_rest().await?;
     for set in before.sets() {
         if ![HALF_WAY, "multi", "quickstart"].contains(&set) {
@@ -82,11 +100,60 @@ async fn take_over(release: &Release) -> Result<()> {
             after.same(&end, set, |_, _, _| {})?;
         }
     }
-    hand_back::is_possible(&end)
+    hand_back::is_possible(&end)?;
+    manager.certificate_is_kept(world).await
 }
 
-/// The entries of the webhooks that are gone are gone too.
-async fn only_our_webhooks(world: &World) -> Result<()> {
+/// Looking tells what is in the way, or what would be done, and does nothing.
+async fn looking_changes_nothing(
+    world: &World,
+    release: &Release,
+    before: &Snapshot,
+) -> Result<()> {
+    let manager = manager::deployment(world).await?;
+    if release.installed == Installed::Chart {
+        // Neither with nor without an attempt.
+        for variables in [&[("DRY_RUN", "1")][..], &[]] {
+            let (succeeded, said) = world.install(variables).await?;
+            ensure!(!succeeded && said.contains("FORCE=1"), "{said}");
+        }
+    }
+    let (succeeded, said) = world.install(&[("DRY_RUN", "1"), ("FORCE", release.force())]).await?;
+    ensure!(succeeded, "{said}");
+    let object = format!("install:   apps.v1.Deployment.{NAMESPACE}.{}\n", manager::DEPLOYMENT);
+    let list = match release.installed {
+        Installed::Manifests => "would be changed:\n",
+        Installed::Chart => "would be replaced:\n",
+    };
+    let (_, listed) = said.split_once(list).with_context(|| said.clone())?;
+    ensure!(listed.contains(&object), "{said}");
+    let unchanged = manager::deployment(world).await?;
+    ensure!(
+        unchanged.resource_version() == manager.resource_version(),
+        "the Deployment has changed"
+    );
+    ensure!(Snapshot::of(&world.namespace).await? == *before, "sets or their objects have changed");
+    Ok(())
+}
+
+/// Sets and pods are admitted all the time, first by the former manager's webhook, then by ours.
+async fn ours_is_installed_without_a_gap(world: &World, release: &Release) -> Result<()> {
+    let former = manager::deployment(world).await?;
+    let install = async {
+        let (succeeded, said) = world.install(&[("FORCE", release.force())]).await?;
+        ensure!(succeeded, "{said}");
+        ensure!(said.contains("the webhook is started before its Service leads to it"), "{said}");
+        world.rolled_out().await
+    };
+    let ((), admitted) = world.admitting(install).await?;
+    ensure!(admitted > 50, "only {admitted} were admitted meanwhile");
+    let is_replaced = manager::deployment(world).await?.uid() != former.uid();
+    ensure!(is_replaced == (release.installed == Installed::Chart), "replaced: {is_replaced}");
+    Ok(())
+}
+
+/// The entries of the webhooks that are gone are gone too, unless another tool has applied them.
+async fn only_our_webhooks(world: &World, release: &Release) -> Result<()> {
     let client = world.cluster.client();
     let mutating = Api::<MutatingWebhookConfiguration>::all(client.clone())
         .get("lws-mutating-webhook-configuration")
@@ -97,9 +164,22 @@ async fn only_our_webhooks(world: &World) -> Result<()> {
     let mutating = mutating.webhooks.into_iter().flatten().map(|it| it.name);
     let validating = validating.webhooks.into_iter().flatten().map(|it| it.name);
     let names: Vec<_> = mutating.chain(validating).collect();
-    let expected = ["mleaderworkerset.kb.io", "mpod.kb.io", "vleaderworkerset.kb.io"];
+    let mut expected = vec!["mleaderworkerset.kb.io", "mpod.kb.io", "vleaderworkerset.kb.io"];
+    if release.installed == Installed::Chart {
+        expected.push("vpod.kb.io");
+    }
     ensure!(names == expected, "{names:?}");
     Ok(())
+}
+
+impl Release {
+    /// What an administrator has to say, for another tool than kubectl has installed it.
+    fn force(&self) -> &'static str {
+        match self.installed {
+            Installed::Manifests => "0",
+            Installed::Chart => "1",
+        }
+    }
 }
 
 /// Of the sets that were settled nothing has changed but what this release did not write, and what is noted of groups.
@@ -267,10 +347,10 @@ fn of_stateful_set(revision: &Value) -> bool {
 }
 
 /// An upgrade of ours to its next build, in the middle of a rollout.
-async fn another_process_writes_nothing(world: &World, system: &mut System) -> Result<()> {
+async fn another_process_writes_nothing(world: &World) -> Result<()> {
     let before = world.at_rest().await?;
     let (former, mark) = (world.leader().await?, world.namespace.mark()?);
-    upgrade(system).await?;
+    world.roll().await?;
     world.looked_at(&former, "next").await?;
     let after = Snapshot::of(&world.namespace).await?;
     for set in before.sets() {
@@ -282,7 +362,7 @@ async fn another_process_writes_nothing(world: &World, system: &mut System) -> R
 }
 
 /// With a template whose pods become ready, and another process of ours in between.
-async fn the_rollout_finishes(world: &World, system: &mut System) -> Result<()> {
+async fn the_rollout_finishes(world: &World) -> Result<()> {
     let set = world.set(HALF_WAY);
     set.update(|it| {
         let template = &mut it.spec.leader_worker_template;
@@ -297,7 +377,7 @@ async fn the_rollout_finishes(world: &World, system: &mut System) -> Result<()> 
         it.status.as_ref().is_some_and(|it| (1..4).contains(&it.updated_replicas))
     };
     wait::until(DEADLINE, "the first group is updated", look, has_begun).await?;
-    upgrade(system).await?;
+    world.roll().await?;
     set.done(4).await
 }
 
