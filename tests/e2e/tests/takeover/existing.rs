@@ -127,6 +127,8 @@ async fn looking_changes_nothing(
     };
     let (_, listed) = said.split_once(list).with_context(|| said.clone())?;
     ensure!(listed.contains(&object), "{said}");
+    // The configuration of the release is ours.
+    ensure!(!said.contains("the ConfigMap gets another content"), "{said}");
     let unchanged = manager::deployment(world).await?;
     ensure!(
         unchanged.resource_version() == manager.resource_version(),
