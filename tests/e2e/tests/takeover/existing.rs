@@ -104,6 +104,31 @@ async fn in_this_world(world: &World, release: &Release) -> Result<()> {
     manager.certificate_is_kept(world).await
 }
 
+/// Where nobody has left a certificate, ours issue one, and admit once it is in the volumes.
+#[tokio::test]
+async fn without_a_certificate() -> Result<()> {
+    let world = World::recorded("certificate", "v0.10.0").await?;
+    let before = world.at_rest().await?;
+    world
+        .hosting(async {
+            let (succeeded, said) = world.install(&[]).await?;
+            let told = "Secret lws-webhook-server-cert holds no certificate";
+            ensure!(succeeded && said.contains(told), "{said}");
+            world.rolled_out().await?;
+            let description = "sets and pods are admitted";
+            wait::eventually(DEADLINE, description, async || world.admit().await.map(Some)).await?;
+            Ok(())
+        })
+        .await?;
+    let after = Snapshot::of(&world.namespace).await?;
+    for set in before.sets().into_iter().filter(|it| *it != HALF_WAY) {
+        for (name, pod) in before.of_set("pod", set) {
+            ensure!(after.get("pod", name)? == pod, "{name} has changed");
+        }
+    }
+    Ok(())
+}
+
 /// Looking tells what is in the way, or what would be done, and does nothing.
 async fn looking_changes_nothing(
     world: &World,
