@@ -13,12 +13,11 @@ use lws_api_types::keys::annotations;
 use lws_e2e::fixture::IMAGE;
 use lws_e2e::set::set_in_container;
 use lws_e2e::{DEADLINE, set};
-use lws_harness::system::NAMESPACE;
 use lws_harness::wait;
 use serde_json::{Value, json};
 
 use crate::hand_back;
-use crate::manager::{self, Installed, Manager};
+use crate::manager::{Installed, Manager};
 use crate::snapshot::{Snapshot, without_history};
 use crate::world::World;
 
@@ -34,6 +33,8 @@ struct Release {
     name: &'static str,
     /// How it was installed.
     installed: Installed,
+    /// Whether its configuration is the one that ours has.
+    is_configured_alike: bool,
     /// Whether the status says which generation it is about.
     observes: bool,
     /// The sets with labels or annotations of their own that the release did not hand on to the leader `StatefulSet`.
@@ -47,6 +48,7 @@ async fn v0_6_0() -> Result<()> {
     take_over(&Release {
         name: "v0.6.0",
         installed: Installed::Chart,
+        is_configured_alike: false,
         observes: false,
         bare: &["after-start", "exclusive", "multi", "tpu-sub"],
         canary: (0, 4),
@@ -59,6 +61,7 @@ async fn v0_10_0() -> Result<()> {
     take_over(&Release {
         name: "v0.10.0",
         installed: Installed::Manifests,
+        is_configured_alike: true,
         observes: true,
         bare: &[],
         canary: (2, 2),
@@ -75,8 +78,10 @@ async fn in_this_world(world: &World, release: &Release) -> Result<()> {
     let manager = Manager::run(world, release.installed).await?;
     let before = world.at_rest().await?;
     let (former, mark) = (world.leader().await?, world.namespace.mark()?);
-    looking_changes_nothing(world, release, &before).await?;
-    ours_is_installed_without_a_gap(world, release).await?;
+    let told = world.looking_changes_nothing(release.installed, &before).await?;
+    let is_told = told.contains("install: the ConfigMap gets another content");
+    ensure!(is_told != release.is_configured_alike, "{told}");
+    world.is_installed_without_a_gap(release.installed).await?;
     only_our_webhooks(world, release).await?;
     world.looked_at(&former, "fresh").await?;
     manager.certificate_is_kept(world).await?;
@@ -104,81 +109,6 @@ async fn in_this_world(world: &World, release: &Release) -> Result<()> {
     manager.certificate_is_kept(world).await
 }
 
-/// Where nobody has left a certificate, ours issue one, and admit once it is in the volumes.
-#[tokio::test]
-async fn without_a_certificate() -> Result<()> {
-    let world = World::recorded("certificate", "v0.10.0").await?;
-    let before = world.at_rest().await?;
-    world
-        .hosting(async {
-            let (succeeded, said) = world.install(&[]).await?;
-            let told = "Secret lws-webhook-server-cert holds no certificate";
-            ensure!(succeeded && said.contains(told), "{said}");
-            world.rolled_out().await?;
-            let description = "sets and pods are admitted";
-            wait::eventually(DEADLINE, description, async || world.admit().await.map(Some)).await?;
-            Ok(())
-        })
-        .await?;
-    let after = Snapshot::of(&world.namespace).await?;
-    for set in before.sets().into_iter().filter(|it| *it != HALF_WAY) {
-        for (name, pod) in before.of_set("pod", set) {
-            ensure!(after.get("pod", name)? == pod, "{name} has changed");
-        }
-    }
-    Ok(())
-}
-
-/// Looking tells what is in the way, or what would be done, and does nothing.
-async fn looking_changes_nothing(
-    world: &World,
-    release: &Release,
-    before: &Snapshot,
-) -> Result<()> {
-    let manager = manager::deployment(world).await?;
-    if release.installed == Installed::Chart {
-        // Neither with nor without an attempt.
-        for variables in [&[("DRY_RUN", "1")][..], &[]] {
-            let (succeeded, said) = world.install(variables).await?;
-            ensure!(!succeeded && said.contains("FORCE=1"), "{said}");
-        }
-    }
-    let (succeeded, said) = world.install(&[("DRY_RUN", "1"), ("FORCE", release.force())]).await?;
-    ensure!(succeeded, "{said}");
-    let object = format!("install:   apps.v1.Deployment.{NAMESPACE}.{}\n", manager::DEPLOYMENT);
-    let list = match release.installed {
-        Installed::Manifests => "would be changed:\n",
-        Installed::Chart => "would be replaced:\n",
-    };
-    let (_, listed) = said.split_once(list).with_context(|| said.clone())?;
-    ensure!(listed.contains(&object), "{said}");
-    // The configuration of the release is ours.
-    ensure!(!said.contains("the ConfigMap gets another content"), "{said}");
-    let unchanged = manager::deployment(world).await?;
-    ensure!(
-        unchanged.resource_version() == manager.resource_version(),
-        "the Deployment has changed"
-    );
-    ensure!(Snapshot::of(&world.namespace).await? == *before, "sets or their objects have changed");
-    Ok(())
-}
-
-/// Sets and pods are admitted all the time, first by the former manager's webhook, then by ours.
-async fn ours_is_installed_without_a_gap(world: &World, release: &Release) -> Result<()> {
-    let former = manager::deployment(world).await?;
-    let install = async {
-        let (succeeded, said) = world.install(&[("FORCE", release.force())]).await?;
-        ensure!(succeeded, "{said}");
-        ensure!(said.contains("the webhook is started before its Service leads to it"), "{said}");
-        world.rolled_out().await
-    };
-    let ((), admitted) = world.admitting(install).await?;
-    ensure!(admitted > 50, "only {admitted} were admitted meanwhile");
-    let is_replaced = manager::deployment(world).await?.uid() != former.uid();
-    ensure!(is_replaced == (release.installed == Installed::Chart), "replaced: {is_replaced}");
-    Ok(())
-}
-
 /// The entries of the webhooks that are gone are gone too, unless another tool has applied them.
 async fn only_our_webhooks(world: &World, release: &Release) -> Result<()> {
     let client = world.cluster.client();
@@ -197,16 +127,6 @@ async fn only_our_webhooks(world: &World, release: &Release) -> Result<()> {
     }
     ensure!(names == expected, "{names:?}");
     Ok(())
-}
-
-impl Release {
-    /// What an administrator has to say, for another tool than kubectl has installed it.
-    fn force(&self) -> &'static str {
-        match self.installed {
-            Installed::Manifests => "0",
-            Installed::Chart => "1",
-        }
-    }
 }
 
 /// Of the sets that were settled nothing has changed but what this release did not write, and what is noted of groups.

@@ -5,6 +5,7 @@
 
 mod existing;
 mod hand_back;
+mod install;
 mod manager;
 mod permissions;
 mod snapshot;

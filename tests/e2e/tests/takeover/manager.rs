@@ -45,6 +45,16 @@ pub(crate) enum Installed {
     Chart,
 }
 
+impl Installed {
+    /// What an administrator sets FORCE to: kubectl takes over what it has applied, and asks for what others have.
+    pub(crate) fn force(self) -> &'static str {
+        match self {
+            Self::Manifests => "0",
+            Self::Chart => "1",
+        }
+    }
+}
+
 /// What the manager has stored and written.
 pub(crate) struct Manager {
     content: Content,

@@ -4,25 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::PostParams;
-use kube::{Api, ResourceExt as _};
-use lws_api_types::keys::{annotations, labels};
+use kube::Api;
 use lws_e2e::environment::fresh_directory;
-use lws_e2e::{DEADLINE, Fixture, Namespace, Network, QUIET, TestSet, workloads};
+use lws_e2e::{DEADLINE, Fixture, Namespace, Network, QUIET, TestSet};
 use lws_harness::audit::Mark;
 use lws_harness::system::{self, System};
 use lws_harness::{Cluster, ClusterOptions, wait};
-use serde_json::json;
 use tokio::sync::MutexGuard;
 use tokio::time::{Instant, sleep};
 
 use crate::ALONE;
 use crate::snapshot::Snapshot;
-
-/// Between one attempt to be admitted and the next, so that there is time for everything else.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a process may take to end in good order.
 const STOP: Duration = Duration::from_secs(30);
@@ -32,7 +26,7 @@ pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) namespace: Namespace,
     /// How the API server reaches the pods of the system.
-    network: Network,
+    pub(crate) network: Network,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -70,11 +64,6 @@ impl World {
         .await?;
         let namespace = Namespace::existing(cluster.client(), cluster.audit(), "default");
         Ok(Self { cluster, namespace, network, _alone: alone })
-    }
-
-    /// Runs the pods of the system, as the processes that they name, as long as `work` takes.
-    pub(crate) async fn hosting<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        Box::pin(workloads::run_during(&self.cluster, &self.network, work)).await
     }
 
     /// A set in the namespace.
@@ -152,100 +141,6 @@ impl World {
             writes.entry(set.unwrap_or_default().to_owned()).or_default().push(line);
         }
         Ok(writes)
-    }
-}
-
-impl World {
-    /// The manifests that are shipped.
-    pub(crate) fn manifests() -> String {
-        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
-        deploy.join("manifests.yaml").to_string_lossy().into_owned()
-    }
-
-    /// Runs kubectl; what it says if it succeeds.
-    pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String> {
-        let output = self.cluster.kubectl(args).await?;
-        let error = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "kubectl {}: {error}", args.join(" "));
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    /// Runs `deploy/install apply` with these variables; whether it has succeeded, and what it has said. Of the manifests
-    /// only annotations are different: pods wait for their processes.
-    pub(crate) async fn install(&self, variables: &[(&str, &str)]) -> Result<(bool, String)> {
-        let manifests = Self::manifests();
-        let file = self.cluster.dir().join("manifests.yaml");
-        let mark = "        kubectl.kubernetes.io/default-container: ";
-        let more =
-            workloads::ANNOTATIONS.map(|(key, value)| format!("        {key}: \"{value}\"\n"));
-        let text = std::fs::read_to_string(&manifests)?;
-        anyhow::ensure!(text.matches(mark).count() == 2, "there are other templates");
-        std::fs::write(&file, text.replace(mark, &format!("{}{mark}", more.concat())))?;
-        let mut command =
-            tokio::process::Command::new(Path::new(&manifests).with_file_name("install"));
-        command.arg("apply").env("KUBECONFIG", self.cluster.kubeconfig()).env("KUBERC", "off");
-        command.env("KUBECACHEDIR", self.cluster.dir().join("kubectl-cache"));
-        command.env("KUBECTL", self.cluster.kubectl_path()?).env("MANIFESTS", &file);
-        command.env("IMAGE", "localhost/lws:main").envs(variables.iter().copied());
-        let output = command.kill_on_drop(true).output().await?;
-        let said = [output.stdout, output.stderr].concat();
-        Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
-    }
-
-    /// Waits until both Deployments have the pods that they want, and no others.
-    pub(crate) async fn rolled_out(&self) -> Result<()> {
-        for name in ["deployment/lws-webhook", "deployment/lws-controller-manager"] {
-            let status = ["rollout", "status", name, "-n", system::NAMESPACE, "--timeout=2m"];
-            self.kubectl(&status).await?;
-        }
-        Ok(())
-    }
-
-    /// Replaces all pods of both, one by one: the upgrade from one build to the next.
-    pub(crate) async fn roll(&self) -> Result<()> {
-        let restart = ["rollout", "restart", "deployment", "-n", system::NAMESPACE];
-        self.kubectl(&restart).await?;
-        self.rolled_out().await
-    }
-
-    /// Has the API server do all that it does to create a set and a worker, except to store them. The worker must learn its
-    /// place.
-    pub(crate) async fn admit(&self) -> Result<()> {
-        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-        let fixture = Fixture::named("tried");
-        self.namespace.sets().create(&dry_run, &fixture.object()).await.context("a set")?;
-        let pod = serde_json::from_value(json!({
-            "metadata": {
-                "name": "tried-0-1",
-                "labels": {labels::NAME: "tried", labels::GROUP_INDEX: "0"},
-                "annotations": {annotations::SIZE: "2", annotations::LEADER_NAME: "tried-0"},
-            },
-            "spec": {"containers": [{"name": "worker", "image": "example.org/worker"}]},
-        }))?;
-        let pod = self.namespace.pods().create(&dry_run, &pod).await.context("a pod")?;
-        let index = pod.labels().get(labels::WORKER_INDEX).map(String::as_str);
-        anyhow::ensure!(index == Some("1"), "a pod has the worker index {index:?}");
-        Ok(())
-    }
-
-    /// Does so without a pause as long as `work` takes; gives what that gives, and how often. One that fails is an error.
-    pub(crate) async fn admitting<T>(
-        &self,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<(T, usize)> {
-        let mut work = std::pin::pin!(work);
-        let mut admitted = 0;
-        loop {
-            tokio::select! {
-                biased;
-                outcome = &mut work => return Ok((outcome?, admitted)),
-                answer = self.admit() => {
-                    answer.with_context(|| format!("after {admitted} times"))?;
-                    admitted += 1;
-                }
-            }
-            sleep(PAUSE).await;
-        }
     }
 }
 
