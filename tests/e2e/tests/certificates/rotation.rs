@@ -66,6 +66,8 @@ async fn no_request_fails_while_certificates_change() -> Result<()> {
     let admitted = admissions(&installation, end).await?;
     let (connected, served) = ended(connections).await?;
     let (authorities, certificates) = ended(changes).await?;
+    // Old ones go, sooner or later.
+    installation.trusted().await?;
 
     let summary = format!(
         "{admitted} requests and {connected} new connections, which were served {served} \
