@@ -164,13 +164,14 @@ fn keeper(
     leadership: &channel::Receiver<Leadership>,
     metrics: certificates::Metrics,
 ) -> anyhow::Result<Option<Keeper>> {
-    let Some(names) = &settings.internal_certificates else { return Ok(None) };
-    let settings = certificates::Settings::new(
+    let Some(certificates) = &settings.internal_certificates else { return Ok(None) };
+    let mut settings = certificates::Settings::new(
         settings.namespace.clone(),
-        names.webhook_secret_name.clone(),
-        names.webhook_service_name.clone(),
+        certificates.webhook_secret_name.clone(),
+        certificates.webhook_service_name.clone(),
     )
     .context("the name of the webhook's Service is no DNS name")?;
+    settings.schedule = certificates.rotation.into();
     Ok(Some(Keeper::new(client, leadership.clone(), settings, metrics)))
 }
 

@@ -20,6 +20,7 @@ use std::{
 
 use jiff::SignedDuration;
 use lws_api_types::validation::{FieldError, aggregate};
+use lws_certs::issue::{AUTHORITY_LIFETIME, SERVING_LIFETIME};
 use serde::Serialize;
 
 use crate::{flags::Flags, tls_server::TlsOptions};
@@ -48,8 +49,7 @@ pub struct Settings {
     /// What TLS clients of this process are offered.
     #[serde(serialize_with = "tls::as_names")]
     pub tls: TlsOptions,
-    /// Names of the objects through which certificates are issued; `None` when they come from
-    /// elsewhere, such as cert-manager.
+    /// How certificates are issued; `None` when they come from elsewhere, such as cert-manager.
     pub internal_certificates: Option<InternalCertificateSettings>,
     /// The scheduler that places a group at once; `None` is off.
     pub gang_scheduler: Option<GangScheduler>,
@@ -129,7 +129,7 @@ pub struct MetricsSettings {
     pub cert_dir: PathBuf,
 }
 
-/// Names of the objects through which certificates are issued, in the system's namespace.
+/// The objects through which certificates are issued, in the system's namespace, and when.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InternalCertificateSettings {
@@ -137,6 +137,46 @@ pub struct InternalCertificateSettings {
     pub webhook_service_name: String,
     /// Secret that holds authority and certificate.
     pub webhook_secret_name: String,
+    /// When they are replaced.
+    pub rotation: RotationSettings,
+}
+
+/// When certificates are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationSettings {
+    /// How long a new authority is valid.
+    #[serde(serialize_with = "as_text")]
+    pub authority_lifetime: Duration,
+    /// How long a new serving certificate is valid.
+    #[serde(serialize_with = "as_text")]
+    pub certificate_lifetime: Duration,
+    /// How long before its end either is replaced.
+    #[serde(serialize_with = "as_text")]
+    pub renew_before: Duration,
+    /// How long an authority is trusted by all configurations before a certificate that it has
+    /// signed is served: until then every API server must have noticed.
+    #[serde(serialize_with = "as_text")]
+    pub trust_before: Duration,
+    /// How long a serving certificate is stored before other authorities than its own are trusted
+    /// no more: until then every replica must have loaded it.
+    #[serde(serialize_with = "as_text")]
+    pub distrust_after: Duration,
+}
+
+impl Default for RotationSettings {
+    /// Lifetimes and lead are those of the existing implementation. API servers notice within a
+    /// second, unless their watch has just broken. A kubelet takes up to two minutes to bring a
+    /// Secret into a pod, the webhook one second to load it.
+    fn default() -> Self {
+        Self {
+            authority_lifetime: AUTHORITY_LIFETIME.unsigned_abs(),
+            certificate_lifetime: SERVING_LIFETIME.unsigned_abs(),
+            renew_before: Duration::from_hours(90 * 24),
+            trust_before: Duration::from_secs(30),
+            distrust_after: Duration::from_mins(10),
+        }
+    }
 }
 
 /// A scheduler that places all pods of a group or none.
@@ -225,6 +265,9 @@ pub enum ConfigError {
     /// Names of TLS versions or suites are not accepted.
     #[error("unable to parse TLS options from configuration: {}", .0.join(", "))]
     Tls(Vec<String>),
+    /// Both.
+    #[error("{}; {}", .0[0], .0[1])]
+    Both(Box<[ConfigError; 2]>),
 }
 
 fn unknown_fields(fields: &[String]) -> String {

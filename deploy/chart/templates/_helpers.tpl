@@ -77,6 +77,17 @@ affinity:
 {{- end }}
 {{- end -}}
 
+{{/* A security context without what was set to null. */}}
+{{- define "lws.context" -}}
+{{- $context := dict -}}
+{{- range $field, $value := . -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $context $field $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $context -}}
+{{- end -}}
+
 {{- define "lws.image" -}}
 image: {{ printf "%s:%s" .Values.image.manager.repository (.Values.image.manager.tag | default .Chart.AppVersion) | quote }}
 imagePullPolicy: {{ .Values.image.manager.pullPolicy }}

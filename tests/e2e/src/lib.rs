@@ -9,6 +9,9 @@
 //! | [`set`] | a set in the cluster: changes, status, rollout stages |
 //! | [`stand_in`] | playing the `StatefulSet` controller where none runs |
 //! | [`mounted_secret`] | a mounted Secret, without a kubelet |
+//! | [`network`] | the network between the API server and pods |
+//! | [`workloads`] | the pods of the installed Deployments, run as processes |
+//! | [`go`] | what programs in Go make of certificates |
 //! | [`objects`] | what the objects of a set must look like |
 //! | [`groups`] | the groups of pods, from what happened to the pods |
 //! | [`witness`] | what must never happen, whatever fails |
@@ -21,10 +24,12 @@
 pub mod differences;
 pub mod environment;
 pub mod fixture;
+pub mod go;
 pub mod groups;
 pub mod metrics;
 pub mod mounted_secret;
 pub mod namespace;
+pub mod network;
 pub mod objects;
 pub mod pod_group;
 pub mod policy;
@@ -32,6 +37,7 @@ pub mod recording;
 pub mod set;
 pub mod stand_in;
 pub mod witness;
+pub mod workloads;
 
 use std::time::Duration;
 
@@ -39,6 +45,7 @@ pub use environment::Environment;
 pub use fixture::Fixture;
 pub use mounted_secret::MountedSecret;
 pub use namespace::Namespace;
+pub use network::Network;
 pub use set::TestSet;
 
 /// How long anything may take that is expected to happen. Things take milliseconds on an idle machine.

@@ -39,9 +39,11 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// Pauses after failures: another program or a person has to act first.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_mins(5) };
 
-/// Two writers that disagree cost no more than this many writes at once, and then one in 10 s.
+/// Two writers that disagree cost no more than this many writes at once, and then one in 10 s, or
+/// as many as the schedule may want: the Secret and both configurations, twice in a rotation.
 const BURST: u32 = 20;
 const WRITES_PER_SECOND: f64 = 0.1;
+const WRITES_PER_ROTATION: f64 = 6.0;
 
 /// Keeps the certificates of the webhook in order while this process leads.
 pub struct Keeper {
@@ -95,10 +97,12 @@ impl Keeper {
             Watched::cluster_wide::<MutatingWebhookConfiguration>(client, MUTATING),
             Watched::cluster_wide::<ValidatingWebhookConfiguration>(client, VALIDATING),
         ];
+        let rotation = settings.schedule.propagation + settings.schedule.retirement;
+        let rate = (WRITES_PER_ROTATION / rotation.as_secs_f64()).max(WRITES_PER_SECOND);
         Self {
             settings,
             leadership,
-            limiter: Limiter::new(WRITES_PER_SECOND, BURST),
+            limiter: Limiter::new(rate, BURST),
             metrics,
             secret,
             configurations,
@@ -106,12 +110,6 @@ impl Keeper {
             problems: Problems::default(),
             stop: CancellationToken::new(),
         }
-    }
-
-    /// Lets `limiter` decide how fast is written.
-    #[must_use]
-    pub fn at_the_rate_of(self, limiter: Limiter) -> Self {
-        Self { limiter, ..self }
     }
 
     /// Has [`run`](Self::run) end once `stop` is cancelled: a write that is under way then is

@@ -33,7 +33,7 @@ mod watched;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use lws_certs::issue::{AUTHORITY_LIFETIME, SERVING_LIFETIME};
+use lws_runtime::config::RotationSettings;
 use rustls_pki_types::{InvalidDnsNameError, ServerName};
 
 pub use keeper::Keeper;
@@ -62,7 +62,13 @@ impl Settings {
         service: String,
     ) -> Result<Self, InvalidDnsNameError> {
         let server_name = ServerName::try_from(format!("{service}.{namespace}.svc"))?;
-        Ok(Self { namespace, secret, service, server_name, schedule: Schedule::default() })
+        Ok(Self {
+            namespace,
+            secret,
+            service,
+            server_name,
+            schedule: RotationSettings::default().into(),
+        })
     }
 }
 
@@ -83,17 +89,15 @@ pub struct Schedule {
     pub retirement: Duration,
 }
 
-impl Default for Schedule {
-    /// Lifetimes and lead are those of the existing implementation. API servers notice within a
-    /// second, unless their watch has just broken. A kubelet takes up to two minutes to bring a
-    /// Secret into a pod, the webhook one second to load it.
-    fn default() -> Self {
+impl From<RotationSettings> for Schedule {
+    fn from(settings: RotationSettings) -> Self {
+        let signed = |it| SignedDuration::try_from(it).unwrap_or(SignedDuration::MAX);
         Self {
-            authority_lifetime: AUTHORITY_LIFETIME,
-            serving_lifetime: SERVING_LIFETIME,
-            renew_before: SignedDuration::from_hours(90 * 24),
-            propagation: Duration::from_secs(30),
-            retirement: Duration::from_mins(10),
+            authority_lifetime: signed(settings.authority_lifetime),
+            serving_lifetime: signed(settings.certificate_lifetime),
+            renew_before: signed(settings.renew_before),
+            propagation: settings.trust_before,
+            retirement: settings.distrust_after,
         }
     }
 }

@@ -7,14 +7,15 @@ use lws_api_types::validation::{FieldError, formats};
 
 use super::{
     ClientSettings, ConfigError, GangScheduler, GroupRestartSettings, HealthSettings,
-    InternalCertificateSettings, LeaderElectionSettings, MetricsSettings, Settings,
-    WebhookSettings, duration_text,
+    InternalCertificateSettings, LeaderElectionSettings, MetricsSettings, RotationSettings,
+    Settings, WebhookSettings, duration_text,
     file::{
         ClientConnection, Configuration, GangSchedulingManagement, GroupRestart,
-        InternalCertManagement, LeaderElection, Metrics, Probes, Webhook,
+        InternalCertManagement, LeaderElection, Metrics, Probes, Rotation, Webhook,
     },
     tls,
 };
+use crate::tls_server::TlsOptions;
 
 /// Tries to renew are at least this factor shorter than the time that they may take in all: the
 /// pause between them is stretched by up to as much.
@@ -26,6 +27,10 @@ pub(super) fn settings(
     namespace: &str,
 ) -> Result<Settings, ConfigError> {
     let mut errors = Vec::new();
+    let (tls, refused) = match tls::options(configuration.tls.unwrap_or_default()) {
+        Ok(options) => (options, None),
+        Err(error) => (TlsOptions::default(), Some(error)),
+    };
     let settings = Settings {
         namespace: namespace.to_owned(),
         webhook: webhook(configuration.webhook.unwrap_or_default(), &mut errors),
@@ -36,7 +41,7 @@ pub(super) fn settings(
         ),
         metrics: metrics(configuration.metrics.unwrap_or_default(), &mut errors),
         health: health(configuration.health.unwrap_or_default(), &mut errors),
-        tls: tls::options(configuration.tls.unwrap_or_default())?,
+        tls,
         internal_certificates: internal_certificates(
             configuration.internal_cert_management.unwrap_or_default(),
             &mut errors,
@@ -47,7 +52,12 @@ pub(super) fn settings(
         group_restart: group_restart(configuration.group_restart.unwrap_or_default(), &mut errors),
         client: client(configuration.client_connection.unwrap_or_default(), &mut errors),
     };
-    if errors.is_empty() { Ok(settings) } else { Err(ConfigError::Invalid(errors)) }
+    let invalid = (!errors.is_empty()).then_some(ConfigError::Invalid(errors));
+    match (invalid, refused) {
+        (None, None) => Ok(settings),
+        (Some(error), None) | (None, Some(error)) => Err(error),
+        (Some(invalid), Some(refused)) => Err(ConfigError::Both(Box::new([invalid, refused]))),
+    }
 }
 
 fn webhook(section: Webhook, errors: &mut Vec<FieldError>) -> WebhookSettings {
@@ -136,6 +146,7 @@ fn internal_certificates(
     let settings = InternalCertificateSettings {
         webhook_service_name: text(section.webhook_service_name, "lws-webhook-service"),
         webhook_secret_name: text(section.webhook_secret_name, "lws-webhook-server-cert"),
+        rotation: rotation(section.rotation.unwrap_or_default(), errors),
     };
     let mut check = |path: &'static str, name: &String, problems: Vec<String>| {
         if !problems.is_empty() {
@@ -147,6 +158,48 @@ fn internal_certificates(
     let secret = &settings.webhook_secret_name;
     check("internalCertManagement.webhookSecretName", secret, formats::dns_1123_subdomain(secret));
     Some(settings)
+}
+
+fn rotation(section: Rotation, errors: &mut Vec<FieldError>) -> RotationSettings {
+    let default = RotationSettings::default();
+    let mut duration = |path: &'static str, value: Option<String>, default| {
+        self::duration(path, value.as_deref(), default, errors)
+    };
+    let settings = RotationSettings {
+        authority_lifetime: duration(
+            "internalCertManagement.rotation.authorityLifetime",
+            section.authority_lifetime,
+            default.authority_lifetime,
+        ),
+        certificate_lifetime: duration(
+            "internalCertManagement.rotation.certificateLifetime",
+            section.certificate_lifetime,
+            default.certificate_lifetime,
+        ),
+        renew_before: duration(
+            "internalCertManagement.rotation.renewBefore",
+            section.renew_before,
+            default.renew_before,
+        ),
+        trust_before: duration(
+            "internalCertManagement.rotation.trustBefore",
+            section.trust_before,
+            default.trust_before,
+        ),
+        distrust_after: duration(
+            "internalCertManagement.rotation.distrustAfter",
+            section.distrust_after,
+            default.distrust_after,
+        ),
+    };
+    // What is due as soon as it is issued would be replaced again and again.
+    if settings.renew_before >= settings.authority_lifetime.min(settings.certificate_lifetime) {
+        let renew_before = duration_text(settings.renew_before);
+        let detail = "must be less than authorityLifetime and certificateLifetime";
+        let path = "internalCertManagement.rotation.renewBefore";
+        errors.push(FieldError::invalid(path, renew_before, detail));
+    }
+    settings
 }
 
 fn gang_scheduler(

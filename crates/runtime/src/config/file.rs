@@ -77,6 +77,17 @@ pub(crate) struct InternalCertManagement {
     pub(crate) enable: Option<bool>,
     pub(crate) webhook_service_name: Option<String>,
     pub(crate) webhook_secret_name: Option<String>,
+    pub(crate) rotation: Option<Rotation>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Rotation {
+    pub(crate) authority_lifetime: Option<String>,
+    pub(crate) certificate_lifetime: Option<String>,
+    pub(crate) renew_before: Option<String>,
+    pub(crate) trust_before: Option<String>,
+    pub(crate) distrust_after: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]

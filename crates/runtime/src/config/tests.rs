@@ -73,6 +73,13 @@ fn defaults() -> serde_json::Value {
         "internalCertificates": {
             "webhookServiceName": "lws-webhook-service",
             "webhookSecretName": "lws-webhook-server-cert",
+            "rotation": {
+                "authorityLifetime": "87600h",
+                "certificateLifetime": "8760h",
+                "renewBefore": "2160h",
+                "trustBefore": "30s",
+                "distrustAfter": "10m",
+            },
         },
         "gangScheduler": null,
         "groupRestart": {
@@ -108,6 +115,7 @@ fn what_is_absent_empty_or_null_has_its_default() {
         "leaderElection: {resourceNamespace: ''}\ntls: {minVersion: '', cipherSuites: []}\n",
         "clientConnection: {qps: 0, burst: 0}\ninternalCertManagement: {webhookSecretName: ''}\n",
         "health: {readinessEndpointName: '', healthProbeBindAddress: ''}\n",
+        "internalCertManagement: {rotation: {renewBefore: '', trustBefore: null}}\n",
         "groupRestart: {initialDelay: '', maxDelay: '', resetAfter: '', nodeLostAfter: ''}\n",
     ] {
         assert_eq!(loaded(body), defaults(), "{body}");
@@ -189,6 +197,41 @@ clientConnection: {qps: 20.5, burst: 30}
             ("/client", json!({ "qps": 20.5, "burst": 30, "kubeconfig": null })),
         ])
     );
+}
+
+#[test]
+fn certificates_are_replaced_when_the_file_says() {
+    let body = "internalCertManagement: {rotation: {authorityLifetime: 2160h, \
+                certificateLifetime: 720h, renewBefore: 240h, trustBefore: 5m, distrustAfter: 1h}}";
+    let expected = json!({
+        "authorityLifetime": "2160h",
+        "certificateLifetime": "720h",
+        "renewBefore": "240h",
+        "trustBefore": "5m",
+        "distrustAfter": "1h",
+    });
+    assert_eq!(loaded(body), defaults_but(&[("/internalCertificates/rotation", expected)]));
+    let section = "internalCertManagement.rotation";
+    for (fields, error) in [
+        (
+            "{certificateLifetime: 1d, trustBefore: -1s}",
+            format!(
+                "[{section}.certificateLifetime: Invalid value: \"1d\": must be a duration such as \
+                 15s, 1m30s or 100ms, {section}.trustBefore: Invalid value: \"-1s\": must be \
+                 greater than 0]"
+            ),
+        ),
+        (
+            "{certificateLifetime: 720h}",
+            format!(
+                "{section}.renewBefore: Invalid value: \"2160h\": must be less than \
+                 authorityLifetime and certificateLifetime"
+            ),
+        ),
+    ] {
+        let text = with_header(&format!("internalCertManagement: {{rotation: {fields}}}"));
+        assert_eq!(load_text(&text, &[]).unwrap_err().to_string(), error, "{fields}");
+    }
 }
 
 #[test]
@@ -517,6 +560,18 @@ fn names_of_versions_and_suites_are_checked() {
             "{tls}"
         );
     }
+}
+
+/// Errors of one kind do not hide those of the other.
+#[test]
+fn names_of_tls_and_other_values_are_refused_together() {
+    let text = with_header("webhook: {port: 65536}\ntls: {minVersion: VersionTLS10}");
+    assert_eq!(
+        load_text(&text, &[]).unwrap_err().to_string(),
+        "webhook.port: Invalid value: 65536: must be between 1 and 65535, inclusive; unable to \
+         parse TLS options from configuration: invalid minVersion. Please use VersionTLS12 or \
+         VersionTLS13"
+    );
 }
 
 /// A file with insecure suites loads, but they are not offered.

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use lws_certs::issue::Authority;
 use lws_certs::{Pair, verify};
+use lws_e2e::go;
 use lws_e2e::{CONTROLLER, DEADLINE, QUIET};
 use lws_harness::system::{Certificates, NAMESPACE, SystemOptions};
 use lws_harness::wait;
@@ -59,7 +60,11 @@ async fn in_the_stored_form(installation: &Installation) -> Result<()> {
         let pem = installation.stored(key).await?;
         ensure!(pem.starts_with("-----BEGIN RSA PRIVATE KEY-----\n"), "{key}");
     }
-    Ok(())
+    let mut content = go::Content::new();
+    for key in keys {
+        content.insert(key.clone(), installation.stored(&key).await?);
+    }
+    go::read_certificate(&format!("lws-webhook-service.{NAMESPACE}.svc"), &content).await
 }
 
 async fn nothing_is_done_when_nothing_is_wrong(installation: &Installation) -> Result<()> {

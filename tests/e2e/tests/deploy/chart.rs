@@ -172,6 +172,36 @@ fn values_of_pods_take_effect_on_both() -> Result<()> {
     Ok(())
 }
 
+/// Whoever takes a default away has none.
+#[test]
+fn what_is_null_is_left_out() -> Result<()> {
+    let pod = "/spec/template/spec/securityContext";
+    let objects = with(&json!({"podSecurityContext": {"fsGroup": null, "runAsUser": null}}))?;
+    for name in [CONTROLLER, WEBHOOK] {
+        let context = field(&objects, "Deployment", name, pod)?;
+        let expected = json!({
+            "runAsNonRoot": true,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        });
+        ensure!(context == expected, "{name}: {context}");
+    }
+    let values = json!({
+        "podSecurityContext": null, "securityContext": null, "podAnnotations": null, "resources": null,
+        "webhook": {"resources": null},
+    });
+    let objects = with(&values)?;
+    for (name, expected) in [(CONTROLLER, json!({})), (WEBHOOK, json!({"fsGroup": 65532}))] {
+        let context = field(&objects, "Deployment", name, pod)?;
+        ensure!(context == expected, "{name}: {context}");
+        let container = "/spec/template/spec/containers/0";
+        let container = field(&objects, "Deployment", name, container)?;
+        ensure!(container["securityContext"] == json!({}), "{name}: {container}");
+        ensure!(container["resources"].is_null(), "{name}: {container}");
+    }
+    Ok(())
+}
+
 #[test]
 fn each_other_value_takes_effect() -> Result<()> {
     let resources = "/spec/template/spec/containers/0/resources";
@@ -275,6 +305,10 @@ fn what_is_not_understood_is_refused() -> Result<()> {
         (json!({"service": {"port": 80}}), "minimum: got 80, want 1,024"),
         (json!({"gangSchedulingManagement": {"schedulerProvider": "x"}}), "must be 'volcano'"),
         (json!({"enableDisaggregatedSet": true}), "enableDisaggregatedSet is not supported"),
+        (json!({"webhook": null}), "at '': missing property 'webhook'"),
+        (json!({"image": {"manager": null}}), "at '/image': missing property 'manager'"),
+        (json!({"service": {"port": null}}), "at '/service': missing property 'port'"),
+        (json!({"replicaCount": null}), "at '': missing property 'replicaCount'"),
     ] {
         rendered("lws", &values)?.expect_failure(&[reason])?;
     }

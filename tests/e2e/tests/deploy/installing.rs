@@ -179,7 +179,10 @@ async fn the_webhook_is_ready_before_its_service_leads_to_it() -> Result<()> {
     let before = manager_of_the_chart(cluster).await?;
     let said = install(cluster, "apply", &[]).await?;
     said.expect_failure(&["selects other pods than ours", "FORCE=1 replaces it"])?;
-    // As the existing implementation has it.
+    // As the existing implementation has them.
+    let certificate = ["--from-literal=tls.crt=c", "--from-literal=tls.key=k", "-n", NAMESPACE];
+    let secret = ["create", "secret", "generic", "lws-webhook-server-cert"];
+    kubectl(cluster, &[&secret[..], &certificate].concat()).await?;
     let service = ["create", "service", "clusterip", "lws-webhook-service", "--tcp=443:9443"];
     kubectl(cluster, &[&service[..], &["-n", NAMESPACE]].concat()).await?;
     let selector = ["set", "selector", "service", "lws-webhook-service"];

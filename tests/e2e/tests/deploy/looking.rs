@@ -6,6 +6,7 @@ use kube::Api;
 use lws_e2e::DEADLINE;
 use lws_harness::system::NAMESPACE;
 use lws_harness::{Cluster, ClusterOptions, wait};
+use serde_json::json;
 
 use crate::installing::{DEFINITION, left};
 use crate::tools::{deploy, install, kubectl};
@@ -119,5 +120,54 @@ async fn a_new_installation_tells_what_it_creates_and_what_it_changes() -> Resul
     let manifests = std::fs::read_to_string(deploy("manifests.yaml"))?;
     let objects = crate::tools::objects(&manifests)?.len();
     ensure!(listed("install:   ") == objects - 1, "{objects}: {}", look.text);
+    what_is_replaced_and_what_is_missing_is_told(cluster).await
+}
+
+/// Nobody makes pods here, so whoever waited for the webhook would wait in vain.
+async fn what_is_replaced_and_what_is_missing_is_told(cluster: &Cluster) -> Result<()> {
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "lws-manager-config", "namespace": NAMESPACE},
+            "data": {"controller_manager_config.yaml": "clientConnection: {qps: 7}\n"},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "lws-webhook-server-cert", "namespace": NAMESPACE},
+            "data": {"tls.crt": "", "tls.key": ""},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "lws-webhook-service", "namespace": NAMESPACE},
+            "spec": {
+                "ports": [{"port": 443, "protocol": "TCP", "targetPort": 9443}],
+                "selector": {"control-plane": "controller-manager"},
+            },
+        },
+    ]});
+    let file = cluster.dir().join("existing.json");
+    std::fs::write(&file, objects.to_string())?;
+    let apply = ["apply", "--server-side", "-f", &file.to_string_lossy()];
+    kubectl(cluster, &apply).await?;
+
+    let told = [
+        "install: the ConfigMap gets another content",
+        "install:   -    clientConnection: {qps: 7}\n",
+        "Secret lws-webhook-server-cert holds no certificate",
+    ];
+    let force = ("FORCE", "1");
+    install(cluster, "apply", &[("DRY_RUN", "1"), force]).await?.expect(&told)?;
+    let said = install(cluster, "apply", &[force]).await?;
+    said.expect(&told)?;
+    said.expect(&["install: installed"])?;
+    ensure!(!said.text.contains("the webhook is started before"), "{}", said.text);
+    // There is nothing to tell of what is as it should be.
+    let again = install(cluster, "apply", &[("DRY_RUN", "1")]).await?;
+    again.expect(&["install: nothing would be changed"])?;
+    ensure!(!again.text.contains("ConfigMap") && !again.text.contains("Secret"), "{}", again.text);
     Ok(())
 }

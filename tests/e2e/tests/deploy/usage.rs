@@ -1,5 +1,5 @@
-//! Permissions, as the API server lists them, and requests, as it has recorded them: each permission is used, and none
-//! is missing.
+//! Permissions, as the API server lists them, and requests, as it has recorded them: each permission is used, for each
+//! object that it names, and none is missing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,8 +32,22 @@ const NOT_REQUESTED: [(&str, &str); 3] = [
     ("/metrics", "get"),
 ];
 
-/// A resource, or a path, and a verb.
-type Permission = (String, String);
+/// The resources of which the controller may see and change one object, which is named.
+const NAMED: [(&str, &str); 4] = [
+    ("leases.coordination.k8s.io", "b8b2488c.x-k8s.io"),
+    ("secrets", "lws-webhook-server-cert"),
+    (
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "lws-mutating-webhook-configuration",
+    ),
+    (
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "lws-validating-webhook-configuration",
+    ),
+];
+
+/// A resource, or a path, a verb, and the name of an object; without a name it is good for all.
+type Permission = (String, String, String);
 
 #[tokio::test]
 async fn every_permission_is_used_and_none_is_missing() -> Result<()> {
@@ -54,10 +68,11 @@ async fn every_permission_is_used_and_none_is_missing() -> Result<()> {
         ensure!(granted.remove(&owned(permission)), "{permission:?} is not granted");
     }
     // What is permitted last is asked for by a repetition, a while after the first time.
-    let unused = async || anyhow::Ok(&granted - &requested(cluster)?);
+    let unused = async || anyhow::Ok(&granted - &requested(cluster, &granted)?);
     wait::until(DEADLINE, "each permission is used", unused, BTreeSet::is_empty).await?;
-    let missing = &requested(cluster)? - &granted;
+    let missing = &requested(cluster, &granted)? - &granted;
     ensure!(missing.is_empty(), "requested without a permission: {missing:?}");
+    only_what_is_named(&granted)?;
 
     let mut webhook = permissions(cluster, "lws-webhook").await?;
     webhook.retain(|it| !anyone.contains(it));
@@ -69,7 +84,20 @@ async fn every_permission_is_used_and_none_is_missing() -> Result<()> {
 }
 
 fn owned((what, verb): (&str, &str)) -> Permission {
-    (what.to_owned(), verb.to_owned())
+    (what.to_owned(), verb.to_owned(), String::new())
+}
+
+/// What is created has no name yet that could be permitted.
+fn only_what_is_named(granted: &BTreeSet<Permission>) -> Result<()> {
+    for (resource, name) in NAMED {
+        let of_resource = granted.iter().filter(|(what, ..)| what == resource);
+        let names: BTreeSet<_> = of_resource
+            .filter(|(_, verb, _)| verb != "create")
+            .map(|(_, _, name)| name.as_str())
+            .collect();
+        ensure!(names == [name].into(), "{resource}: {names:?}");
+    }
+    Ok(())
 }
 
 /// What an account in the namespace of the system may do, as `kubectl auth can-i --list` tells it.
@@ -84,29 +112,39 @@ async fn permissions(cluster: &Cluster, account: &str) -> Result<BTreeSet<Permis
         let (resource, rest) = line.split_once('[').with_context(|| line.to_owned())?;
         let lists: Vec<&str> =
             rest.split(']').map(|it| it.trim().trim_start_matches('[')).collect();
-        let [paths, _names, verbs, _] = lists[..] else { anyhow::bail!("{line}") };
+        let [paths, names, verbs, _] = lists[..] else { anyhow::bail!("{line}") };
+        let names: Vec<&str> = names.split_whitespace().collect();
         for verb in verbs.split_whitespace() {
             for what in [resource.trim()].into_iter().chain(paths.split_whitespace()) {
-                permissions.insert((what.to_owned(), verb.to_owned()));
+                for name in if names.is_empty() { &[""] } else { &names[..] } {
+                    permissions.insert((what.to_owned(), verb.to_owned(), (*name).to_owned()));
+                }
             }
         }
     }
-    permissions.retain(|(what, _)| !what.is_empty());
+    permissions.retain(|(what, ..)| !what.is_empty());
     ensure!(!permissions.is_empty(), "{said}");
     Ok(permissions)
 }
 
-/// What the controller has asked for. Fails when something was refused for want of a permission.
-fn requested(cluster: &Cluster) -> Result<BTreeSet<Permission>> {
+/// What the controller has asked for, by name where a name is what permits it. Fails when something was refused for want
+/// of a permission.
+fn requested(cluster: &Cluster, granted: &BTreeSet<Permission>) -> Result<BTreeSet<Permission>> {
     let mut requests = cluster.audit().since(Mark::START)?;
     // Whoever has a token may read the version.
     requests.retain(|it| it.key.user == CONTROLLER && !it.key.resource.is_empty());
     let refused: Vec<_> = requests.iter().filter(|it| [401, 403].contains(&it.code)).collect();
     ensure!(refused.is_empty(), "{refused:#?}");
-    Ok(requests.iter().map(permission).collect())
+    let permissions = requests.iter().map(|request| {
+        let (what, verb) = permission(request);
+        let named = (what, verb, request.name.clone());
+        if granted.contains(&named) { named } else { (named.0, named.1, String::new()) }
+    });
+    Ok(permissions.collect())
 }
 
-fn permission(request: &AuditEvent) -> Permission {
+/// The resource and the verb of a request.
+fn permission(request: &AuditEvent) -> (String, String) {
     let part = |mark: &str, text: &str| {
         if text.is_empty() { String::new() } else { format!("{mark}{text}") }
     };

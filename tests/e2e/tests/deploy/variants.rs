@@ -58,27 +58,9 @@ fn everything_moves_to_another_namespace() -> Result<()> {
 /// As the documentation has it.
 #[test]
 fn everything_gets_a_prefix_but_what_the_controller_finds_by_its_name() -> Result<()> {
-    let docs = std::fs::read_to_string(deploy("../docs/install.md"))?;
-    let (_, told) = docs.split_once("A prefix takes two").context("it is not told of")?;
-    let blocks = told.split("```yaml\n").skip(1).map(|it| it.split("```").next());
-    let directory = tempfile::tempdir()?;
-    symlink(deploy("").canonicalize()?, directory.path().join("deploy"))?;
-    for (name, block) in ["prefixed", "top"].into_iter().zip(blocks) {
-        let path = directory.path().join(name);
-        std::fs::create_dir(&path)?;
-        std::fs::write(path.join("kustomization.yaml"), block.context("a block")?)?;
-    }
-    let objects = kustomize(&directory.path().join("top"))?;
-
+    let objects = prefixed(&[])?;
     let [service, secret] = ["team-lws-webhook-service", "team-lws-webhook-server-cert"];
-    for (kind, name) in [
-        ("MutatingWebhookConfiguration", "lws-mutating-webhook-configuration"),
-        ("ValidatingWebhookConfiguration", "lws-validating-webhook-configuration"),
-    ] {
-        for entry in object(&objects, kind, name)?["webhooks"].as_array().context(name)? {
-            ensure!(entry["clientConfig"]["service"]["name"] == service, "{entry}");
-        }
-    }
+    lead_to(&objects, service)?;
     object(&objects, "Service", service)?;
     object(&objects, "Secret", secret)?;
     let role = object(&objects, "Role", "team-lws-certificate-role")?;
@@ -95,9 +77,68 @@ fn everything_gets_a_prefix_but_what_the_controller_finds_by_its_name() -> Resul
     Ok(())
 }
 
+/// Renders the two kustomizations that the documentation has for a prefix, with these components instead of the
+/// configuration.
+fn prefixed(components: &[&str]) -> Result<Vec<Value>> {
+    let docs = std::fs::read_to_string(deploy("../docs/install.md"))?;
+    let (_, told) = docs.split_once("A prefix takes two").context("it is not told of")?;
+    let blocks = told.split("```yaml\n").skip(1).map(|it| it.split("```").next());
+    let directory = tempfile::tempdir()?;
+    symlink(deploy("").canonicalize()?, directory.path().join("deploy"))?;
+    for (name, block) in ["prefixed", "top"].into_iter().zip(blocks) {
+        let mut content: Value = serde_saphyr::from_str(block.context("a block")?)?;
+        if name == "top" && !components.is_empty() {
+            content["configMapGenerator"] = json!([]);
+            content["components"] = json!(components);
+        }
+        let path = directory.path().join(name);
+        std::fs::create_dir(&path)?;
+        std::fs::write(path.join("kustomization.yaml"), content.to_string())?;
+    }
+    kustomize(&directory.path().join("top"))
+}
+
+/// Fails unless all entries lead to this Service.
+fn lead_to(objects: &[Value], service: &str) -> Result<()> {
+    for (kind, name) in [
+        ("MutatingWebhookConfiguration", "lws-mutating-webhook-configuration"),
+        ("ValidatingWebhookConfiguration", "lws-validating-webhook-configuration"),
+    ] {
+        for entry in object(objects, kind, name)?["webhooks"].as_array().context(name)? {
+            ensure!(entry["clientConfig"]["service"]["name"] == service, "{entry}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn certificates_of_cert_manager_are_for_services_with_a_prefix() -> Result<()> {
+    let objects = prefixed(&["../deploy/components/cert-manager"])?;
+    lead_to(&objects, "team-lws-webhook-service")?;
+    for (certificate, service) in [
+        ("lws-serving-cert", "team-lws-webhook-service"),
+        ("lws-metrics-cert", "team-lws-controller-manager-metrics-service"),
+    ] {
+        object(&objects, "Service", service)?;
+        let names = &object(&objects, "Certificate", certificate)?["spec"]["dnsNames"];
+        let host = format!("{service}.lws-system.svc");
+        ensure!(*names == json!([host, format!("{host}.cluster.local")]), "{names}");
+    }
+    takes_the_place_of_the_controller(&objects, "team-", "lws-system")
+}
+
 #[test]
 fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
-    let objects = overlay(&["cert-manager"])?;
+    takes_the_place_of_the_controller(&overlay(&["cert-manager"])?, "", "elsewhere")
+}
+
+/// What there is already has this prefix.
+fn takes_the_place_of_the_controller(
+    objects: &[Value],
+    prefix: &str,
+    namespace: &str,
+) -> Result<()> {
+    let prefixed = |name: &str| format!("{prefix}{name}");
     for (kind, name) in [
         ("Secret", "lws-webhook-server-cert"),
         ("Role", "lws-certificate-role"),
@@ -105,35 +146,35 @@ fn cert_manager_takes_the_place_of_the_controller() -> Result<()> {
         ("ClusterRole", "lws-certificate-role"),
         ("ClusterRoleBinding", "lws-certificate-rolebinding"),
     ] {
-        ensure!(object(&objects, kind, name).is_err(), "{kind} {name} is still there");
+        ensure!(object(objects, kind, &prefixed(name)).is_err(), "{kind} {name} is still there");
     }
     for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
         let configuration = objects.iter().find(|it| it["kind"] == kind).context(kind)?;
         let from = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
-        ensure!(*from == "elsewhere/lws-serving-cert", "{kind}: {from}");
+        ensure!(*from == format!("{namespace}/lws-serving-cert"), "{kind}: {from}");
     }
     // What the webhook serves does not depend on when its volume learns of it.
-    let authority = object(&objects, "Certificate", "lws-ca")?;
-    let issuer = object(&objects, "Issuer", "lws-ca-issuer")?;
+    let authority = object(objects, "Certificate", "lws-ca")?;
+    let issuer = object(objects, "Issuer", "lws-ca-issuer")?;
     let signs = &issuer["spec"]["ca"]["secretName"];
     ensure!(
         *signs == authority["spec"]["secretName"] && authority["spec"]["isCA"] == true,
         "{signs}"
     );
-    let certificate = object(&objects, "Certificate", "lws-serving-cert")?;
+    let certificate = object(objects, "Certificate", "lws-serving-cert")?;
     ensure!(certificate["spec"]["issuerRef"]["name"] == "lws-ca-issuer", "{certificate}");
-    let webhook = object(&objects, "Deployment", "lws-webhook")?;
+    let webhook = object(objects, "Deployment", &prefixed("lws-webhook"))?;
     let mounted = &webhook["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"];
     ensure!(*mounted == certificate["spec"]["secretName"], "{mounted} is mounted");
-    let certificate = object(&objects, "Certificate", "lws-metrics-cert")?;
+    let certificate = object(objects, "Certificate", "lws-metrics-cert")?;
     for name in ["lws-webhook", "lws-controller-manager"] {
-        let pod = &object(&objects, "Deployment", name)?["spec"]["template"]["spec"];
+        let pod = &object(objects, "Deployment", &prefixed(name))?["spec"]["template"]["spec"];
         let volumes = pod["volumes"].as_array().context("no volumes")?;
         let mounted = &volumes.last().context("no volume")?["secret"];
         ensure!(mounted["secretName"] == certificate["spec"]["secretName"], "{name}: {mounted}");
         ensure!(mounted["optional"] == true, "{name} waits for it");
     }
-    let configuration = object(&objects, "ConfigMap", "lws-manager-config")?;
+    let configuration = object(objects, "ConfigMap", &prefixed("lws-manager-config"))?;
     let configuration = configuration["data"]["controller_manager_config.yaml"].as_str();
     let configuration: Value = serde_saphyr::from_str(configuration.context("no configuration")?)?;
     ensure!(configuration["internalCertManagement"]["enable"] == false, "{configuration}");

@@ -13,13 +13,13 @@ use lws_api_types::keys::annotations;
 use lws_e2e::fixture::IMAGE;
 use lws_e2e::set::set_in_container;
 use lws_e2e::{DEADLINE, set};
-use lws_harness::system::{System, SystemOptions};
 use lws_harness::wait;
 use serde_json::{Value, json};
 
 use crate::hand_back;
+use crate::manager::{Installed, Manager};
 use crate::snapshot::{Snapshot, without_history};
-use crate::world::{World, upgrade};
+use crate::world::World;
 
 /// The set that is rolling out. Its new pods are never ready.
 const HALF_WAY: &str = "half-way";
@@ -31,6 +31,10 @@ const HALF_WAY_READY: [&str; 6] =
 /// What is different from release to release.
 struct Release {
     name: &'static str,
+    /// How it was installed.
+    installed: Installed,
+    /// Whether its configuration is the one that ours has.
+    is_configured_alike: bool,
     /// Whether the status says which generation it is about.
     observes: bool,
     /// The sets with labels or annotations of their own that the release did not hand on to the leader `StatefulSet`.
@@ -43,6 +47,8 @@ struct Release {
 async fn v0_6_0() -> Result<()> {
     take_over(&Release {
         name: "v0.6.0",
+        installed: Installed::Chart,
+        is_configured_alike: false,
         observes: false,
         bare: &["after-start", "exclusive", "multi", "tpu-sub"],
         canary: (0, 4),
@@ -52,16 +58,33 @@ async fn v0_6_0() -> Result<()> {
 
 #[tokio::test]
 async fn v0_10_0() -> Result<()> {
-    take_over(&Release { name: "v0.10.0", observes: true, bare: &[], canary: (2, 2) }).await
+    take_over(&Release {
+        name: "v0.10.0",
+        installed: Installed::Manifests,
+        is_configured_alike: true,
+        observes: true,
+        bare: &[],
+        canary: (2, 2),
+    })
+    .await
 }
 
 async fn take_over(release: &Release) -> Result<()> {
     let world = World::recorded("existing", release.name).await?;
+    world.hosting(in_this_world(&world, release)).await
+}
+
+async fn in_this_world(world: &World, release: &Release) -> Result<()> {
+    let manager = Manager::run(world, release.installed).await?;
     let before = world.at_rest().await?;
     let (former, mark) = (world.leader().await?, world.namespace.mark()?);
-    let mut system = System::install(&world.cluster, &SystemOptions::default()).await?;
-    only_our_webhooks(&world).await?;
+    let told = world.looking_changes_nothing(release.installed, &before).await?;
+    let is_told = told.contains("install: the ConfigMap gets another content");
+    ensure!(is_told != release.is_configured_alike, "{told}");
+    world.is_installed_without_a_gap(release.installed).await?;
+    only_our_webhooks(world, release).await?;
     world.looked_at(&former, "fresh").await?;
+    manager.certificate_is_kept(world).await?;
 
     let after = Snapshot::of(&world.namespace).await?;
     let mut writes = world.writes(mark, &before)?;
@@ -71,10 +94,10 @@ async fn take_over(release: &Release) -> Result<()> {
     ensure!(writes.keys().all(String::is_empty), "{writes:#?}");
     hand_back::is_possible(&after)?;
 
-    another_process_writes_nothing(&world, &mut system).await?;
-    the_rollout_finishes(&world, &mut system).await?;
-    a_group_is_recreated(&world).await?;
-    an_update_is_rolled_out(&world).await?;
+    another_process_writes_nothing(world).await?;
+    the_rollout_finishes(world).await?;
+    a_group_is_recreated(world).await?;
+    an_update_is_rolled_out(world).await?;
     let end = world.at_rest().await?;
     for set in before.sets() {
         if ![HALF_WAY, "multi", "quickstart"].contains(&set) {
@@ -82,11 +105,12 @@ async fn take_over(release: &Release) -> Result<()> {
             after.same(&end, set, |_, _, _| {})?;
         }
     }
-    hand_back::is_possible(&end)
+    hand_back::is_possible(&end)?;
+    manager.certificate_is_kept(world).await
 }
 
-/// The entries of the webhooks that are gone are gone too.
-async fn only_our_webhooks(world: &World) -> Result<()> {
+/// The entries of the webhooks that are gone are gone too, unless another tool has applied them.
+async fn only_our_webhooks(world: &World, release: &Release) -> Result<()> {
     let client = world.cluster.client();
     let mutating = Api::<MutatingWebhookConfiguration>::all(client.clone())
         .get("lws-mutating-webhook-configuration")
@@ -97,7 +121,10 @@ async fn only_our_webhooks(world: &World) -> Result<()> {
     let mutating = mutating.webhooks.into_iter().flatten().map(|it| it.name);
     let validating = validating.webhooks.into_iter().flatten().map(|it| it.name);
     let names: Vec<_> = mutating.chain(validating).collect();
-    let expected = ["mleaderworkerset.kb.io", "mpod.kb.io", "vleaderworkerset.kb.io"];
+    let mut expected = vec!["mleaderworkerset.kb.io", "mpod.kb.io", "vleaderworkerset.kb.io"];
+    if release.installed == Installed::Chart {
+        expected.push("vpod.kb.io");
+    }
     ensure!(names == expected, "{names:?}");
     Ok(())
 }
@@ -267,10 +294,10 @@ fn of_stateful_set(revision: &Value) -> bool {
 }
 
 /// An upgrade of ours to its next build, in the middle of a rollout.
-async fn another_process_writes_nothing(world: &World, system: &mut System) -> Result<()> {
+async fn another_process_writes_nothing(world: &World) -> Result<()> {
     let before = world.at_rest().await?;
     let (former, mark) = (world.leader().await?, world.namespace.mark()?);
-    upgrade(system).await?;
+    world.roll().await?;
     world.looked_at(&former, "next").await?;
     let after = Snapshot::of(&world.namespace).await?;
     for set in before.sets() {
@@ -282,7 +309,7 @@ async fn another_process_writes_nothing(world: &World, system: &mut System) -> R
 }
 
 /// With a template whose pods become ready, and another process of ours in between.
-async fn the_rollout_finishes(world: &World, system: &mut System) -> Result<()> {
+async fn the_rollout_finishes(world: &World) -> Result<()> {
     let set = world.set(HALF_WAY);
     set.update(|it| {
         let template = &mut it.spec.leader_worker_template;
@@ -297,7 +324,7 @@ async fn the_rollout_finishes(world: &World, system: &mut System) -> Result<()> 
         it.status.as_ref().is_some_and(|it| (1..4).contains(&it.updated_replicas))
     };
     wait::until(DEADLINE, "the first group is updated", look, has_begun).await?;
-    upgrade(system).await?;
+    world.roll().await?;
     set.done(4).await
 }
 

@@ -5,6 +5,8 @@
 
 mod existing;
 mod hand_back;
+mod install;
+mod manager;
 mod permissions;
 mod snapshot;
 mod switch;

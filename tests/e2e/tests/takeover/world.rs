@@ -8,7 +8,7 @@ use anyhow::Result;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use lws_e2e::environment::fresh_directory;
-use lws_e2e::{DEADLINE, Fixture, Namespace, TestSet};
+use lws_e2e::{DEADLINE, Fixture, Namespace, Network, TestSet};
 use lws_harness::audit::Mark;
 use lws_harness::system::{self, System};
 use lws_harness::{Cluster, ClusterOptions, wait};
@@ -25,6 +25,8 @@ const STOP: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) namespace: Namespace,
+    /// How the API server reaches the pods of the system.
+    pub(crate) network: Network,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -52,14 +54,16 @@ impl World {
     async fn start(name: &str, options: ClusterOptions) -> Result<Self> {
         let alone = ALONE.lock().await;
         let name = format!("takeover-{name}");
+        let network = Network::start()?;
         let cluster = Cluster::start(ClusterOptions {
             ready_delay: Duration::from_millis(300),
+            api_server_args: network.api_server_args(),
             data_dir: Some(fresh_directory(Path::new(env!("CARGO_TARGET_TMPDIR")), &name)?),
             ..options
         })
         .await?;
         let namespace = Namespace::existing(cluster.client(), cluster.audit(), "default");
-        Ok(Self { cluster, namespace, _alone: alone })
+        Ok(Self { cluster, namespace, network, _alone: alone })
     }
 
     /// A set in the namespace.

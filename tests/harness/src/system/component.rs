@@ -193,7 +193,10 @@ impl Role {
             "health": {"healthProbeBindAddress": format!("127.0.0.1:{health}")},
             "metrics": {"bindAddress": format!("127.0.0.1:{metrics}")},
             "leaderElection": {"leaderElect": true, "resourceNamespace": NAMESPACE},
-            "internalCertManagement": {"enable": options.certificates == Certificates::OfController},
+            "internalCertManagement": {
+                "enable": options.certificates == Certificates::OfController,
+                "rotation": options.rotation,
+            },
             "groupRestart": options.group_restart,
             "gangSchedulingManagement": gang_scheduling,
         })

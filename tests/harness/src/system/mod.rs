@@ -43,6 +43,8 @@ pub struct SystemOptions {
     pub controller_args: Vec<String>,
     /// Section `groupRestart` of the configuration; null leaves its defaults.
     pub group_restart: serde_json::Value,
+    /// Section `internalCertManagement.rotation`; null leaves its defaults.
+    pub rotation: serde_json::Value,
     /// Environment variables of both, in addition to those of this process.
     pub env: Vec<(String, String)>,
     /// How far gang scheduling is set up.
@@ -101,6 +103,7 @@ impl Default for SystemOptions {
             webhook_args: Vec::new(),
             controller_args: Vec::new(),
             group_restart: serde_json::Value::Null,
+            rotation: serde_json::Value::Null,
             env: Vec::new(),
             volcano: Volcano::Off,
         }
