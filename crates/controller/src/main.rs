@@ -97,6 +97,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let mut watches = JoinSet::new();
     let synced = watch::start(&client, &index, &notify, settings.gang_scheduler, &mut watches);
+    Metrics::register_watches(&registry, index.clone(), synced.clone())?;
     let findings = server_version::unknown();
     let health = health(&shutdown, synced.clone(), findings.subscribe());
     let reviewer = LazyClient::Made(client.clone());

@@ -13,6 +13,7 @@
 //! | [`groups`] | the groups of pods, from what happened to the pods |
 //! | [`witness`] | what must never happen, whatever fails |
 //! | [`differences`] | saying how an object differs from what is expected |
+//! | [`plugin`] | the plugin of kubectl |
 //! | [`pod_group`] | `PodGroup`s of gang scheduling |
 //! | [`policy`] | making the API server refuse requests |
 //! | [`metrics`] | what a process measures |
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod mounted_secret;
 pub mod namespace;
 pub mod objects;
+pub mod plugin;
 pub mod pod_group;
 pub mod policy;
 pub mod recording;

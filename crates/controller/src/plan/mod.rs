@@ -14,6 +14,8 @@
 //! | [`history`] | how often groups have failed, and how long they wait because of that |
 //! | [`termination`] | that the pods of a group end together, on lost nodes too |
 //! | [`shortage`] | which `StatefulSet`s have to be asked why they lack pods |
+//! | [`obstacle`] | what keeps groups from coming up, and what a failure is about |
+//! | [`standing`] | how groups stand, for metrics |
 //! | [`status`] | counts, conditions and their event |
 //! | `ownership` | whose an object is that has the name we need |
 //! | [`build`] | the objects themselves |
@@ -26,12 +28,14 @@ pub mod group;
 pub mod history;
 mod leader;
 mod members;
+pub mod obstacle;
 pub(crate) mod ownership;
 mod record;
 mod restart;
 pub mod revision;
 pub mod rollout;
 pub mod shortage;
+pub mod standing;
 pub mod status;
 pub mod task;
 pub mod termination;
@@ -44,7 +48,7 @@ use lws_runtime::config::GroupRestartSettings;
 use serde_json::Value;
 
 use crate::observe::entry::Entry;
-use crate::observe::nodes::Nodes;
+use crate::observe::nodes::{Nodes, Topologies};
 use crate::observe::views::{PodView, RevisionView, StatefulSetView};
 use crate::observe::watch::PodGroups;
 use group::{Group, Groups};
@@ -53,6 +57,7 @@ use ownership::{Controller, Holder};
 use record::Record;
 use restart::Failed;
 use shortage::Shortages;
+use standing::Standing;
 use status::Seen;
 use task::{Action, EventDraft, Orphaned, Plan, Task, Verdict};
 
@@ -61,6 +66,8 @@ use task::{Action, EventDraft, Orphaned, Plan, Task, Verdict};
 pub struct Context<'a> {
     /// Nodes, as far as they are known.
     pub nodes: &'a Nodes,
+    /// Labels of topology domains, as far as it is known of them whether nodes carry them.
+    pub topologies: &'a Topologies,
     /// Whether there are `PodGroup`s.
     pub pod_groups: PodGroups,
     /// What is known of `StatefulSet`s of the set that are short of pods.
@@ -162,6 +169,8 @@ impl<'a> Scope<'a> {
             group::complete(plan, self, group);
         }
         shortage::look(plan, self, leader_set, &groups);
+        obstacle::look(plan, self, &groups);
+        plan.standing = Standing::of(self, &groups, existing, |index| failed.contains(&index));
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
         let counts = status::Counts::of(&groups.observations(), replicas, strategy.partition);

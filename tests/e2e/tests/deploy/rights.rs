@@ -33,6 +33,8 @@ async fn each_process_may_do_what_it_needs_and_no_more() -> Result<()> {
         (CONTROLLER, "get", "secrets", false),
         (CONTROLLER, "create", "secrets", false),
         (CONTROLLER, "get", "nodes", true),
+        (CONTROLLER, "list", "nodes", true),
+        (CONTROLLER, "watch", "nodes", false),
         (CONTROLLER, "update", "nodes", false),
         (CONTROLLER, "patch", "nodes", false),
         (CONTROLLER, "create", "pods", false),

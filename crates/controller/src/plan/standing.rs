@@ -1,0 +1,118 @@
+//! How the groups of a set stand, for metrics.
+
+use super::Scope;
+use super::group::{Group, Groups};
+use super::members::workers;
+use crate::observe::views::{PodView, Trouble};
+
+/// How a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// All its pods are ready.
+    Ready,
+    /// It has pods that are starting, or run and are not ready.
+    Starting,
+    /// It has a pod for which the scheduler finds no node.
+    Pending,
+    /// It has a pod whose image cannot be pulled, or whose container cannot be started or ends
+    /// again and again.
+    Failing,
+    /// It has failed, and is recreated now or later.
+    Recreating,
+    /// It is being deleted.
+    Terminating,
+    /// It has no leader pod.
+    Missing,
+}
+
+impl State {
+    /// All that there are.
+    pub const ALL: [Self; 7] = [
+        Self::Ready,
+        Self::Starting,
+        Self::Pending,
+        Self::Failing,
+        Self::Recreating,
+        Self::Terminating,
+        Self::Missing,
+    ];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Starting => "starting",
+            Self::Pending => "pending",
+            Self::Failing => "failing",
+            Self::Recreating => "recreating",
+            Self::Terminating => "terminating",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// How many groups stand in each way, in the order of [`State::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Groups in each state.
+    pub states: [usize; State::ALL.len()],
+}
+
+impl Standing {
+    /// `wanted` groups are to exist, and those of which `has_failed` is true have.
+    pub(super) fn of(
+        scope: &Scope<'_>,
+        groups: &Groups<'_>,
+        wanted: i64,
+        has_failed: impl Fn(i64) -> bool,
+    ) -> Self {
+        let mut standing = Self::default();
+        for group in &groups.all {
+            standing.count(state(scope, group, has_failed(group.index)), 1);
+        }
+        let missing = usize::try_from(wanted).unwrap_or(0).saturating_sub(groups.all.len());
+        standing.count(State::Missing, missing);
+        standing
+    }
+
+    fn count(&mut self, state: State, groups: usize) {
+        let counts = State::ALL.iter().zip(&mut self.states);
+        for (_, count) in counts.filter(|(it, _)| **it == state) {
+            *count += groups;
+        }
+    }
+}
+
+fn state(scope: &Scope<'_>, group: &Group<'_>, has_failed: bool) -> State {
+    let leader: &PodView = group.leader;
+    if leader.identity.is_terminating() {
+        return State::Terminating;
+    }
+    if has_failed {
+        return State::Recreating;
+    }
+    if group.ready {
+        return State::Ready;
+    }
+    let pods = std::iter::once(leader).chain(workers(scope.entry, leader));
+    let troubles = pods.filter_map(|it| it.trouble.as_deref()).map(|it| match it {
+        Trouble::Unscheduled(_) => State::Pending,
+        Trouble::Image { .. } | Trouble::Crash(_) | Trouble::Container { .. } => State::Failing,
+    });
+    troubles.max().unwrap_or(State::Starting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_counted_by_their_state() {
+        let mut standing = Standing::default();
+        standing.count(State::Ready, 1);
+        standing.count(State::Missing, 3);
+        standing.count(State::Ready, 1);
+        assert_eq!(standing.states, [2, 0, 0, 0, 0, 0, 3]);
+    }
+}
