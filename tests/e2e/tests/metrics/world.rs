@@ -53,12 +53,17 @@ pub(crate) async fn world() -> Result<&'static World> {
 
 impl World {
     async fn make_accounts(&self) -> Result<()> {
-        for account in ["reader", "other"] {
+        for account in ["reader", "other", "operator"] {
             self.kubectl(&["create", "serviceaccount", account]).await?;
         }
         let binding =
             ["create", "clusterrolebinding", "reader", "--clusterrole=lws-metrics-reader"];
         self.kubectl(&[&binding[..], &["--serviceaccount=default:reader"]].concat()).await?;
+        // As it is documented.
+        let role = ["create", "clusterrole", "lws-log-level", "--verb=get,put"];
+        self.kubectl(&[&role[..], &["--non-resource-url=/debug/loglevel"]].concat()).await?;
+        let binding = ["create", "clusterrolebinding", "operator", "--clusterrole=lws-log-level"];
+        self.kubectl(&[&binding[..], &["--serviceaccount=default:operator"]].concat()).await?;
         let ask = ["auth", "can-i", "get", "/metrics", "--as=system:serviceaccount:default:reader"];
         wait::eventually(DEADLINE, "the API server knows of the binding", async || {
             self.kubectl(&ask).await.map(Some)
@@ -146,6 +151,18 @@ pub(crate) async fn ask_trusting(
     send(config, Method::GET, Some(token)).await
 }
 
+/// The answer of another endpoint beside the metrics of `url`, asked with `body`.
+pub(crate) async fn ask_beside(
+    url: &str,
+    (method, path): (Method, &str),
+    token: Option<&str>,
+    body: &str,
+) -> Result<(u16, String)> {
+    let mut config = config(url)?;
+    config.accept_invalid_certs = true;
+    send_to(config, (method, path), token, body).await
+}
+
 fn config(url: &str) -> Result<Config> {
     let server = url.strip_suffix("/metrics").ok_or_else(|| anyhow!("another path: {url}"))?;
     let mut config = Config::new(server.parse()?);
@@ -154,11 +171,20 @@ fn config(url: &str) -> Result<Config> {
 }
 
 async fn send(config: Config, method: Method, token: Option<&str>) -> Result<(u16, String)> {
-    let mut request = Request::builder().method(method).uri("/metrics");
+    send_to(config, (method, "/metrics"), token, "").await
+}
+
+async fn send_to(
+    config: Config,
+    (method, path): (Method, &str),
+    token: Option<&str>,
+    body: &str,
+) -> Result<(u16, String)> {
+    let mut request = Request::builder().method(method).uri(path);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request.body(Vec::new())?.map(Into::into);
+    let request = request.body(body.as_bytes().to_vec())?.map(Into::into);
     let answer = Client::try_from(config)?.send(request).await?;
     let code = answer.status().as_u16();
     let body = answer.into_body().collect().await?.to_bytes();
