@@ -124,6 +124,10 @@ control-plane: ## Build the Kubernetes that tests and `make run` use (KUBERNETES
 helm: ## Build the helm that tests use (needs Go, 2 to 4 minutes the first time).
 	@tests/helm/build
 
+.PHONY: alerts-check
+alerts-check: ## Check the alerts and play time series to them with promtool (needs Go, 3 to 5 minutes the first time).
+	@tests/prometheus/check
+
 .PHONY: programs
 programs: tools
 	@cargo build $(addprefix --package ,$(PROGRAMS)) --bins

@@ -13,6 +13,7 @@ use lws_harness::system::{Component, Metrics, System, SystemOptions};
 use lws_harness::{Cluster, ClusterOptions, wait};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use serde_json::Value;
 use tokio::sync::{MutexGuard, OnceCell};
 
 /// The cluster, and the directory for temporary files of both processes.
@@ -120,6 +121,18 @@ impl Process {
             Self::Controller => system.controllers().first_mut().context("no controller runs"),
             Self::Webhook => Ok(system.webhook()?),
         }
+    }
+
+    /// Its own token.
+    pub(crate) fn token(self, cluster: &Cluster) -> Result<String> {
+        let name = match self {
+            Self::Controller => "lws-controller-0",
+            Self::Webhook => "lws-webhook",
+        };
+        let file = cluster.dir().join(format!("{name}.kubeconfig"));
+        let kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+        let token = kubeconfig.pointer("/users/0/user/token").and_then(Value::as_str);
+        Ok(token.context("no token")?.to_owned())
     }
 
     /// Its user, of which there are requests in the audit log.
