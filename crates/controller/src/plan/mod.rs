@@ -180,6 +180,12 @@ impl<'a> Scope<'a> {
         Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
     }
 
+    /// Whether anything is known to keep any pod from coming up. Mostly nothing is, and then pods need
+    /// not be looked at one by one.
+    fn has_troubles(&self) -> bool {
+        self.entry.pods.values().any(|it| it.trouble.is_some())
+    }
+
     /// What a failed pod means for its group, by the revision of the group: a policy that is about
     /// to be rolled out recreates nothing that the rollout has not reached.
     fn restart_policy(&self, group: &Group<'_>) -> RestartPolicy {

@@ -118,6 +118,9 @@ pub(super) fn is_told(reason: &str) -> bool {
 /// Adds what keeps a pod from coming up: of all, what lasts surest, in the first group that it is
 /// in the way of.
 pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
+    if !scope.has_troubles() {
+        return;
+    }
     let mut worst: Option<(u8, &Group<'_>, &PodView, &Trouble)> = None;
     for group in groups.all.iter().filter(|it| !it.ready) {
         let leader: &PodView = group.leader;

@@ -68,8 +68,12 @@ impl Standing {
         has_failed: impl Fn(i64) -> bool,
     ) -> Self {
         let mut standing = Self::default();
+        let has_troubles = scope.has_troubles();
         for group in &groups.all {
-            standing.count(state(scope, group, has_failed(group.index)), 1);
+            let has_failed = has_failed(group.index);
+            let state = plain_state(group, has_failed)
+                .or_else(|| if has_troubles { trouble(scope, group) } else { None });
+            standing.count(state.unwrap_or(State::Starting), 1);
         }
         let missing = usize::try_from(wanted).unwrap_or(0).saturating_sub(groups.all.len());
         standing.count(State::Missing, missing);
@@ -84,23 +88,26 @@ impl Standing {
     }
 }
 
-fn state(scope: &Scope<'_>, group: &Group<'_>, has_failed: bool) -> State {
+/// How a group stands, unless that depends on what is in the way of its pods.
+fn plain_state(group: &Group<'_>, has_failed: bool) -> Option<State> {
+    if group.leader.identity.is_terminating() {
+        Some(State::Terminating)
+    } else if has_failed {
+        Some(State::Recreating)
+    } else {
+        group.ready.then_some(State::Ready)
+    }
+}
+
+/// What is in the way of its pods.
+fn trouble(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
     let leader: &PodView = group.leader;
-    if leader.identity.is_terminating() {
-        return State::Terminating;
-    }
-    if has_failed {
-        return State::Recreating;
-    }
-    if group.ready {
-        return State::Ready;
-    }
     let pods = std::iter::once(leader).chain(workers(scope.entry, leader));
     let troubles = pods.filter_map(|it| it.trouble.as_deref()).map(|it| match it {
         Trouble::Unscheduled(_) => State::Pending,
         Trouble::Image { .. } | Trouble::Crash(_) | Trouble::Container { .. } => State::Failing,
     });
-    troubles.max().unwrap_or(State::Starting)
+    troubles.max()
 }
 
 #[cfg(test)]
