@@ -56,9 +56,18 @@ impl<K: Key> Clone for Queue<K> {
 #[derive(Debug)]
 struct Shared<K> {
     state: Mutex<State<K>>,
-    /// Wakes every caller of `next` after each change, so that each knows the earliest deadline and
-    /// none depends on another one that is cancelled or busy.
+    /// Wakes one caller of `next` when there is a key for it, or an earlier deadline. Of those that
+    /// wait, one knows the earliest deadline; when it waits no longer, [`Watch`] wakes another.
     changed: Notify,
+}
+
+/// A caller of `next`, which may be cancelled.
+struct Watch<'a>(&'a Notify);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// A key to work on. No other work on the same key is handed out until this is dropped; dropping it
@@ -123,6 +132,7 @@ impl<K: Key> Queue<K> {
             timers: BTreeMap::new(),
             timers_made: 0,
             working: HashMap::new(),
+            has_news: false,
             closed: false,
             adds: 0,
             retries: 0,
@@ -166,13 +176,13 @@ impl<K: Key> Queue<K> {
     /// nothing is due any more. May be called from several tasks at once, and cancelled without
     /// loss.
     pub async fn next(&self) -> Option<Work<K>> {
+        let _watch = Watch(&self.shared.changed);
         loop {
-            // Made before the state is looked at: it notices every change from here on.
-            let changed = self.shared.changed.notified();
             let deadline = {
                 let mut state = self.lock();
                 let now = Instant::now();
                 state.settle(now);
+                state.has_news = false;
                 if let Some((key, waited)) = state.take(now) {
                     return Some(Work { queue: self.clone(), key, waited });
                 }
@@ -183,10 +193,10 @@ impl<K: Key> Queue<K> {
             };
             match deadline {
                 Some(deadline) => tokio::select! {
-                    () = changed => {}
+                    () = self.shared.changed.notified() => {}
                     () = sleep_until(deadline) => {}
                 },
-                None => changed.await,
+                None => self.shared.changed.notified().await,
             }
         }
     }
@@ -200,21 +210,20 @@ impl<K: Key> Queue<K> {
     /// The state of the queue now.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut state = self.lock();
-        let now = Instant::now();
-        state.settle(now);
-        state.stats(now)
+        self.update(|state, now| state.stats(now))
     }
 
-    /// Changes the state, then wakes the callers of `next` to look at it.
+    /// Changes the state, then wakes a caller of `next` if there is something new for it.
     fn update<T>(&self, change: impl FnOnce(&mut State<K>, Instant) -> T) -> T {
-        let result = {
+        let (result, has_news) = {
             let mut state = self.lock();
             let now = Instant::now();
             state.settle(now);
-            change(&mut state, now)
+            (change(&mut state, now), std::mem::take(&mut state.has_news))
         };
-        self.shared.changed.notify_waiters();
+        if has_news {
+            self.shared.changed.notify_one();
+        }
         result
     }
 
@@ -252,6 +261,9 @@ struct State<K> {
     timers_made: u64,
     /// The keys being worked on, and since when.
     working: HashMap<K, Instant>,
+    /// Whether a key has become ready, a deadline the earliest, or the queue closed, and nobody has
+    /// been woken for it.
+    has_news: bool,
     closed: bool,
     adds: u64,
     retries: u64,
@@ -286,8 +298,13 @@ impl<K: Key> State<K> {
         }
         self.adds += 1;
         if !self.working.contains_key(&key) {
-            self.ready.push_back(key);
+            self.make_ready(key);
         }
+    }
+
+    fn make_ready(&mut self, key: K) {
+        self.ready.push_back(key);
+        self.has_news = true;
     }
 
     fn add_after(&mut self, key: K, delay: Duration, now: Instant) {
@@ -309,6 +326,7 @@ impl<K: Key> State<K> {
             self.timers.remove(&later);
         }
         self.timers.insert(timer, key);
+        self.has_news |= self.next_deadline() == Some(deadline);
     }
 
     fn retry(&mut self, key: K, has_progressed: bool, now: Instant) -> Duration {
@@ -341,12 +359,13 @@ impl<K: Key> State<K> {
     fn finish(&mut self, key: &K) {
         self.working.remove(key);
         if self.entries.get(key).is_some_and(|entry| entry.due.is_some()) {
-            self.ready.push_back(key.clone());
+            self.make_ready(key.clone());
         }
     }
 
     fn close(&mut self) {
         self.closed = true;
+        self.has_news = true;
         for key in std::mem::take(&mut self.timers).into_values() {
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.timer = None;

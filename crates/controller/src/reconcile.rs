@@ -318,9 +318,10 @@ impl Reconciler {
             now: Timestamp::now(),
         };
         self.index.read(key, |entry| {
-            let set = entry.set()?.set.clone();
+            let stored = entry.set()?;
+            let set = stored.set.clone();
             let mut plan = match &set {
-                Ok(set) => plan::plan(set, entry, &context),
+                Ok(set) => plan::plan(set, &stored.content, entry, &context),
                 Err(_) => Plan::default(),
             };
             self.shortages.replace(key, std::mem::take(&mut plan.shortages));

@@ -150,7 +150,8 @@ fn a_key_stands_for_content_and_placement() {
         let revisions: Vec<_> = revisions.split_whitespace().map(revision).collect();
         let revisions: Vec<_> = revisions.iter().collect();
         let (leader, pods) = (leader_set(leader), pods(leaders));
-        let decision = decide(&set(wanted), leader.as_ref(), &revisions, &pods);
+        let decision =
+            decide(&set(wanted), &encode(&set(wanted).spec), leader.as_ref(), &revisions, &pods);
         assert_eq!(told(&decision), expected, "{row}");
     }
 }

@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{Event, Pod, Service};
 use kube::{Resource, ResourceExt as _};
 use lws_api_types::LeaderWorkerSet;
+use lws_api_types::revision::encode;
 use lws_api_types::set::SubdomainPolicy;
 use lws_controller::observe::entry::{Entry, Objects};
 use lws_controller::observe::views::{PodGroupView, PodView, RevisionView, StatefulSetView, View};
@@ -133,7 +134,8 @@ impl Snapshot {
 
     /// The revision key of the present content, and whether it is recorded.
     pub(crate) fn content(&self) -> (String, bool) {
-        match decide(&self.set, self.leader_set(), &self.revisions(), &self.entry.pods) {
+        let content = encode(&self.set.spec);
+        match decide(&self.set, &content, self.leader_set(), &self.revisions(), &self.entry.pods) {
             Decision::Current(Current { revision, .. }) | Decision::Raise { revision, .. } => {
                 (revision.key.clone(), true)
             }

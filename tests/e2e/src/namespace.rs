@@ -18,8 +18,8 @@ use serde_json::json;
 
 use crate::{CONTROLLER, DEADLINE, Fixture, TestSet};
 
-/// Who makes no request for so long has nothing to do.
-const SILENCE: Duration = Duration::from_millis(500);
+/// Who makes no request for so long has nothing to do: longer than numbers and records wait for more of their kind.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// The quota of [`Namespace::allow_pods`].
 pub const QUOTA: &str = "pods";

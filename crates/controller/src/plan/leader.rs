@@ -62,7 +62,7 @@ pub(super) fn apply(
     scope: &Scope<'_>,
     live: Option<(&StatefulSetView, &Groups<'_>)>,
 ) -> Wanted {
-    let Scope { set, current, .. } = scope;
+    let set = scope.set;
     let strategy = set.spec.rolling_update();
     let before = live.map(|(live, _)| rollout_view(live));
     let states = live.map(|(live, groups)| groups.states(set, live.replicas)).unwrap_or_default();
@@ -79,16 +79,9 @@ pub(super) fn apply(
         max_unavailable: rollout::statefulset_max_unavailable(&strategy),
     };
     let live = live.map(|(live, _)| live);
-    let object = live.and_then(|it| it.object.as_deref());
-    let desired = build::leader_stateful_set(set, &current.key, wanted, object);
-    let is_applied = |object, live| {
-        applied::is_applied(&known(&desired, object), object)
-            || applied::is_metadata_applied(&desired, object)
-                && scope.entry.was_spec_applied(&desired, live)
-    };
-    if object.zip(live).is_some_and(|(object, live)| is_applied(object, live)) {
+    let Some(desired) = unapplied(scope, wanted, live) else {
         return Wanted { replicas: step.replicas, applies: false };
-    }
+    };
     let existing = live.map(|it| it.identity.uid().to_owned());
     let task = Task::new(Action::ApplyLeaderSet { object: desired, existing });
     plan.tasks.push(match before {
@@ -96,6 +89,35 @@ pub(super) fn apply(
         Some(before) => stepped(task, scope, &before, step),
     });
     Wanted { replicas: step.replicas, applies: true }
+}
+
+/// The leader `StatefulSet` as it is `wanted`; `None` when the `live` one is like that.
+fn unapplied(
+    scope: &Scope<'_>,
+    wanted: LeaderRollout,
+    live: Option<&StatefulSetView>,
+) -> Option<Value> {
+    let Scope { set, current, entry, .. } = scope;
+    let build = |object| build::leader_stateful_set(set, &current.key, wanted, object);
+    let Some((live, object)) = live.and_then(|it| Some((it, it.object.as_deref()?))) else {
+        return Some(build(None));
+    };
+    // This is all that the desired object is made from.
+    let source = set.metadata.resource_version.as_ref();
+    let source = source.map(|it| format!("{} {it} {} {wanted:?}", set.uid(), current.key));
+    if source.as_ref().is_some_and(|it| live.compared.agrees(it)) {
+        return None;
+    }
+    let desired = build(Some(object));
+    let is_applied = applied::is_applied(&known(&desired, object), object)
+        || applied::is_metadata_applied(&desired, object) && entry.was_spec_applied(&desired, live);
+    if !is_applied {
+        return Some(desired);
+    }
+    if let Some(source) = source {
+        live.compared.note(source);
+    }
+    None
 }
 
 /// What of `desired` the API server stores. Where its feature `MaxUnavailableStatefulSet` is off,

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use lws_api_types::LeaderWorkerSet;
-use lws_api_types::revision::{encode, key as hash};
+use lws_api_types::revision::key as key_of;
 use serde_json::Value;
 
 use super::task::{Action, EventDraft, ObjectRef, Orphaned, Plan, Related, Target, Task};
@@ -64,8 +64,9 @@ pub enum Cause {
     Changed,
 }
 
-/// Decides from the live set, its leader `StatefulSet` (`None` when there is none), and all
-/// revisions and `pods` that carry the set's name label.
+/// Decides from the live set, the byte form of its content ([`lws_api_types::revision::encode`]),
+/// its leader `StatefulSet` (`None` when there is none), and all revisions and `pods` that carry
+/// the set's name label.
 ///
 /// A revision with equal content is used again rather than recorded once more, so that a failing
 /// apply leaves one revision however often it is repeated; unless its key stands for another
@@ -73,13 +74,13 @@ pub enum Cause {
 #[must_use]
 pub fn decide<'a>(
     set: &LeaderWorkerSet,
+    content: &str,
     leader_set: Option<&StatefulSetView>,
     revisions: &[&'a RevisionView],
     pods: &Objects<PodView>,
 ) -> Decision<'a> {
     let is_kept = |it: &&RevisionView| is_own(set, it) && !it.identity.is_terminating();
     let own: Vec<_> = revisions.iter().copied().filter(is_kept).collect();
-    let data = encode(&set.spec);
     let key = leader_set.and_then(|it| it.revision.as_deref()).filter(|key| !key.is_empty());
     let recorded = key.and_then(|key| newest(own.iter().copied().filter(|it| it.key == key)));
 
@@ -89,7 +90,7 @@ pub fn decide<'a>(
     let fits = |key: &str| placement(key).is_none_or(|it| *it == wanted);
 
     let cause = match (recorded, key) {
-        (Some(revision), _) if is_placed && revision.records(&data, &set.spec) => {
+        (Some(revision), _) if is_placed && revision.records(content, &set.spec) => {
             return Decision::Current(Current { revision, changed: false });
         }
         (Some(_), _) => Cause::Changed,
@@ -98,7 +99,7 @@ pub fn decide<'a>(
     };
     let highest = revisions.iter().map(|it| it.number).max().unwrap_or(0);
     if cause != Cause::Missing {
-        let is_equal = |it: &&RevisionView| fits(&it.key) && it.records(&data, &set.spec);
+        let is_equal = |it: &&RevisionView| fits(&it.key) && it.records(content, &set.spec);
         let equal = own.iter().copied().filter(is_equal);
         // The one that groups have is worth most: they need not be replaced.
         if let Some(revision) = equal.max_by_key(|it| (placement(&it.key).is_some(), it.number)) {
@@ -109,13 +110,13 @@ pub fn decide<'a>(
             };
         }
     }
-    let (content, number) = (hash(&data), highest + 1);
+    let (hash, number) = (key_of(content), highest + 1);
     let key = match (cause, key) {
         (Cause::Missing, Some(key)) => key.to_owned(),
-        _ if fits(&content) => content.clone(),
-        _ => placed_key(&data, &wanted, number),
+        _ if fits(&hash) => hash.clone(),
+        _ => placed_key(content, &wanted, number),
     };
-    Decision::Create { key, hash: content, number, data, cause }
+    Decision::Create { key, hash, number, data: content.to_owned(), cause }
 }
 
 /// A key for `data` where the plain one stands for another placement. The number keeps it apart
@@ -123,7 +124,7 @@ pub fn decide<'a>(
 fn placed_key(data: &str, placement: &Placement, number: i64) -> String {
     let Placement { group, subgroup } = placement;
     let [group, subgroup] = [group, subgroup].map(|it| it.as_deref().unwrap_or_default());
-    hash(&format!("{data}\n{group}\n{subgroup}\n{number}"))
+    key_of(&format!("{data}\n{group}\n{subgroup}\n{number}"))
 }
 
 /// The placement that a revision key stands for: the one of the leader `StatefulSet` or else of a
@@ -145,11 +146,12 @@ fn placement_of<'a>(
 pub(super) fn ensure<'a>(
     plan: &mut Plan,
     set: &LeaderWorkerSet,
+    content: &str,
     leader_set: Option<&StatefulSetView>,
     revisions: &[&'a RevisionView],
     pods: &Objects<PodView>,
 ) -> Option<Current<'a>> {
-    match decide(set, leader_set, revisions, pods) {
+    match decide(set, content, leader_set, revisions, pods) {
         Decision::Current(current) => return Some(current),
         Decision::Raise { revision, number } => {
             let target = Target::of(revision);

@@ -1,6 +1,9 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Context;
 
 use futures::FutureExt;
+use futures::task::ArcWake;
 use proptest::prelude::*;
 use tokio::time::{advance, timeout};
 
@@ -208,6 +211,39 @@ async fn closing_wakes_everyone() {
     for task in waiting {
         assert!(timeout(SECOND, task).await.unwrap().unwrap());
     }
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl ArcWake for Woken {
+    fn wake_by_ref(this: &Arc<Self>) {
+        this.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_those_who_wait_is_woken_for_each_key_and_nobody_for_no_news() {
+    let queue = queue();
+    let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(queue.next())).collect();
+    let woken = Arc::new(Woken::default());
+    let waker = futures::task::waker(woken.clone());
+    for it in &mut waiting {
+        assert!(it.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+    }
+    let expect = |count, why| assert_eq!(woken.0.swap(0, Ordering::SeqCst), count, "{why}");
+    queue.add_after(1, SECOND);
+    expect(1, "the earliest deadline");
+    queue.add_after(2, 2 * SECOND);
+    queue.add_after(1, 3 * SECOND);
+    queue.forget(&3);
+    expect(0, "deadlines that are not the earliest");
+    queue.add(3);
+    queue.add(4);
+    expect(2, "two keys");
+    queue.add(3);
+    expect(0, "a key that is ready already");
 }
 
 /// Whoever is told of a deadline may be cancelled: the others keep it.

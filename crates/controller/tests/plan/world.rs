@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::LeaderWorkerSetStatus;
 use lws_api_types::keys::labels;
+use lws_api_types::revision::encode;
 use lws_controller::observe::index::{Index, SetKey};
 use lws_controller::observe::nodes::{Node, NodeHealth, Nodes, Topologies};
 use lws_controller::observe::views::{
@@ -161,7 +162,7 @@ impl World {
             },
             now: self.now,
         };
-        let plan = |entry: &_| plan::plan(&self.set(), entry, &context);
+        let plan = |entry: &_| plan::plan(&self.set(), &encode(&self.set().spec), entry, &context);
         self.index.read(&key, plan).unwrap_or_default()
     }
 

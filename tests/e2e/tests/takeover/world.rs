@@ -8,12 +8,12 @@ use anyhow::Result;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use lws_e2e::environment::fresh_directory;
-use lws_e2e::{DEADLINE, Fixture, Namespace, QUIET, TestSet};
+use lws_e2e::{DEADLINE, Fixture, Namespace, TestSet};
 use lws_harness::audit::Mark;
 use lws_harness::system::{self, System};
 use lws_harness::{Cluster, ClusterOptions, wait};
 use tokio::sync::MutexGuard;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::ALONE;
 use crate::snapshot::Snapshot;
@@ -97,19 +97,7 @@ impl World {
 
     /// Waits until the controller has made no request about the namespace for a while; gives since when.
     pub(crate) async fn silence(&self) -> Result<Mark> {
-        let end = Instant::now() + DEADLINE;
-        loop {
-            let mark = self.namespace.mark()?;
-            sleep(QUIET).await;
-            let requests = self.namespace.controller_requests(mark)?;
-            if requests.is_empty() {
-                return Ok(mark);
-            }
-            anyhow::ensure!(
-                Instant::now() < end,
-                "the controller does not fall silent: {requests:#?}"
-            );
-        }
+        self.namespace.silence().await
     }
 
     /// What the controller has written since `mark`, by the set it was for: `<verb> <resource> <name>`, with `/status`

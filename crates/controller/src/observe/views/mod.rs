@@ -19,7 +19,7 @@ pub use pod_group::PodGroupView;
 pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;
-pub use stateful_set::StatefulSetView;
+pub use stateful_set::{Compared, StatefulSetView};
 pub use trouble::Trouble;
 
 /// What the index needs from every kind of object: who it is and which set it names.

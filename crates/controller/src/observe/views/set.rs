@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lws_api_types::LeaderWorkerSet;
+use lws_api_types::{LeaderWorkerSet, revision};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,6 +18,8 @@ pub struct SetView {
     pub identity: Identity,
     /// The set, or why it could not be read.
     pub set: Result<Arc<LeaderWorkerSet>, String>,
+    /// The byte form of the content that revisions record of it; empty where it could not be read.
+    pub content: Arc<str>,
 }
 
 impl View for SetView {
@@ -39,8 +41,10 @@ impl TryFrom<Value> for SetView {
             metadata.remove("managedFields");
         }
         let identity = WireMeta::of(&object)?.into_identity();
-        let set = serde_json::from_value(object).map(Arc::new).map_err(|error| error.to_string());
-        Ok(Self { identity, set })
+        let set: Result<Arc<LeaderWorkerSet>, _> =
+            serde_json::from_value(object).map(Arc::new).map_err(|error| error.to_string());
+        let content = set.as_ref().map(|it| revision::encode(&it.spec)).unwrap_or_default();
+        Ok(Self { identity, set, content: content.into() })
     }
 }
 

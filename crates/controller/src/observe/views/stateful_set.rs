@@ -1,6 +1,6 @@
 //! Leader and worker `StatefulSet`s.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lws_api_types::keys::{annotations, labels};
 use serde::Deserialize;
@@ -44,6 +44,44 @@ pub struct StatefulSetView {
     pub placement: Placement,
     /// The whole object, kept for leader `StatefulSet`s only: what is applied is compared with it.
     pub object: Option<Arc<Value>>,
+    /// With what this version was last compared, and found to have it all.
+    pub compared: Compared,
+}
+
+/// What a version of an object was last found to agree with. That takes long to find out, and is
+/// asked again and again while nothing changes.
+#[derive(Debug, Default)]
+pub struct Compared(Mutex<Option<String>>);
+
+impl Compared {
+    /// Whether it is known to agree with what this text stands for.
+    #[must_use]
+    pub fn agrees(&self, with: &str) -> bool {
+        self.lock().as_deref() == Some(with)
+    }
+
+    /// It agrees with what this text stands for.
+    pub fn note(&self, with: String) {
+        *self.lock() = Some(with);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A copy may be changed.
+impl Clone for Compared {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// It tells nothing that the object does not.
+impl PartialEq for Compared {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl StatefulSetView {
@@ -139,6 +177,7 @@ impl TryFrom<Box<RawValue>> for StatefulSetView {
             identity: metadata.into_identity(),
             placement: Placement::default(),
             object: None,
+            compared: Compared::default(),
         };
         // Worker StatefulSets, of which there is one a group, are controlled by pods.
         if view.identity.owner.as_ref().is_none_or(|owner| owner.kind != "Pod") {
