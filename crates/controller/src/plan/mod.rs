@@ -82,19 +82,19 @@ pub struct Context<'a> {
     pub now: Timestamp,
 }
 
-/// What is to be done about `set` now, whose content has the byte form `content`, given all that is
+/// What is to be done about `set` now, whose content has the byte form `encoded`, given all that is
 /// known of its objects. Never fails: what cannot be done is told as an event and in the status.
 ///
 /// The plan is computed anew after its tasks have been carried out and their answers are in
 /// `entry`, until there is none left.
 #[must_use]
-pub fn plan(set: &LeaderWorkerSet, content: &str, entry: &Entry, context: &Context<'_>) -> Plan {
+pub fn plan(set: &LeaderWorkerSet, encoded: &str, entry: &Entry, context: &Context<'_>) -> Plan {
     let mut plan = Plan::default();
     // The garbage collector does the rest.
     if set.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let seen = work(&mut plan, set, content, entry, context);
+    let seen = work(&mut plan, set, encoded, entry, context);
     plan.events = task::merged(std::mem::take(&mut plan.events));
     let obstacle = plan.events.iter().find_map(EventDraft::failure);
     let verdict = match (context.verdict, &obstacle) {
@@ -112,14 +112,14 @@ pub fn plan(set: &LeaderWorkerSet, content: &str, entry: &Entry, context: &Conte
 fn work(
     plan: &mut Plan,
     set: &LeaderWorkerSet,
-    content: &str,
+    encoded: &str,
     entry: &Entry,
     context: &Context<'_>,
 ) -> Option<Seen> {
     let leader_set = leader::find(plan, set, entry).ok()?;
     let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
     let revision::Current { revision: current, changed } =
-        revision::ensure(plan, set, content, leader_set, &revisions, &entry.pods)?;
+        revision::ensure(plan, set, encoded, leader_set, &revisions, &entry.pods)?;
     let scope = Scope { set, entry, context, revisions: &revisions, current, changed };
     scope.shared_service(plan);
     plan.tasks.extend(revision::adoptions(set, &revisions));
