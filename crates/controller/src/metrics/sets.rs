@@ -62,8 +62,9 @@ struct Shown {
 
 impl Shown {
     fn of(set: &LeaderWorkerSet) -> Self {
-        let status = set.status.clone().unwrap_or_default();
-        let condition = |name: &str| status.conditions.iter().find(|it| it.type_ == name);
+        let status = set.status.as_ref();
+        let conditions = status.map_or(&[][..], |it| &it.conditions);
+        let condition = |name: &str| conditions.iter().find(|it| it.type_ == name);
         let available = condition(ConditionType::Available.as_str());
         let updating = condition(ConditionType::UpdateInProgress.as_str());
         let is_true = |it: Option<&Condition>| it.is_some_and(|it| it.status == "True");
@@ -84,8 +85,9 @@ impl Shown {
             phase,
             since: since.filter(|_| matches!(phase, Phase::Progressing | Phase::Updating)),
             obstacle: failure.map(|it| Obstacle::of_failure(&it.reason, &it.message)),
-            updated: (phase == Phase::Updating)
-                .then(|| f64::from(status.updated_replicas.min(wanted)) / f64::from(wanted)),
+            updated: status
+                .filter(|_| phase == Phase::Updating)
+                .map(|status| f64::from(status.updated_replicas.min(wanted)) / f64::from(wanted)),
         }
     }
 }
@@ -102,19 +104,20 @@ struct Ended {
 impl Ended {
     /// `set` gets the status `next`.
     fn by(set: &LeaderWorkerSet, next: &LeaderWorkerSetStatus, now: Timestamp) -> Self {
-        let stored = set.status.clone().unwrap_or_default();
-        let find = |status: &LeaderWorkerSetStatus, kind: ConditionType| {
-            status.conditions.iter().find(|it| it.type_ == kind.as_str()).cloned()
+        let find = |status: Option<&LeaderWorkerSetStatus>, kind: ConditionType| {
+            let mut conditions = status.into_iter().flat_map(|it| &it.conditions);
+            conditions.find(|it| it.type_ == kind.as_str()).cloned()
         };
-        let seconds = |since: Timestamp| now.duration_since(since).as_secs_f64().max(0.0);
         let is_available =
             |status| find(status, ConditionType::Available).is_some_and(|it| it.status == "True");
-        if !is_available(next) || is_available(&stored) {
+        let stored = set.status.as_ref();
+        if !is_available(Some(next)) || is_available(stored) {
             return Self::default();
         }
-        let is_first = find(&stored, ConditionType::Available).is_none();
+        let seconds = |since: Timestamp| now.duration_since(since).as_secs_f64().max(0.0);
+        let is_first = find(stored, ConditionType::Available).is_none();
         let created = set.metadata.creation_timestamp.as_ref().filter(|_| is_first);
-        let update = find(&stored, ConditionType::UpdateInProgress);
+        let update = find(stored, ConditionType::UpdateInProgress);
         let update = update.filter(|it| it.status == "True");
         Self {
             start: created.map(|it| seconds(it.0)),
