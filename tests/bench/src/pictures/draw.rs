@@ -1,6 +1,6 @@
 //! A row of the dashboard as a picture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
@@ -14,6 +14,9 @@ use super::dashboard::{Kind, Panel, Row, Shown};
 const CELL: (u32, u32) = (66, 34);
 /// Lines of a table that are shown.
 const LINES: usize = 8;
+
+/// Series that a legend names.
+const NAMED: usize = 7;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -89,6 +92,7 @@ fn lines(area: &Area<'_>, panel: &Panel, shown: &[Shown], run: (f64, f64)) -> Re
         .label_style(("sans-serif", 11))
         .draw()
         .map_err(told)?;
+    let named = named(shown);
     for (index, (band, it)) in bands.iter().zip(shown).enumerate() {
         let color = Palette99::pick(index).to_rgba();
         let parts = unbroken(band);
@@ -104,6 +108,9 @@ fn lines(area: &Area<'_>, panel: &Panel, shown: &[Shown], run: (f64, f64)) -> Re
             let line = part.iter().map(|(time, (_, top))| (*time, *top));
             chart.draw_series(LineSeries::new(line, color.stroke_width(2))).map_err(told)?;
         }
+        if !named.contains(&index) {
+            continue;
+        }
         // What the legend stands for is drawn already.
         chart
             .draw_series(LineSeries::new([], color))
@@ -114,10 +121,18 @@ fn lines(area: &Area<'_>, panel: &Panel, shown: &[Shown], run: (f64, f64)) -> Re
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.7))
+        .background_style(WHITE.mix(0.5))
         .label_font(("sans-serif", 11))
         .draw()
         .map_err(told)
+}
+
+/// The positions of the series that reach highest, which the legend has room for.
+fn named(shown: &[Shown]) -> BTreeSet<usize> {
+    let most = |it: &Shown| it.points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+    let mut ranked: Vec<_> = shown.iter().map(most).enumerate().collect();
+    ranked.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    ranked.into_iter().take(NAMED).map(|(index, _)| index).collect()
 }
 
 /// Seconds after which a line that has no points is broken.
@@ -205,6 +220,14 @@ mod tests {
         ] {
             assert_eq!(number(value, unit), expected, "{value} {unit}");
         }
+    }
+
+    #[test]
+    fn a_legend_names_what_reaches_highest() {
+        let series = |value| Shown { legend: String::new(), points: vec![(1.0, value)] };
+        let shown: Vec<_> = (0..9).map(f64::from).map(series).collect();
+        assert_eq!(named(&shown), (2..9).collect());
+        assert_eq!(named(&[]), BTreeSet::new());
     }
 
     #[test]
