@@ -131,6 +131,15 @@ control-plane: ## Build the Kubernetes that tests and `make run` use (KUBERNETES
 helm: ## Build the helm that tests use (needs Go, 2 to 4 minutes the first time).
 	@tests/helm/build
 
+.PHONY: alerts-check
+alerts-check: ## Check the alerts and play time series to them with promtool (needs Go, 3 to 5 minutes the first time).
+	@tests/prometheus/check
+
+.PHONY: pictures
+pictures: tools control-plane programs ## Draw the dashboard in docs/images/ from a run of three minutes that Prometheus scrapes (needs Go).
+	@tests/prometheus/build
+	@cargo run --quiet --package lws-bench -- pictures --prometheus "$$(dirname "$$(ls -t tests/prometheus/.cache/*/prometheus | head -1)")"
+
 .PHONY: programs
 programs: tools
 	@cargo build $(addprefix --package ,$(PROGRAMS)) --bins

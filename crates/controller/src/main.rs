@@ -26,6 +26,7 @@ use lws_runtime::client::{self, LazyClient, requests::RequestCounter};
 use lws_runtime::config::{self, Settings};
 use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
+use lws_runtime::logging::LogControl;
 use lws_runtime::{endpoints, logging, metrics, shutdown, version};
 use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
@@ -60,17 +61,17 @@ async fn main() -> ExitCode {
 }
 
 async fn start(common: &Flags) -> anyhow::Result<()> {
-    logging::init(&common.log)?;
+    let log = logging::init(&common.log)?;
     let settings = config::load(common).context("unable to load the configuration")?;
     tracing::info!(
         version = version::VERSION,
         configuration = serde_json::to_string(&settings)?,
         "starting"
     );
-    run(settings).await
+    run(settings, log).await
 }
 
-async fn run(settings: Settings) -> anyhow::Result<()> {
+async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let config = client::config(&settings.client).await?;
     let index = Arc::new(Index::default());
@@ -97,10 +98,11 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let mut watches = JoinSet::new();
     let synced = watch::start(&client, &index, &notify, settings.gang_scheduler, &mut watches);
+    Metrics::register_watches(&registry, index.clone(), synced.clone())?;
     let findings = server_version::unknown();
     let health = health(&shutdown, synced.clone(), findings.subscribe());
     let reviewer = LazyClient::Made(client.clone());
-    endpoints::start(&settings, health, registry, reviewer, &shutdown).await?;
+    endpoints::start(&settings, health, registry, log, reviewer, &shutdown).await?;
     // One that cannot work takes no lease from one that can.
     let supported = server_version::supported(&client, &findings);
     if shutdown.run_until_cancelled(supported).await.is_none() {

@@ -4,19 +4,30 @@
 //! |---|---|
 //! | `queue` | the work queue |
 //! | `groups` | groups that have failed lately |
+//! | `sets` | how sets and groups stand, and what is in their way |
+//! | `watches` | what is known of the cluster |
 
 mod groups;
 mod queue;
+mod sets;
+mod watches;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
+use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::observe::index::SetKey;
+use crate::observe::index::{Index, SetKey};
+use crate::observe::watch::Synced;
 use crate::plan::history::{Cause, Failing};
+use crate::plan::standing::Standing;
 use crate::queue::Queue;
 use groups::FailedGroups;
 use queue::{QueueState, Times};
+use sets::Sets;
+use watches::Watches;
 
 /// How a reconcile ended, as metrics tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +70,17 @@ pub struct Metrics {
     recreations: IntCounterVec,
     times: Times,
     failed_groups: FailedGroups,
+    sets: Sets,
 }
 
 impl Metrics {
-    /// Registers the metrics with `registry`. At most `series` groups that have failed lately have
-    /// series of their own.
+    /// Registers the metrics with `registry`. At most `series` groups that have failed lately, and
+    /// as many sets that are not well, have series of their own.
     ///
     /// # Errors
     /// When a metric of the same name is registered already.
     pub fn register(registry: &Registry, series: u32) -> Result<Self, prometheus::Error> {
+        let series = usize::try_from(series).unwrap_or(usize::MAX);
         let counter = |name, help, label| IntCounterVec::new(Opts::new(name, help), &[label]);
         let gauge = |name, help, label| IntGaugeVec::new(Opts::new(name, help), &[label]);
         let metrics = Self {
@@ -119,7 +132,8 @@ impl Metrics {
                 "cause",
             )?,
             times: Times::register(registry)?,
-            failed_groups: FailedGroups::new(usize::try_from(series).unwrap_or(usize::MAX))?,
+            failed_groups: FailedGroups::new(series)?,
+            sets: Sets::register(registry, series)?,
         };
         metrics.register_all(registry)?;
         metrics.begin_at_zero();
@@ -169,6 +183,18 @@ impl Metrics {
         registry.register(Box::new(QueueState::new(queue)?))
     }
 
+    /// Registers what is known of the cluster: `index`, and the watches that it comes from.
+    ///
+    /// # Errors
+    /// When a metric of the same name is registered already.
+    pub fn register_watches(
+        registry: &Registry,
+        index: Arc<Index>,
+        synced: Synced,
+    ) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(Watches::new(index, synced)?))
+    }
+
     /// Tells how many sets are reconciled at once.
     pub(crate) fn set_workers(&self, workers: usize) {
         let workers = i64::try_from(workers).unwrap_or(i64::MAX);
@@ -210,6 +236,21 @@ impl Metrics {
     /// Tells which groups of a set have failed lately; none when it does not exist.
     pub(crate) fn set_failing(&self, set: &SetKey, failing: &Failing) {
         self.failed_groups.replace(set, failing);
+    }
+
+    /// Tells how the groups of a set stand.
+    pub(crate) fn set_groups(&self, set: &SetKey, standing: Standing) {
+        self.sets.group(set, standing);
+    }
+
+    /// Tells of a set as it is stored: `Err` when it cannot be read, `None` when it is gone.
+    pub(crate) fn set_stored(&self, key: &SetKey, set: Option<Result<&LeaderWorkerSet, ()>>) {
+        self.sets.show(key, set);
+    }
+
+    /// Tells that `set` got the status `next`.
+    pub(crate) fn status_written(&self, set: &LeaderWorkerSet, next: &LeaderWorkerSetStatus) {
+        self.sets.written(set, next, Timestamp::now());
     }
 
     /// Tells whether this process holds `lease`.

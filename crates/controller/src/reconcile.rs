@@ -168,9 +168,17 @@ impl Reconciler {
         if let Some(delay) = recheck {
             self.queue.add_after(key.clone(), delay);
         }
+        self.show(key);
         let took = started.elapsed();
         self.metrics.reconciled(outcome, recheck.is_some(), took);
         tracing::debug!(set = %key, ?outcome, ?retry, ?recheck, ?took, "reconciled");
+    }
+
+    /// Has metrics show what the stored status says.
+    fn show(&self, key: &SetKey) {
+        let stored = self.index.read(key, |entry| entry.set().map(|it| it.set.clone())).flatten();
+        let set = stored.as_ref().map(|it| it.as_deref().map_err(drop));
+        self.metrics.set_stored(key, set);
     }
 
     /// Plans and acts until nothing is left to do before the status, and writes that.
@@ -184,6 +192,7 @@ impl Reconciler {
                 self.forget(key);
                 return End::new(Outcome::Success, None);
             };
+            self.metrics.set_groups(key, plan.standing);
             let set = match set {
                 Ok(set) => set,
                 Err(reason) => {
@@ -251,6 +260,7 @@ impl Reconciler {
             tracing::info!(set = %key, "{}", task.action);
         }
         let mut failed = self.actor.read_nodes(set, plan.unknown_nodes, &self.nodes).await;
+        self.actor.read_topologies(plan.unknown_topologies, &self.nodes).await;
         failed.extend(self.actor.read_pods(key, plan.doubted_pods).await);
         failed.extend(self.explain_shortage(key, set, plan.unexplained).await);
         let writes = plan.tasks.len();
@@ -296,9 +306,10 @@ impl Reconciler {
         verdict: Verdict<'_>,
     ) -> Option<(Result<Arc<LeaderWorkerSet>, String>, Plan)> {
         let (nodes, shortages) = (self.nodes.fresh(), self.shortages.of(key));
-        let unwritten = self.unwritten.of(key);
+        let (unwritten, topologies) = (self.unwritten.of(key), self.nodes.topologies());
         let context = Context {
             nodes: &nodes,
+            topologies: &topologies,
             shortages: &shortages,
             unwritten: &unwritten,
             pod_groups: self.synced.pod_groups(),

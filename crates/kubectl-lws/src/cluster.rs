@@ -151,6 +151,27 @@ impl Connection {
         snapshot.nodes.extend(nodes.into_iter().flatten().map(labels));
         Ok(())
     }
+
+    /// Adds whether there are nodes in the topologies that the set names.
+    pub(crate) async fn look_up_topologies(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        for annotation in
+            [annotations::EXCLUSIVE_TOPOLOGY, annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY]
+        {
+            let Some(key) = snapshot.set.annotation(annotation).map(str::to_owned) else {
+                continue;
+            };
+            let labelled = ListParams::default().labels(&key).limit(1);
+            match api.list_metadata(&labelled).await {
+                Ok(nodes) if nodes.items.is_empty() => {
+                    snapshot.absent_topology = Some((annotation, key));
+                }
+                Ok(_) => {}
+                Err(error) => drop(forbidden::<Node>("nodes", error.into())?),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Selects the objects of a set.

@@ -17,6 +17,7 @@ use crate::{
     health::Health,
     http_server::{self, Limits, ServeError},
     listen::{DefaultHost, ListenError, listen},
+    logging::LogControl,
     metrics, tls_server,
 };
 
@@ -52,13 +53,14 @@ pub enum EndpointError {
 /// Starts the health and metrics endpoints where `settings` want them. They answer for as long
 /// after `shutdown` as the process may take to finish its work.
 ///
-/// Who may see metrics is asked of the API server through `client`, once somebody wants to.
+/// `log` is changed where metrics are served, by those who may. Who may what is asked of the API server through `client`, once somebody wants to.
 ///
 /// Fails when an address cannot be listened on, or metrics cannot be served there as wanted.
 pub async fn start(
     settings: &Settings,
     health: Health,
     registry: Registry,
+    log: LogControl,
     client: LazyClient,
     shutdown: &CancellationToken,
 ) -> Result<(), EndpointError> {
@@ -71,7 +73,7 @@ pub async fn start(
         spawn(async move { http_server::serve(listener, router, limits(), shutdown).await });
     }
     if let Some(address) = &settings.metrics.bind_address {
-        let router = metrics::router(registry);
+        let router = metrics::router(registry).merge(log.router());
         if settings.metrics.secure {
             serve_securely(address, router, settings, client, shutdown.clone()).await?;
         } else {

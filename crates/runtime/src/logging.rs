@@ -3,6 +3,7 @@
 //! The flags, the layouts and the names of the fields are those that operators of Kubernetes
 //! components know, so that log pipelines keep working.
 
+mod control;
 mod layout;
 
 use std::{io, str::FromStr};
@@ -10,9 +11,11 @@ use std::{io, str::FromStr};
 use clap::{ArgAction, Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
-    filter::Targets, fmt::format::JsonFields, layer::SubscriberExt as _,
+    filter::Targets, fmt::format::JsonFields, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
 };
+
+pub use self::control::LogControl;
 
 /// The part of the command line that is about logs.
 #[derive(Args, Clone, Debug)]
@@ -104,15 +107,16 @@ impl FromStr for Level {
 #[error("set up logging: {0}")]
 pub struct InitError(#[from] tracing_subscriber::util::TryInitError);
 
-/// Starts logging as `flags` say. Fails when the process logs already.
-pub fn init(flags: &LogFlags) -> Result<(), InitError> {
+/// Starts logging as `flags` say; gives what changes that. Fails when the process logs already.
+pub fn init(flags: &LogFlags) -> Result<LogControl, InitError> {
     let layer = tracing_subscriber::fmt::layer()
         // Fields of spans are kept as JSON, the form in which both layouts write them.
         .fmt_fields(JsonFields::new())
         .event_format(flags.layout())
         .with_writer(io::stderr);
-    tracing_subscriber::registry().with(flags.filter()).with(layer).try_init()?;
-    Ok(())
+    let (filter, handle) = reload::Layer::new(flags.filter());
+    tracing_subscriber::registry().with(filter).with(layer).try_init()?;
+    Ok(LogControl::new(handle, flags.filter()))
 }
 
 impl LogFlags {
@@ -124,14 +128,16 @@ impl LogFlags {
         }
     }
 
-    /// The level holds for our own lines; those of libraries are written from info on.
     fn filter(&self) -> Targets {
         let default = if self.zap_devel { LevelFilter::DEBUG } else { LevelFilter::INFO };
-        let level = self.zap_log_level.map_or(default, |Level(level)| level);
-        self.log_filter.clone().unwrap_or_else(|| {
-            Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("lws", level)
-        })
+        let level = self.zap_log_level.unwrap_or(Level(default));
+        self.log_filter.clone().unwrap_or_else(|| targets(level))
     }
+}
+
+/// The level holds for our own lines; those of libraries are written from info on.
+fn targets(Level(level): Level) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("lws", level)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use lws_runtime::config::{self, Settings};
 use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
 use lws_runtime::listen::{DefaultHost, listen};
+use lws_runtime::logging::LogControl;
 use lws_runtime::tls_server::{self, Limits};
 use lws_runtime::{access, endpoints, logging, metrics, shutdown};
 use lws_webhook::{Metrics, router};
@@ -82,7 +83,7 @@ fn runtimes(threads: usize) -> io::Result<(Runtime, Runtime)> {
 }
 
 async fn run(arguments: Arguments, large: Handle) -> anyhow::Result<()> {
-    logging::init(&arguments.flags.log)?;
+    let log = logging::init(&arguments.flags.log)?;
     let mut settings =
         config::load(&arguments.flags).context("unable to load the configuration")?;
     if let Some(directory) = arguments.webhook_cert_dir {
@@ -96,11 +97,16 @@ async fn run(arguments: Arguments, large: Handle) -> anyhow::Result<()> {
         configuration = serde_json::to_string(&settings)?,
         "starting"
     );
-    serve(&settings, &address, large).await
+    serve(&settings, &address, log, large).await
 }
 
 /// Serves until a signal asks to stop. Ready once the listener is up with a valid certificate.
-async fn serve(settings: &Settings, address: &str, large: Handle) -> anyhow::Result<()> {
+async fn serve(
+    settings: &Settings,
+    address: &str,
+    log: LogControl,
+    large: Handle,
+) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let registry = metrics::registry()?;
     let webhook_metrics = Metrics::register(&registry)?;
@@ -110,7 +116,7 @@ async fn serve(settings: &Settings, address: &str, large: Handle) -> anyhow::Res
     let mut health = Health::new(shutdown.clone());
     let client = LazyClient::wanted(settings.client.clone(), RequestCounter::register(&registry)?);
     if std::env::var_os(ENABLE_WEBHOOKS).is_some_and(|it| it == "false") {
-        endpoints::start(settings, health, registry, client, &shutdown).await?;
+        endpoints::start(settings, health, registry, log, client, &shutdown).await?;
         tracing::warn!("no webhooks are served, because {ENABLE_WEBHOOKS} is false");
         shutdown.cancelled().await;
         return Ok(());
@@ -118,7 +124,7 @@ async fn serve(settings: &Settings, address: &str, large: Handle) -> anyhow::Res
     let served = Arc::clone(&certificate);
     health.ready("certificate", move || served.check(Timestamp::now()));
     let listening = health.gate("listener");
-    endpoints::start(settings, health, registry, client, &shutdown).await?;
+    endpoints::start(settings, health, registry, log, client, &shutdown).await?;
 
     let tls = tls_server::server_config(&settings.tls, certificate.clone())?;
     let listener = listen(address, DefaultHost::All).await?;

@@ -491,6 +491,23 @@ fn values<'a>(metrics: &'a str, label: &str) -> BTreeSet<&'a str> {
     metrics.lines().filter_map(|line| line.split(&label).nth(1)?.split('"').next()).collect()
 }
 
+/// Every metric has the labels that its row names.
+fn labels_are_documented(text: &str, metrics: &str) {
+    for row in section(text, "Metrics").unwrap().lines().filter_map(cells) {
+        let expected: BTreeSet<_> = messages(row[1]).collect();
+        for name in messages(row[0]).filter(|it| it.contains('_')) {
+            let is_of = |it: &&str| {
+                it.starts_with(&format!("{name}{{")) || it.starts_with(&format!("{name}_sum{{"))
+            };
+            let series = metrics.lines().find(is_of);
+            let parts = series.into_iter().flat_map(|it| it.split("=\""));
+            let labels = parts.filter_map(|it| it.rsplit(['{', ',']).next());
+            let labels: BTreeSet<_> = labels.filter(|it| !it.contains('"')).collect();
+            assert_eq!(labels, expected, "{name}");
+        }
+    }
+}
+
 /// What the documentation says to look for is there, and what is there is documented.
 #[tokio::test]
 async fn everything_is_documented() {
@@ -505,6 +522,7 @@ async fn everything_is_documented() {
     let metrics = webhook.metrics();
     let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     assert_eq!(names.collect::<BTreeSet<_>>(), documented(text, "Metrics", "Metric"));
+    labels_are_documented(text, &metrics);
     assert_eq!(values(&metrics, "outcome"), documented(text, "Metrics", "Outcome"));
     let rules = ["Sets: rejections", "Pods: rejections"].map(|it| documented(text, it, "Rule"));
     assert_eq!(values(&metrics, "rule"), rules.into_iter().flatten().collect());

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `admission` | load on the webhook |
 //! | `controller` | the controller at work on a control plane |
+//! | `pictures` | the dashboard, drawn from a run |
 //! | `process` | processor time and memory of a process, from `/proc` |
 //! | `latency` | percentiles |
 //! | `report` | targets, verdicts, tables |
@@ -14,6 +15,7 @@
 mod admission;
 mod controller;
 mod latency;
+mod pictures;
 mod process;
 mod report;
 
@@ -34,6 +36,8 @@ enum Command {
     Admission(admission::Arguments),
     /// The controller on a control plane of its own.
     Controller(controller::Arguments),
+    /// Pictures of the dashboard, from metrics that Prometheus has scraped while something happened.
+    Pictures(pictures::Arguments),
 }
 
 #[tokio::main]
@@ -42,6 +46,7 @@ async fn main() -> ExitCode {
     let outcome = match command {
         Command::Admission(arguments) => admission::run(&arguments).await,
         Command::Controller(arguments) => Box::pin(controller::run(&arguments)).await,
+        Command::Pictures(arguments) => Box::pin(pictures::run(&arguments)).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

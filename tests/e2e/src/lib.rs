@@ -16,6 +16,7 @@
 //! | [`groups`] | the groups of pods, from what happened to the pods |
 //! | [`witness`] | what must never happen, whatever fails |
 //! | [`differences`] | saying how an object differs from what is expected |
+//! | [`plugin`] | the plugin of kubectl |
 //! | [`pod_group`] | `PodGroup`s of gang scheduling |
 //! | [`policy`] | making the API server refuse requests |
 //! | [`metrics`] | what a process measures |
@@ -31,6 +32,7 @@ pub mod mounted_secret;
 pub mod namespace;
 pub mod network;
 pub mod objects;
+pub mod plugin;
 pub mod pod_group;
 pub mod policy;
 pub mod recording;

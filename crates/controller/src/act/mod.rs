@@ -169,6 +169,7 @@ impl Actor {
         change: StatusChange,
     ) -> Result<(), Error> {
         let written = self.requests.update_status(set, &change.status).await?;
+        self.metrics.status_written(set, &change.status);
         self.index.written(written);
         if let Some(event) = change.event {
             self.recorder.tell(set, event);

@@ -1,10 +1,10 @@
 //! Reading of nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1 as core;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use lws_api_types::LeaderWorkerSet;
 
 use super::error::Error;
@@ -41,9 +41,28 @@ impl Actor {
         let failed: Vec<_> = outcomes.filter_map(|failed| async { failed }).collect().await;
         self.warn(set, failed)
     }
+
+    /// Reads whether any node carries each of these labels. Without the permission to list nodes
+    /// nobody is told that none does.
+    pub async fn read_topologies(&self, labels: BTreeSet<String>, known: &KnownNodes) {
+        for label in labels {
+            let outcome = self.requests.is_carried(&label).await;
+            if let Err(error) = &outcome {
+                tracing::warn!(%error, label, "cannot tell whether any node carries this label");
+            }
+            known.read_topology(label, outcome.ok());
+        }
+    }
 }
 
 impl Requests {
+    async fn is_carried(&self, label: &str) -> Result<bool, Error> {
+        let api = Api::<core::Node>::all(self.client.clone());
+        let params = ListParams::default().labels(label).limit(1);
+        let what = format!("nodes with label {label}");
+        Ok(!self.send("list", &what, api.list_metadata(&params)).await?.items.is_empty())
+    }
+
     async fn node(&self, name: &str) -> Result<Node, Error> {
         let api = Api::<core::Node>::all(self.client.clone());
         let found = self.send("get", &format!("nodes {name}"), api.get_opt(name)).await?;

@@ -236,6 +236,21 @@ impl Index {
         self.lock().entries.get(key).cloned()
     }
 
+    /// How many objects of each kind are kept, by its plural name.
+    #[must_use]
+    pub fn objects(&self) -> [(&'static str, usize); 6] {
+        let Kinds { sets, stateful_sets, pods, services, revisions, pod_groups } =
+            &self.lock().kinds;
+        [
+            ("leaderworkersets", sets.homes.len()),
+            ("statefulsets", stateful_sets.homes.len()),
+            ("pods", pods.homes.len()),
+            ("services", services.homes.len()),
+            ("controllerrevisions", revisions.homes.len()),
+            ("podgroups", pod_groups.homes.len()),
+        ]
+    }
+
     /// Calls `read` with the entry of a set after dropping what no longer matters in it.
     pub fn read<T>(&self, key: &SetKey, read: impl FnOnce(&Entry) -> T) -> Option<T> {
         let entry = self.entry(key)?;

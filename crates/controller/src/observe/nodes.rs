@@ -10,6 +10,12 @@ use tokio::time::Instant;
 /// For how long what was read of a node is believed.
 const FRESH: Duration = Duration::from_secs(10);
 
+/// For how long it is believed that nodes carry a label, or do not.
+const FRESH_LABEL: Duration = Duration::from_secs(30);
+
+/// Labels, and whether any node carries each; `None` where that cannot be read.
+pub type Topologies = BTreeMap<String, Option<bool>>;
+
 /// Nodes by name.
 pub type Nodes = BTreeMap<String, Node>;
 
@@ -56,6 +62,8 @@ struct Known {
     nodes: Arc<Nodes>,
     /// When each was read, the earliest first.
     read: VecDeque<(Instant, String)>,
+    /// Labels, when each was read, and whether any node carries it.
+    topologies: BTreeMap<String, (Instant, Option<bool>)>,
 }
 
 impl KnownNodes {
@@ -78,6 +86,20 @@ impl KnownNodes {
         })
     }
 
+    /// Takes note whether any node carries a label.
+    pub fn read_topology(&self, label: String, is_carried: Option<bool>) {
+        self.with(|known| known.topologies.insert(label, (Instant::now(), is_carried)));
+    }
+
+    /// The labels of which that is fresh.
+    #[must_use]
+    pub fn topologies(&self) -> Topologies {
+        self.with(|known| {
+            known.topologies.retain(|_, (at, _)| at.elapsed() <= FRESH_LABEL);
+            known.topologies.iter().map(|(label, (_, it))| (label.clone(), *it)).collect()
+        })
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -86,6 +108,16 @@ impl KnownNodes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_label_is_believed_for_a_time() {
+        let known = KnownNodes::default();
+        known.read_topology("rack".to_owned(), Some(false));
+        tokio::time::advance(FRESH_LABEL).await;
+        assert_eq!(known.topologies(), [("rack".to_owned(), Some(false))].into());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(known.topologies(), Topologies::new());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn each_node_is_believed_for_a_time_of_its_own() {

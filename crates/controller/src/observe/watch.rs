@@ -7,6 +7,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
@@ -54,6 +55,18 @@ struct Kind {
     /// Without its watch the controller learns of these objects when it creates them.
     is_optional: bool,
     progress: watch::Receiver<Progress>,
+    failures: Arc<AtomicU64>,
+}
+
+/// How the watch of a kind stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Plural name of the kind.
+    pub resource: String,
+    /// Whether everything that there is of it is known.
+    pub is_synced: bool,
+    /// How often it has failed and was begun anew.
+    pub failures: u64,
 }
 
 /// How far a stream has come.
@@ -117,6 +130,18 @@ impl Synced {
             .collect()
     }
 
+    /// How the watch of each kind stands.
+    #[must_use]
+    pub fn standings(&self) -> Vec<Standing> {
+        let round = *self.round.borrow();
+        let standing = |kind: &Kind| Standing {
+            resource: kind.resource.clone(),
+            is_synced: kind.progress.borrow().is_sufficient(false, round),
+            failures: kind.failures.load(Ordering::Relaxed),
+        };
+        self.kinds.iter().map(standing).collect()
+    }
+
     /// Whether groups get `PodGroup`s, as things stand.
     #[must_use]
     pub fn pod_groups(&self) -> PodGroups {
@@ -171,13 +196,20 @@ impl Streams<'_> {
         let (sender, progress) =
             watch::channel(Progress { state: State::Listing, round: *self.round.borrow() });
         let resource = V::plural(&()).into_owned();
-        self.kinds.push(Kind { resource, is_optional, progress: progress.clone() });
+        let failures = Arc::<AtomicU64>::default();
+        self.kinds.push(Kind {
+            resource,
+            is_optional,
+            progress: progress.clone(),
+            failures: failures.clone(),
+        });
         let api = Api::<V>::all(self.client.clone());
         let stage = Stage {
             index: self.index.clone(),
             notify: self.notify.clone(),
             is_optional,
             progress: sender,
+            failures,
         };
         self.tasks.spawn(follow_rounds(api, config, stage, self.round.subscribe()));
         progress
@@ -190,6 +222,7 @@ struct Stage {
     notify: Notify,
     is_optional: bool,
     progress: watch::Sender<Progress>,
+    failures: Arc<AtomicU64>,
 }
 
 impl Stage {
@@ -249,6 +282,7 @@ where
             }
             Ok(None) => return,
             Err(error) => {
+                stage.failures.fetch_add(1, Ordering::Relaxed);
                 if let Some(state) = report(&resource, &error) {
                     stage.hindered(Progress { state, round });
                 }

@@ -14,6 +14,8 @@
 //! | [`history`] | how often groups have failed, and how long they wait because of that |
 //! | [`termination`] | that the pods of a group end together, on lost nodes too |
 //! | [`shortage`] | which `StatefulSet`s have to be asked why they lack pods |
+//! | [`obstacle`] | what keeps groups from coming up, and what a failure is about |
+//! | [`standing`] | how groups stand, for metrics |
 //! | [`status`] | counts, conditions and their event |
 //! | `ownership` | whose an object is that has the name we need |
 //! | [`build`] | the objects themselves |
@@ -26,12 +28,14 @@ pub mod group;
 pub mod history;
 mod leader;
 mod members;
+pub mod obstacle;
 pub(crate) mod ownership;
 mod record;
 mod restart;
 pub mod revision;
 pub mod rollout;
 pub mod shortage;
+pub mod standing;
 pub mod status;
 pub mod task;
 pub mod termination;
@@ -44,7 +48,7 @@ use lws_runtime::config::GroupRestartSettings;
 use serde_json::Value;
 
 use crate::observe::entry::Entry;
-use crate::observe::nodes::Nodes;
+use crate::observe::nodes::{Nodes, Topologies};
 use crate::observe::views::{PodView, RevisionView, StatefulSetView};
 use crate::observe::watch::PodGroups;
 use group::{Group, Groups};
@@ -53,6 +57,7 @@ use ownership::{Controller, Holder};
 use record::Record;
 use restart::Failed;
 use shortage::Shortages;
+use standing::Standing;
 use status::Seen;
 use task::{Action, EventDraft, Orphaned, Plan, Task, Verdict};
 
@@ -61,6 +66,8 @@ use task::{Action, EventDraft, Orphaned, Plan, Task, Verdict};
 pub struct Context<'a> {
     /// Nodes, as far as they are known.
     pub nodes: &'a Nodes,
+    /// Labels of topology domains, as far as it is known of them whether nodes carry them.
+    pub topologies: &'a Topologies,
     /// Whether there are `PodGroup`s.
     pub pod_groups: PodGroups,
     /// What is known of `StatefulSet`s of the set that are short of pods.
@@ -75,19 +82,19 @@ pub struct Context<'a> {
     pub now: Timestamp,
 }
 
-/// What is to be done about `set` now, whose content has the byte form `content`, given all that is
+/// What is to be done about `set` now, whose content has the byte form `encoded`, given all that is
 /// known of its objects. Never fails: what cannot be done is told as an event and in the status.
 ///
 /// The plan is computed anew after its tasks have been carried out and their answers are in
 /// `entry`, until there is none left.
 #[must_use]
-pub fn plan(set: &LeaderWorkerSet, content: &str, entry: &Entry, context: &Context<'_>) -> Plan {
+pub fn plan(set: &LeaderWorkerSet, encoded: &str, entry: &Entry, context: &Context<'_>) -> Plan {
     let mut plan = Plan::default();
     // The garbage collector does the rest.
     if set.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let seen = work(&mut plan, set, content, entry, context);
+    let seen = work(&mut plan, set, encoded, entry, context);
     plan.events = task::merged(std::mem::take(&mut plan.events));
     let obstacle = plan.events.iter().find_map(EventDraft::failure);
     let verdict = match (context.verdict, &obstacle) {
@@ -105,14 +112,14 @@ pub fn plan(set: &LeaderWorkerSet, content: &str, entry: &Entry, context: &Conte
 fn work(
     plan: &mut Plan,
     set: &LeaderWorkerSet,
-    content: &str,
+    encoded: &str,
     entry: &Entry,
     context: &Context<'_>,
 ) -> Option<Seen> {
     let leader_set = leader::find(plan, set, entry).ok()?;
     let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
     let revision::Current { revision: current, changed } =
-        revision::ensure(plan, set, content, leader_set, &revisions, &entry.pods)?;
+        revision::ensure(plan, set, encoded, leader_set, &revisions, &entry.pods)?;
     let scope = Scope { set, entry, context, revisions: &revisions, current, changed };
     scope.shared_service(plan);
     plan.tasks.extend(revision::adoptions(set, &revisions));
@@ -163,6 +170,8 @@ impl<'a> Scope<'a> {
             group::complete(plan, self, group);
         }
         shortage::look(plan, self, leader_set, &groups);
+        obstacle::look(plan, self, &groups);
+        plan.standing = Standing::of(self, &groups, existing, |index| failed.contains(&index));
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
         let counts = status::Counts::of(&groups.observations(), replicas, strategy.partition);
@@ -170,6 +179,12 @@ impl<'a> Scope<'a> {
             revision::truncate(plan, self, leader_set, counts.update_complete());
         }
         Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
+    }
+
+    /// Whether anything is known to keep any pod from coming up. Mostly nothing is, and then pods need
+    /// not be looked at one by one.
+    fn has_troubles(&self) -> bool {
+        self.entry.pods.values().any(|it| it.trouble.is_some())
     }
 
     /// What a failed pod means for its group, by the revision of the group: a policy that is about

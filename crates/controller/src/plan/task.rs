@@ -1,6 +1,6 @@
 //! What a plan consists of: requests to make, events to tell, and what to look at again later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +8,9 @@ use lws_api_types::LeaderWorkerSetStatus;
 use serde_json::Value;
 
 use super::history::{Cause, Failing, Incidents};
+use super::obstacle;
 use super::shortage::Shortages;
+use super::standing::Standing;
 use crate::observe::views::View;
 
 /// Everything that is to be done about one set now.
@@ -26,6 +28,9 @@ pub struct Plan {
     /// Nodes that have to be read before the plan can be completed, and what is told of each that
     /// cannot be.
     pub unknown_nodes: BTreeMap<String, EventDraft>,
+    /// Labels of which it has to be read whether any node carries them before the plan can be
+    /// completed.
+    pub unknown_topologies: BTreeSet<String>,
     /// Pods that have to be read anew before the plan can be completed, each by its name and its UID
     /// or the beginning of that.
     pub doubted_pods: Vec<Target>,
@@ -35,6 +40,8 @@ pub struct Plan {
     pub unexplained: Option<Target>,
     /// Groups that have failed lately.
     pub failing: Failing,
+    /// How its groups stand.
+    pub standing: Standing,
     /// Failures that have been counted and are not in the stored history.
     pub unwritten: Incidents,
     /// When to look again although nothing may have been observed.
@@ -56,7 +63,7 @@ pub struct StatusChange {
 /// Why an object of the set is not what it should be, as condition `ReplicaFailure` tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// `FailedCreate`, `FailedUpdate` or `FailedDelete`.
+    /// `FailedCreate`, `FailedUpdate`, `FailedDelete`, or what keeps a pod from coming up.
     pub reason: &'static str,
     /// What failed, and why in the words of the server.
     pub message: String,
@@ -277,6 +284,7 @@ impl Plan {
     pub fn is_complete(&self) -> bool {
         self.tasks.is_empty()
             && self.unknown_nodes.is_empty()
+            && self.unknown_topologies.is_empty()
             && self.doubted_pods.is_empty()
             && self.unexplained.is_none()
     }
@@ -377,8 +385,8 @@ impl EventDraft {
 
     /// The failure that the event tells of, if it is about one.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        let is_failure = matches!(self.reason, "FailedCreate" | "FailedUpdate" | "FailedDelete");
-        (self.is_warning && is_failure)
+        let is_refused = matches!(self.reason, "FailedCreate" | "FailedUpdate" | "FailedDelete");
+        (self.is_warning && (is_refused || obstacle::is_told(self.reason)))
             .then(|| Failure { reason: self.reason, message: self.text() })
     }
 }

@@ -10,6 +10,7 @@
 
 mod failures;
 mod gang;
+mod obstacles;
 mod placement;
 mod restarts;
 mod shortages;

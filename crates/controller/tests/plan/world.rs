@@ -9,7 +9,7 @@ use lws_api_types::LeaderWorkerSetStatus;
 use lws_api_types::keys::labels;
 use lws_api_types::revision::encode;
 use lws_controller::observe::index::{Index, SetKey};
-use lws_controller::observe::nodes::{Node, NodeHealth, Nodes};
+use lws_controller::observe::nodes::{Node, NodeHealth, Nodes, Topologies};
 use lws_controller::observe::views::{
     PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView,
 };
@@ -30,6 +30,7 @@ pub(crate) struct World {
     objects: BTreeMap<(String, String), Value>,
     version: u64,
     pub(crate) nodes: Nodes,
+    pub(crate) topologies: Topologies,
     pub(crate) pod_groups: PodGroups,
     /// What admission adds to the annotations of new pods.
     pub(crate) pod_annotations: Value,
@@ -140,10 +141,16 @@ impl World {
         object["metadata"]["annotations"][key].as_str().map(str::to_owned)
     }
 
+    /// It has been read whether any node carries a label.
+    pub(crate) fn read_topology(&mut self, label: &str, is_carried: Option<bool>) {
+        self.topologies.insert(label.to_owned(), is_carried);
+    }
+
     pub(crate) fn plan(&self) -> Plan {
         let key = SetKey::new("n", "s");
         let context = Context {
             nodes: &self.nodes,
+            topologies: &self.topologies,
             shortages: &self.shortages,
             unwritten: &self.unwritten,
             pod_groups: self.pod_groups,

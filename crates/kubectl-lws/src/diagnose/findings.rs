@@ -6,11 +6,12 @@ use k8s_openapi::api::core::v1::Event;
 use lws_api_types::conditions::REPLICA_FAILURE;
 use lws_api_types::keys::annotations;
 use lws_controller::observe::views::{Identity, StatefulSetView};
+use lws_controller::plan::obstacle::Obstacle;
 
 use super::Finding;
 use crate::events::last_seen;
 use crate::output::age;
-use crate::pods::{Obstacle, obstacle};
+use crate::pods::{Obstacle as InTheWay, obstacle};
 use crate::snapshot::Snapshot;
 
 /// How long after its grace period a pod counts as stuck.
@@ -18,10 +19,10 @@ const STUCK_SECONDS: i64 = 60;
 
 /// Everything that is wrong, the nearest cause first.
 pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
-    let mut findings = pods(snapshot);
+    let mut findings: Vec<_> = topology(snapshot).into_iter().collect();
+    findings.extend(pods(snapshot));
     findings.extend(refusals(snapshot));
     findings.extend(strangers(snapshot));
-    findings.extend(topology(snapshot));
     findings.extend(backoff(snapshot));
     findings.extend(stuck(snapshot));
     // What the controller says last is mostly one of these in other words.
@@ -34,16 +35,16 @@ pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
 
 /// Pods that do not start or end again and again, one finding for each kind.
 fn pods(snapshot: &Snapshot) -> Vec<Finding> {
-    let mut kinds: BTreeMap<u8, Vec<(String, Obstacle)>> = BTreeMap::new();
+    let mut kinds: BTreeMap<u8, Vec<(String, InTheWay)>> = BTreeMap::new();
     for (name, pod) in &snapshot.pods {
         if let Some(obstacle) = obstacle(pod) {
             let kind = match obstacle {
-                Obstacle::Image(_) => 0,
-                Obstacle::Crash(_) => 1,
-                Obstacle::Container(_) => 2,
-                Obstacle::Failed(_) => 3,
-                Obstacle::Unscheduled(_) => 4,
-                Obstacle::NotReady(_) | Obstacle::Starting(_) => continue,
+                InTheWay::Image(_) => 0,
+                InTheWay::Crash(_) => 1,
+                InTheWay::Container(_) => 2,
+                InTheWay::Failed(_) => 3,
+                InTheWay::Unscheduled(_) => 4,
+                InTheWay::NotReady(_) | InTheWay::Starting(_) => continue,
             };
             kinds.entry(kind).or_default().push((name.clone(), obstacle));
         }
@@ -51,25 +52,25 @@ fn pods(snapshot: &Snapshot) -> Vec<Finding> {
     kinds.values().filter_map(|alike| of_pods(alike, snapshot.set.name())).collect()
 }
 
-fn of_pods(alike: &[(String, Obstacle)], set: &str) -> Option<Finding> {
+fn of_pods(alike: &[(String, InTheWay)], set: &str) -> Option<Finding> {
     let (pod, first) = alike.first()?;
     let (what, advice) = match first {
-        Obstacle::Image(_) => (
+        InTheWay::Image(_) => (
             "An image cannot be pulled",
             "check the name of the image, that it is in the registry, and imagePullSecrets"
                 .to_owned(),
         ),
-        Obstacle::Crash(_) => (
+        InTheWay::Crash(_) => (
             "A container ends again and again",
             format!("read what it has written last: kubectl logs {pod} --previous"),
         ),
-        Obstacle::Container(_) => (
+        InTheWay::Container(_) => (
             "A container cannot be started",
             format!(
                 "create what the message names, or correct the template: kubectl describe pod {pod}"
             ),
         ),
-        Obstacle::Failed(_) => {
+        InTheWay::Failed(_) => {
             ("A pod has failed", format!("see what has ended it: kubectl describe pod {pod}"))
         }
         _ => (
@@ -113,23 +114,25 @@ fn refusals(snapshot: &Snapshot) -> Option<Finding> {
 
 /// What a refusal of a pod is about.
 pub(super) fn refusal_kind(message: &str) -> &'static str {
-    if message.contains("exceeded quota") {
-        "A quota is exceeded"
-    } else if message.contains("failed calling webhook") {
-        "An admission webhook does not answer"
-    } else {
-        "Pods cannot be created"
+    match Obstacle::of_refusal(message) {
+        Obstacle::Quota => "A quota is exceeded",
+        Obstacle::Webhook => "An admission webhook does not answer",
+        _ => "Pods cannot be created",
     }
 }
 
 /// What to do about it.
 pub(super) fn refusal_advice(message: &str) -> &'static str {
-    if message.contains("exceeded quota") {
-        "raise the quota, or lower replicas, size or what pods request: kubectl describe quota"
-    } else if message.contains("failed calling webhook") {
-        "see whether the pods behind the webhook run, and its certificate and Service"
-    } else {
-        "do what the message says; pods are created by the StatefulSet controller from the template of the set"
+    match Obstacle::of_refusal(message) {
+        Obstacle::Quota => {
+            "raise the quota, or lower replicas, size or what pods request: kubectl describe quota"
+        }
+        Obstacle::Webhook => {
+            "see whether the pods behind the webhook run, and its certificate and Service"
+        }
+        _ => {
+            "do what the message says; pods are created by the StatefulSet controller from the template of the set"
+        }
     }
 }
 
@@ -154,8 +157,28 @@ fn strangers(snapshot: &Snapshot) -> Vec<Finding> {
     services.chain(stateful_sets).filter_map(stranger).collect()
 }
 
-/// Nodes of exclusively placed groups that are in no topology domain.
+/// Exclusively placed groups for which there is no topology domain, or whose node is in none.
 fn topology(snapshot: &Snapshot) -> Option<Finding> {
+    absent_topology(snapshot).or_else(|| unlabelled_node(snapshot))
+}
+
+fn absent_topology(snapshot: &Snapshot) -> Option<Finding> {
+    let (annotation, key) = snapshot.absent_topology.as_ref()?;
+    let pods = snapshot.pods.values();
+    let waits = |pod| obstacle(pod).filter(|it| matches!(it, InTheWay::Unscheduled(_)));
+    let waiting = pods.into_iter().find_map(waits);
+    let waiting = waiting.map(|it| format!(": {}", it.told())).unwrap_or_default();
+    Some(Finding {
+        what: "No node has the topology label".to_owned(),
+        evidence: format!("no node has label {key}, which annotation {annotation} names{waiting}"),
+        advice: format!(
+            "label the nodes by the domain that each is in: kubectl label node <name> \
+             {key}=<domain>; or create the set anew with the annotation corrected"
+        ),
+    })
+}
+
+fn unlabelled_node(snapshot: &Snapshot) -> Option<Finding> {
     let key = snapshot.set.annotation(annotations::EXCLUSIVE_TOPOLOGY)?;
     let leaders = snapshot.entry.pods.values().filter(|it| it.is_leader());
     let lacks = |node: &str| snapshot.nodes.get(node).is_some_and(|it| !it.contains_key(key));

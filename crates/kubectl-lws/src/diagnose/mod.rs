@@ -43,7 +43,8 @@ pub(crate) async fn run(
     name: &str,
     output: Output,
 ) -> Result<ExitCode, Error> {
-    let snapshot = connection.whole_snapshot(name).await?;
+    let mut snapshot = connection.whole_snapshot(name).await?;
+    connection.look_up_topologies(&mut snapshot).await?;
     let mut report = Report { findings: findings::of(&snapshot), unchecked: Vec::new() };
     let installation = installation::look(connection, &mut report.unchecked).await?;
     report.findings.extend(installation.findings(snapshot.now));

@@ -128,6 +128,24 @@ fn a_node_without_the_topology_label_is_found() {
     assert!(is_documented(&findings[0]), "{findings:?}");
 }
 
+#[test]
+fn a_topology_that_no_node_is_in_is_found_before_what_comes_of_it() {
+    let mut objects = Objects::ready(2, 2);
+    objects.pod("s-1")["spec"] = json!({"containers": []});
+    objects.pod("s-1")["status"] = json!({"phase": "Pending", "conditions": [
+        {"type": "PodScheduled", "status": "False", "message": "0/2 nodes"},
+    ]});
+    let mut snapshot = objects.snapshot();
+    snapshot.absent_topology = Some((annotations::EXCLUSIVE_TOPOLOGY, "rack".to_owned()));
+    let findings = findings::of(&snapshot);
+    let what: Vec<_> = findings.iter().map(|it| &*it.what).collect();
+    assert_eq!(what, ["No node has the topology label", "The scheduler finds no node"]);
+    let expected = "no node has label rack, which annotation \
+                    leaderworkerset.sigs.k8s.io/exclusive-topology names: pod s-1 finds no node: 0/2 nodes";
+    assert_eq!(findings[0].evidence, expected);
+    assert!(findings[0].advice.contains("kubectl label node <name> rack=<domain>"));
+}
+
 fn leased(spec: &Value) -> Installation {
     let lease = json!({"metadata": {"name": "l"}, "spec": spec});
     Installation {

@@ -53,7 +53,7 @@ impl IntoResponse for Refusal {
             Self::Unanswered(question) => {
                 let what = match question {
                     Question::User => "whose token this is",
-                    Question::Access => "whether you may read this",
+                    Question::Access => "whether you may do this",
                 };
                 let text = format!(
                     "The API server has not said {what}. The log of this process says why.\n"
@@ -237,7 +237,7 @@ mod tests {
             (
                 Refusal::Unanswered(Question::Access),
                 500,
-                format!("The API server has not said whether you may read this. {why}"),
+                format!("The API server has not said whether you may do this. {why}"),
             ),
         ] {
             let answer = refusal.into_response();

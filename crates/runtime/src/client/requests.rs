@@ -1,19 +1,50 @@
 //! Requests to the API server, counted where they leave this process.
 
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{Request, Response};
-use prometheus::{IntCounterVec, Opts, Registry};
+use http::{Method, Request, Response, Uri};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower::{Layer, Service};
 
 /// Value of label `code` of a request that got no answer, as the clients of Kubernetes say.
 const NO_ANSWER: &str = "<error>";
 
-/// Counts requests by the code of their answer, method and host.
+/// Seconds. The API server answers most requests within some milliseconds; this system gives up
+/// after 20 s at most.
+const LATENCIES: [f64; 12] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0];
+
+/// The resources that this system asks for. Any other is [`OTHER`], so that there are never more
+/// series than these make.
+const RESOURCES: [&str; 16] = [
+    "controllerrevisions",
+    "endpointslices",
+    "events",
+    "leases",
+    "leaderworkersets",
+    "mutatingwebhookconfigurations",
+    "nodes",
+    "podgroups",
+    "pods",
+    "secrets",
+    "services",
+    "statefulsets",
+    "subjectaccessreviews",
+    "tokenreviews",
+    "validatingwebhookconfigurations",
+    "version",
+];
+const OTHER: &str = "other";
+
+/// Counts requests by the code of their answer, method and host, and how long answers take by verb
+/// and resource.
 #[derive(Clone, Debug)]
-pub struct RequestCounter(IntCounterVec);
+pub struct RequestCounter {
+    requests: IntCounterVec,
+    latency: HistogramVec,
+}
 
 impl RequestCounter {
     /// Registers the metric with `registry`.
@@ -28,8 +59,17 @@ impl RequestCounter {
             ),
             &["code", "method", "host"],
         )?;
+        let latency = HistogramVec::new(
+            HistogramOpts::new(
+                "lws_api_request_duration_seconds",
+                "Time until the API server has begun to answer, by verb and resource.",
+            )
+            .buckets(LATENCIES.to_vec()),
+            &["verb", "resource"],
+        )?;
         registry.register(Box::new(counter.clone()))?;
-        Ok(Self(counter))
+        registry.register(Box::new(latency.clone()))?;
+        Ok(Self { requests: counter, latency })
     }
 }
 
@@ -37,7 +77,7 @@ impl<S> Layer<S> for RequestCounter {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, counter: self.0.clone() }
+        Counted { inner, counter: self.clone() }
     }
 }
 
@@ -45,7 +85,7 @@ impl<S> Layer<S> for RequestCounter {
 #[derive(Clone, Debug)]
 pub struct Counted<S> {
     inner: S,
-    counter: IntCounterVec,
+    counter: RequestCounter,
 }
 
 impl<S, B, A> Service<Request<B>> for Counted<S>
@@ -64,17 +104,50 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let method = request.method().clone();
         let host = request.uri().authority().cloned();
-        let requests = self.counter.clone();
+        let (verb, resource) = asked(&method, request.uri());
+        let RequestCounter { requests, latency } = self.counter.clone();
+        let begun = Instant::now();
         let answer = self.inner.call(request).inspect(move |outcome| {
             let code = match outcome {
                 Ok(answer) => answer.status().as_str().to_owned(),
                 Err(_) => NO_ANSWER.to_owned(),
             };
+            latency.with_label_values(&[verb, resource]).observe(begun.elapsed().as_secs_f64());
             let host = host.as_ref().map_or("", |it| it.as_str());
             requests.with_label_values(&[&*code, method.as_str(), host]).inc();
         });
         answer.boxed()
     }
+}
+
+/// The verb and the resource that a request asks for, as Kubernetes calls them.
+fn asked(method: &Method, uri: &Uri) -> (&'static str, &'static str) {
+    let path = uri.path().trim_matches('/');
+    let mut parts = path.split('/');
+    // What comes before the resource: api/v1 or apis/<group>/<version>, then the namespace.
+    let skipped = match parts.next() {
+        Some("api") => 1,
+        Some("apis") => 2,
+        _ => 0,
+    };
+    let mut parts: Vec<_> = if skipped == 0 { vec![path] } else { parts.skip(skipped).collect() };
+    if parts.len() > 2 && parts.first() == Some(&"namespaces") {
+        parts.drain(..2);
+    }
+    let named = parts.first().copied().unwrap_or_default();
+    let resource = RESOURCES.into_iter().find(|it| *it == named).unwrap_or(OTHER);
+    let watches = || uri.query().is_some_and(|it| it.split('&').any(|it| it == "watch=true"));
+    let verb = match *method {
+        Method::GET if parts.len() > 1 || skipped == 0 => "get",
+        Method::GET if watches() => "watch",
+        Method::GET => "list",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => OTHER,
+    };
+    (verb, resource)
 }
 
 #[cfg(test)]
@@ -99,7 +172,34 @@ mod tests {
             assert_eq!(outcome.is_err(), path == "/lost");
         }
         for (labels, count) in [(["409", "PUT", "h:6443"], 2), ([NO_ANSWER, "GET", "h:6443"], 1)] {
-            assert_eq!(counter.0.with_label_values(&labels).get(), count, "{labels:?}");
+            assert_eq!(counter.requests.with_label_values(&labels).get(), count, "{labels:?}");
+        }
+        for (verb, count) in [("update", 2), ("get", 1)] {
+            let latency = counter.latency.with_label_values(&[verb, OTHER]);
+            assert_eq!(latency.get_sample_count(), count, "{verb}");
+        }
+    }
+
+    #[test]
+    fn a_request_asks_for_a_verb_and_a_resource() {
+        for (method, path, expected) in [
+            (Method::GET, "/api/v1/namespaces/n/pods/p", ("get", "pods")),
+            (Method::GET, "/api/v1/pods?labelSelector=a", ("list", "pods")),
+            (Method::GET, "/api/v1/pods?allowWatchBookmarks=true&watch=true", ("watch", "pods")),
+            (Method::GET, "/api/v1/nodes/n", ("get", "nodes")),
+            (Method::GET, "/api/v1/namespaces/n", ("get", OTHER)),
+            (Method::GET, "/version", ("get", "version")),
+            (Method::POST, "/apis/apps/v1/namespaces/n/statefulsets", ("create", "statefulsets")),
+            (
+                Method::PUT,
+                "/apis/leaderworkerset.x-k8s.io/v1/namespaces/n/leaderworkersets/s/status",
+                ("update", "leaderworkersets"),
+            ),
+            (Method::PATCH, "/apis/example.org/v1/namespaces/n/widgets/w", ("patch", OTHER)),
+            (Method::DELETE, "/api/v1/namespaces/n/pods/p", ("delete", "pods")),
+            (Method::OPTIONS, "/", (OTHER, OTHER)),
+        ] {
+            assert_eq!(asked(&method, &path.parse().unwrap()), expected, "{method} {path}");
         }
     }
 }

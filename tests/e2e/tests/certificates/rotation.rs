@@ -24,7 +24,7 @@ use crate::installation::{Installation, MUTATING};
 const SERVICE: &str = "lws-webhook-service";
 
 /// How long load and rotation last.
-const DURATION: Duration = Duration::from_secs(60);
+const DURATION: Duration = Duration::from_mins(1);
 
 /// One request each: 200 in a second.
 const PACE: Duration = Duration::from_millis(5);

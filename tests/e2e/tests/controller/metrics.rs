@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{DeleteParams, PostParams};
 use lws_api_types::set::RestartPolicy::RecreateGroupOnPodRestart;
 use lws_e2e::metrics::Scrape;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::wait;
+use serde_json::json;
 
 use crate::restart::with_all_pods;
 use crate::{create, environment};
@@ -22,6 +24,27 @@ async fn failed() -> Result<TestSet> {
     let fixture = Fixture::default().replicas(1).size(2).restart_policy(RecreateGroupOnPodRestart);
     let set = with_all_pods(fixture).await?;
     set.begin_to_delete_pod(&set.worker(0, 1)).await?;
+    Ok(set)
+}
+
+/// A set whose Service has the name of somebody else's.
+async fn hindered() -> Result<TestSet> {
+    let namespace = environment()?.namespace().await?;
+    let service = json!({"metadata": {"name": "test-sample"}, "spec": {"ports": [{"port": 80}]}});
+    let service: Service = serde_json::from_value(service)?;
+    namespace.services().create(&PostParams::default(), &service).await?;
+    let set = namespace.create_set(&Fixture::default()).await?;
+    set.expect_failure(&["exists and is controlled by nobody"]).await?;
+    Ok(set)
+}
+
+/// A set in a rollout that does not come to an end, because nobody plays its `StatefulSet`s.
+async fn updating() -> Result<TestSet> {
+    let set = create(Fixture::default()).await?;
+    set.all_ready().await?;
+    set.done(2).await?;
+    set.change_workers("example.org/other").await?;
+    set.expect_conditions("rolling").await?;
     Ok(set)
 }
 
@@ -87,6 +110,8 @@ async fn the_metrics_that_there_are_are_those_that_are_documented() -> Result<()
         environment()?.cluster().kubectl(&["apply", "--server-side", "-f", secret]).await?;
     anyhow::ensure!(applied.status.success(), "{applied:?}");
     let _set = failed().await?;
+    let _hindered = hindered().await?;
+    let _updating = updating().await?;
     let documented = documented()?;
     anyhow::ensure!(documented.len() > 30, "the tables are not read: {documented:?}");
     let is_complete = |seen: &Scrape| {

@@ -36,6 +36,8 @@ async fn each_process_may_do_what_it_needs_and_no_more() -> Result<()> {
         (CONTROLLER, "update", "leases.coordination.k8s.io/another", false),
         (CONTROLLER, "get", "leases.coordination.k8s.io", false),
         (CONTROLLER, "get", "nodes", true),
+        (CONTROLLER, "list", "nodes", true),
+        (CONTROLLER, "watch", "nodes", false),
         (CONTROLLER, "update", "nodes", false),
         (CONTROLLER, "patch", "nodes", false),
         (CONTROLLER, "create", "pods", false),

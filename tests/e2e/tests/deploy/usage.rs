@@ -181,7 +181,10 @@ async fn everything_happens(namespace: &Namespace, system: &mut System) -> Resul
     a_leader_is_deleted(&placed).await?;
     a_worker_is_lost_while_nobody_looks(&placed, system).await?;
     a_set_is_orphaned(&placed).await?;
+    let homeless = Fixture::named("homeless").annotation(EXCLUSIVE_TOPOLOGY, "example.org/rack");
+    let homeless = namespace.create_set(&homeless).await?;
     what_is_in_the_way_is_told(namespace).await?;
+    homeless.expect_failure(&["True TopologyLabelMissing", "example.org/rack"]).await?;
     pods_are_short(namespace).await
 }
 

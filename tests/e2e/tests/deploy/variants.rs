@@ -39,7 +39,8 @@ fn left_behind(object: &Value, path: &str, found: &mut Vec<String>) {
 
 #[test]
 fn everything_moves_to_another_namespace() -> Result<()> {
-    let objects = overlay(&["cert-manager", "network-policy", "prometheus", "volcano"])?;
+    let all = ["alerts", "cert-manager", "dashboard", "network-policy", "prometheus", "volcano"];
+    let objects = overlay(&all)?;
     let mut found = Vec::new();
     for it in &objects {
         left_behind(it, &format!("{} {}", it["kind"], it["metadata"]["name"]), &mut found);
@@ -220,11 +221,26 @@ fn prometheus_finds_the_service() -> Result<()> {
     ensure!(*selected == service["metadata"]["labels"], "{selected}");
     let endpoint = &monitor["spec"]["endpoints"][0];
     ensure!(endpoint["port"] == service["spec"]["ports"][0]["name"], "{endpoint}");
+    ensure!(endpoint["honorLabels"] == true, "{endpoint}");
     for name in ["lws-webhook", "lws-controller-manager"] {
         let pods = &object(&objects, "Deployment", name)?["spec"]["template"];
         let selector = service["spec"]["selector"].as_object().context("no selector")?;
         let labels = &pods["metadata"]["labels"];
         ensure!(selector.iter().all(|(key, it)| labels[key] == *it), "{name}: {labels}");
+    }
+    Ok(())
+}
+
+#[test]
+fn grafana_and_prometheus_find_what_they_look_for_in_the_namespace_of_the_system() -> Result<()> {
+    let objects = overlay(&["alerts", "dashboard"])?;
+    let dashboard = object(&objects, "ConfigMap", "lws-dashboard")?;
+    let file = std::fs::read_to_string(deploy("components/dashboard/lws.json"))?;
+    ensure!(dashboard["data"]["lws.json"] == *file, "{dashboard}");
+    ensure!(dashboard["metadata"]["labels"]["grafana_dashboard"] == "1", "{dashboard}");
+    let alerts = object(&objects, "PrometheusRule", "lws-alerts")?;
+    for it in [dashboard, alerts] {
+        ensure!(it["metadata"]["namespace"] == "elsewhere", "{}", it["metadata"]);
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use lws_harness::proxy::{Effect, Failure, Rule};
 use lws_harness::wait;
 use rustls_pki_types::ServerName;
 
-use world::{Process, World, ask, ask_trusting, world};
+use world::{Process, World, ask, ask_beside, ask_trusting, world};
 
 const UNAUTHORIZED: (u16, &str) = (401, "Unauthorized\n");
 
@@ -43,6 +43,49 @@ async fn only_who_may_read_metrics_does() -> Result<()> {
         ensure!(code == 200, "{process:?} with rights: {code} {text}");
         let build = Scrape::parse(&text)?.starting_with("lws_build_info{").count();
         ensure!(build == 1, "{process:?}: {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_may_changes_what_is_logged_while_the_processes_run() -> Result<()> {
+    const PATH: &str = "/debug/loglevel";
+    let world = world().await?;
+    let mut system = world.system().await;
+    let [operator, reader] = [world.token("operator").await?, world.token("reader").await?];
+    for process in Process::BOTH {
+        let component = process.of(&mut system)?;
+        let url = component.metrics_url();
+        let put = |token, filter| ask_beside(&url, (Method::PUT, PATH), token, filter);
+        let get = || ask_beside(&url, (Method::GET, PATH), Some(&operator), "");
+        let (code, initial) = get().await?;
+        ensure!((code, &*initial) == (200, "lws=debug,info\n"), "{process:?}: {code} {initial}");
+        let said = put(None, "trace").await?;
+        ensure!((said.0, &*said.1) == UNAUTHORIZED, "{process:?} without token: {said:?}");
+        let said = put(Some(&*reader), "trace").await?;
+        ensure!(said.0 == 403, "{process:?}: who may read metrics: {said:?}");
+        let (code, said) = put(Some(&*operator), "loud").await?;
+        ensure!(code == 400 && said.contains("is no log level"), "{process:?}: {code} {said}");
+        ensure!(get().await?.1 == initial, "{process:?} has taken what it has refused");
+
+        // Of libraries, only a trace tells of each request.
+        let log = || std::fs::read_to_string(component.process().log());
+        let is_traced = |log: &str| log.lines().any(|it| it.contains("\tTRACE\t"));
+        ensure!(!is_traced(&log()?), "{process:?}: {}", log()?);
+        let said = put(Some(&*operator), "lws=trace,trace").await?;
+        ensure!(said == (200, "lws=trace,trace\n".to_owned()), "{process:?}: {said:?}");
+        let change = "log filter changes\t{\"filter\":\"lws=trace,trace\"}";
+        ensure!(log()?.contains(change), "{process:?}: {}", log()?);
+        let more = async || {
+            get().await?;
+            Ok::<_, anyhow::Error>(is_traced(&log()?).then_some(()))
+        };
+        wait::eventually(DEADLINE, "lines of level trace", more).await?;
+        for token in [&operator, &process.token(world.cluster())?] {
+            ensure!(!log()?.contains(token), "{process:?} logs a token");
+        }
+        // Nothing means what the command line says.
+        ensure!(put(Some(&*operator), "").await? == (200, initial), "{process:?}");
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use lws_harness::system::{Component, Metrics, System, SystemOptions};
 use lws_harness::{Cluster, ClusterOptions, wait};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use serde_json::Value;
 use tokio::sync::{MutexGuard, OnceCell};
 
 /// The cluster, and the directory for temporary files of both processes.
@@ -53,12 +54,17 @@ pub(crate) async fn world() -> Result<&'static World> {
 
 impl World {
     async fn make_accounts(&self) -> Result<()> {
-        for account in ["reader", "other"] {
+        for account in ["reader", "other", "operator"] {
             self.kubectl(&["create", "serviceaccount", account]).await?;
         }
         let binding =
             ["create", "clusterrolebinding", "reader", "--clusterrole=lws-metrics-reader"];
         self.kubectl(&[&binding[..], &["--serviceaccount=default:reader"]].concat()).await?;
+        // As it is documented.
+        let role = ["create", "clusterrole", "lws-log-level", "--verb=get,put"];
+        self.kubectl(&[&role[..], &["--non-resource-url=/debug/loglevel"]].concat()).await?;
+        let binding = ["create", "clusterrolebinding", "operator", "--clusterrole=lws-log-level"];
+        self.kubectl(&[&binding[..], &["--serviceaccount=default:operator"]].concat()).await?;
         let ask = ["auth", "can-i", "get", "/metrics", "--as=system:serviceaccount:default:reader"];
         wait::eventually(DEADLINE, "the API server knows of the binding", async || {
             self.kubectl(&ask).await.map(Some)
@@ -117,6 +123,18 @@ impl Process {
         }
     }
 
+    /// Its own token.
+    pub(crate) fn token(self, cluster: &Cluster) -> Result<String> {
+        let name = match self {
+            Self::Controller => "lws-controller-0",
+            Self::Webhook => "lws-webhook",
+        };
+        let file = cluster.dir().join(format!("{name}.kubeconfig"));
+        let kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+        let token = kubeconfig.pointer("/users/0/user/token").and_then(Value::as_str);
+        Ok(token.context("no token")?.to_owned())
+    }
+
     /// Its user, of which there are requests in the audit log.
     pub(crate) fn user(self) -> &'static str {
         match self {
@@ -146,6 +164,18 @@ pub(crate) async fn ask_trusting(
     send(config, Method::GET, Some(token)).await
 }
 
+/// The answer of another endpoint beside the metrics of `url`, asked with `body`.
+pub(crate) async fn ask_beside(
+    url: &str,
+    (method, path): (Method, &str),
+    token: Option<&str>,
+    body: &str,
+) -> Result<(u16, String)> {
+    let mut config = config(url)?;
+    config.accept_invalid_certs = true;
+    send_to(config, (method, path), token, body).await
+}
+
 fn config(url: &str) -> Result<Config> {
     let server = url.strip_suffix("/metrics").ok_or_else(|| anyhow!("another path: {url}"))?;
     let mut config = Config::new(server.parse()?);
@@ -154,11 +184,20 @@ fn config(url: &str) -> Result<Config> {
 }
 
 async fn send(config: Config, method: Method, token: Option<&str>) -> Result<(u16, String)> {
-    let mut request = Request::builder().method(method).uri("/metrics");
+    send_to(config, (method, "/metrics"), token, "").await
+}
+
+async fn send_to(
+    config: Config,
+    (method, path): (Method, &str),
+    token: Option<&str>,
+    body: &str,
+) -> Result<(u16, String)> {
+    let mut request = Request::builder().method(method).uri(path);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request.body(Vec::new())?.map(Into::into);
+    let request = request.body(body.as_bytes().to_vec())?.map(Into::into);
     let answer = Client::try_from(config)?.send(request).await?;
     let code = answer.status().as_u16();
     let body = answer.into_body().collect().await?.to_bytes();

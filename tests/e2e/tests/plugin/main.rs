@@ -7,7 +7,7 @@ mod rollout;
 mod status;
 mod tree;
 
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::PostParams;
 use lws_e2e::{DEADLINE, Environment, Namespace, TestSet};
-use lws_harness::processes::ProcessSpec;
 use lws_harness::system::SystemOptions;
 use lws_harness::{ClusterOptions, wait};
 use serde_json::{Value, json};
@@ -46,15 +45,9 @@ async fn namespace() -> Result<Namespace> {
     environment()?.namespace().await
 }
 
-/// The program with `arguments`, about `namespace`. Build it first: `cargo build -p kubectl-lws`.
+/// The program with `arguments`, about `namespace`.
 fn plugin(namespace: &Namespace, arguments: &[&str]) -> Result<Command> {
-    let program = ProcessSpec::tool("kubectl-lws")?;
-    let mut command = Command::new(program.program);
-    command.args(arguments).args(["--namespace", namespace.name()]);
-    command.env("KUBECONFIG", environment()?.cluster().kubeconfig());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.kill_on_drop(true);
-    Ok(command)
+    lws_e2e::plugin::plugin(environment()?.cluster(), namespace, arguments)
 }
 
 /// What the program writes, and how it ends.

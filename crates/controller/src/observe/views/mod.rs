@@ -10,6 +10,7 @@ mod revision;
 mod service;
 mod set;
 mod stateful_set;
+mod trouble;
 
 pub use meta::{Identity, Owner};
 pub use placement::Placement;
@@ -19,6 +20,7 @@ pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;
 pub use stateful_set::{Compared, StatefulSetView};
+pub use trouble::Trouble;
 
 /// What the index needs from every kind of object: who it is and which set it names.
 pub trait View: Clone + PartialEq + Send + Sync + 'static {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::meta::WireMeta;
+use super::trouble::{self, Trouble, WireContainerStatus};
 use super::{Identity, Placement, View, resource};
 
 /// A pod of a group, or one that carries the set's name label.
@@ -47,6 +48,8 @@ pub struct PodView {
     pub restarted: bool,
     /// Whether the scheduler has found no node for it.
     pub is_unschedulable: bool,
+    /// What keeps it from coming up, if its status tells.
+    pub trouble: Option<Box<Trouble>>,
     /// Node it is bound to.
     pub node: Option<String>,
     /// Whether any container or init container asks for TPUs.
@@ -154,23 +157,15 @@ struct WireCondition {
     r#type: String,
     status: String,
     reason: String,
+    message: String,
     last_transition_time: Option<Time>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct WireContainerStatus {
-    restart_count: i32,
 }
 
 impl From<Wire> for PodView {
     fn from(wire: Wire) -> Self {
         let Wire { mut metadata, spec, status } = wire;
-        let restarted = status
-            .container_statuses
-            .iter()
-            .chain(&status.init_container_statuses)
-            .any(|container| container.restart_count > 0);
+        let containers = || status.init_container_statuses.iter().chain(&status.container_statuses);
+        let restarted = containers().any(|container| container.restart_count > 0);
         let requests_tpus = spec
             .containers
             .into_iter()
@@ -178,6 +173,11 @@ impl From<Wire> for PodView {
             .any(|it| tpu::resources_request_tpus(&it.resources));
         let condition = |name| status.conditions.iter().find(|it| it.r#type == name);
         let ready = condition("Ready");
+        let unscheduled = condition("PodScheduled")
+            .filter(|it| it.status == "False" && it.reason == "Unschedulable");
+        let trouble = containers()
+            .find_map(WireContainerStatus::trouble)
+            .or_else(|| unscheduled.map(|it| trouble::unscheduled(&it.message)));
         let worker_index = metadata.take_label(labels::WORKER_INDEX);
         let group_index = metadata.take_label(labels::GROUP_INDEX).or_else(|| {
             let (_, ordinal) = names::parent_and_ordinal(metadata.name.as_deref()?)?;
@@ -209,8 +209,8 @@ impl From<Wire> for PodView {
             ready_changed: ready.and_then(|it| it.last_transition_time.as_ref()).map(|it| it.0),
             disruption: condition("DisruptionTarget").and_then(disruption),
             restarted,
-            is_unschedulable: condition("PodScheduled")
-                .is_some_and(|it| it.status == "False" && it.reason == "Unschedulable"),
+            is_unschedulable: unscheduled.is_some(),
+            trouble: trouble.map(Box::new),
             node: spec.node_name.filter(|node| !node.is_empty()),
             requests_tpus,
             identity: metadata.into_identity(),

@@ -1,0 +1,279 @@
+//! What is in the way of a set: pods that do not come up, and what a failure that its status tells
+//! of is about.
+
+use std::time::Duration;
+
+use lws_api_types::keys::annotations;
+
+use super::Scope;
+use super::group::{Group, Groups, reference};
+use super::history::since;
+use super::members::workers;
+use super::task::{EventDraft, Plan};
+use crate::observe::views::{Placement, PodView, Trouble};
+
+/// How old a pod is until its troubles are told: many pass while its objects come into being.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same if it finds no node: others may be on their way out.
+const PATIENCE_FOR_NODE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether any node carries a label.
+const AGAIN: Duration = Duration::from_secs(30);
+
+const IMAGE_PULL: &str = "ImagePullFailed";
+const CONTAINER_START: &str = "ContainerStartFailed";
+const CRASH: &str = "ContainerCrashing";
+const NO_TOPOLOGY: &str = "TopologyLabelMissing";
+const UNSCHEDULABLE: &str = "Unschedulable";
+
+/// What a failure is about. Metrics tell of it, so there are few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// A quota is exceeded.
+    Quota,
+    /// An admission webhook does not answer.
+    Webhook,
+    /// An object of somebody else has a name that the set needs.
+    NameTaken,
+    /// No node, or not that of the leader, has the label of the topology.
+    TopologyLabel,
+    /// An image cannot be pulled.
+    ImagePull,
+    /// A container cannot be started.
+    ContainerStart,
+    /// A container ends again and again.
+    Crash,
+    /// The scheduler finds no node.
+    Unschedulable,
+    /// Anything else that the API server refuses.
+    Refused,
+}
+
+impl Obstacle {
+    /// All that there are.
+    pub const ALL: [Self; 9] = [
+        Self::Quota,
+        Self::Webhook,
+        Self::NameTaken,
+        Self::TopologyLabel,
+        Self::ImagePull,
+        Self::ContainerStart,
+        Self::Crash,
+        Self::Unschedulable,
+        Self::Refused,
+    ];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Quota => "quota",
+            Self::Webhook => "webhook",
+            Self::NameTaken => "name_taken",
+            Self::TopologyLabel => "topology_label",
+            Self::ImagePull => "image_pull",
+            Self::ContainerStart => "container_start",
+            Self::Crash => "crash",
+            Self::Unschedulable => "unschedulable",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// What condition `ReplicaFailure` with this reason and message is about.
+    #[must_use]
+    pub fn of_failure(reason: &str, message: &str) -> Self {
+        match reason {
+            IMAGE_PULL => Self::ImagePull,
+            CONTAINER_START => Self::ContainerStart,
+            CRASH => Self::Crash,
+            NO_TOPOLOGY => Self::TopologyLabel,
+            UNSCHEDULABLE => Self::Unschedulable,
+            _ => Self::of_refusal(message),
+        }
+    }
+
+    /// What a refusal of the API server is about: it has one code for many things.
+    #[must_use]
+    pub fn of_refusal(message: &str) -> Self {
+        let is = |part: &str| message.contains(part);
+        if is("exceeded quota") {
+            Self::Quota
+        } else if is("failed calling webhook") {
+            Self::Webhook
+        } else if is(" exists and is controlled by ") {
+            Self::NameTaken
+        } else if is("does not have topology label") {
+            Self::TopologyLabel
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// Whether an event with this reason tells what keeps a pod from coming up.
+pub(super) fn is_told(reason: &str) -> bool {
+    matches!(reason, IMAGE_PULL | CONTAINER_START | CRASH | NO_TOPOLOGY | UNSCHEDULABLE)
+}
+
+/// Adds what keeps a pod from coming up: of all, what lasts surest, in the first group that it is
+/// in the way of.
+pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
+    if !scope.has_troubles() {
+        return;
+    }
+    let mut worst: Option<(u8, &Group<'_>, &PodView, &Trouble)> = None;
+    for group in groups.all.iter().filter(|it| !it.ready) {
+        let leader: &PodView = group.leader;
+        for pod in std::iter::once(leader).chain(workers(scope.entry, leader)) {
+            let Some(trouble) = pod.trouble.as_deref() else { continue };
+            if pod.ready_condition || pod.identity.is_terminating() {
+                continue;
+            }
+            let patience = patience(trouble, group);
+            let rest = patience.saturating_sub(age(pod, scope));
+            if !rest.is_zero() {
+                plan.recheck_after(rest);
+                continue;
+            }
+            let rank = rank(trouble);
+            if worst.as_ref().is_none_or(|(least, ..)| rank < *least) {
+                worst = Some((rank, group, pod, trouble));
+            }
+        }
+    }
+    if let Some((_, group, pod, trouble)) = worst {
+        let event = tell(plan, scope, group, pod, trouble);
+        plan.events.extend(event.map(|it| it.about(reference(pod))));
+    }
+}
+
+/// A pod that does not say when it was created is old.
+fn age(pod: &PodView, scope: &Scope<'_>) -> Duration {
+    pod.identity.created().map_or(Duration::MAX, |it| since(it, scope.context.now))
+}
+
+/// How old a pod is until its trouble is looked into. Which nodes there are at all is known early.
+fn patience(trouble: &Trouble, group: &Group<'_>) -> Duration {
+    match trouble {
+        Trouble::Unscheduled(_) if *group.placement == Placement::default() => PATIENCE_FOR_NODE,
+        _ => PATIENCE,
+    }
+}
+
+fn rank(trouble: &Trouble) -> u8 {
+    match trouble {
+        Trouble::Image { .. } => 0,
+        Trouble::Container { .. } => 1,
+        Trouble::Crash(_) => 2,
+        Trouble::Unscheduled(_) => 3,
+    }
+}
+
+/// The event that tells of it; `None` while something has to be read before.
+fn tell(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    group: &Group<'_>,
+    pod: &PodView,
+    trouble: &Trouble,
+) -> Option<EventDraft> {
+    let name = pod.identity.name();
+    let (reason, note) = match trouble {
+        Trouble::Image { container, image } => (
+            IMAGE_PULL,
+            format!("pod {name}: the image {image} of container {container} cannot be pulled"),
+        ),
+        Trouble::Container { container, reason } => (
+            CONTAINER_START,
+            format!("pod {name}: container {container} cannot be started: {reason}"),
+        ),
+        Trouble::Crash(container) => {
+            (CRASH, format!("pod {name}: container {container} ends again and again"))
+        }
+        Trouble::Unscheduled(lacking) => homeless(plan, scope, group, pod, lacking)?,
+    };
+    Some(EventDraft::warning(reason, "Create", note))
+}
+
+/// What is told of a pod that finds no node, because of what nodes lack.
+fn homeless(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    group: &Group<'_>,
+    pod: &PodView,
+    lacking: &str,
+) -> Option<(&'static str, String)> {
+    let name = pod.identity.name();
+    let [unknown, missing] = [None, Some(Some(false))].map(|known| {
+        topologies(group).find(|(_, it)| scope.context.topologies.get(*it).copied() == known)
+    });
+    if let Some((annotation, label)) = missing {
+        // Nodes are not watched.
+        plan.recheck_after(AGAIN);
+        let note = format!(
+            "pod {name} finds no node: none has the label {label} that annotation {annotation} names"
+        );
+        return Some((NO_TOPOLOGY, note));
+    }
+    if let Some((_, label)) = unknown {
+        plan.unknown_topologies.insert(label.to_owned());
+        return None;
+    }
+    let rest = PATIENCE_FOR_NODE.saturating_sub(age(pod, scope));
+    if !rest.is_zero() {
+        plan.recheck_after(rest);
+        return None;
+    }
+    let colon = if lacking.is_empty() { "" } else { ": " };
+    Some((UNSCHEDULABLE, format!("pod {name} finds no node{colon}{lacking}")))
+}
+
+/// The labels of topologies that a group is to have domains of, each with the annotation of the set
+/// that names it.
+fn topologies<'a>(group: &Group<'a>) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let Placement { group, subgroup } = group.placement;
+    let wanted = [
+        (annotations::EXCLUSIVE_TOPOLOGY, group),
+        (annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY, subgroup),
+    ];
+    wanted.into_iter().filter_map(|(annotation, label)| Some((annotation, label.as_deref()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_about_what_its_reason_or_the_server_says() {
+        for (reason, message, expected) in [
+            (IMAGE_PULL, "", Obstacle::ImagePull),
+            (UNSCHEDULABLE, "exceeded quota", Obstacle::Unschedulable),
+            ("FailedCreate", "pods \"s-0\" is forbidden: exceeded quota: q", Obstacle::Quota),
+            (
+                "FailedCreate",
+                "Internal error occurred: failed calling webhook \"mpod.kb.io\"",
+                Obstacle::Webhook,
+            ),
+            (
+                "FailedCreate",
+                "service s exists and is controlled by nobody: it is left",
+                Obstacle::NameTaken,
+            ),
+            ("FailedCreate", "node n does not have topology label k", Obstacle::TopologyLabel),
+            ("FailedUpdate", "statefulsets is forbidden", Obstacle::Refused),
+        ] {
+            assert_eq!(Obstacle::of_failure(reason, message), expected, "{reason}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_reason_that_is_told_is_about_something_else() {
+        let reasons = [IMAGE_PULL, CONTAINER_START, CRASH, NO_TOPOLOGY, UNSCHEDULABLE];
+        let about: std::collections::BTreeSet<_> =
+            reasons.map(|it| Obstacle::of_failure(it, "")).into();
+        assert!(reasons.iter().all(|it| is_told(it)));
+        assert_eq!(about.len(), reasons.len());
+        let labels: std::collections::BTreeSet<_> = Obstacle::ALL.map(Obstacle::label).into();
+        assert_eq!(labels.len(), Obstacle::ALL.len());
+    }
+}

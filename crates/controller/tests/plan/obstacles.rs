@@ -1,0 +1,144 @@
+//! Pods that do not come up: what the status tells of them, and how groups are counted meanwhile.
+
+use lws_api_types::conditions::REPLICA_FAILURE;
+use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
+use lws_controller::plan::standing::State;
+use lws_controller::plan::task::EventDraft;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// Two groups of two pods, of which worker `s-1-1` has `status`.
+fn troubled(status: &Value) -> World {
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
+    world.change("StatefulSet", "s-1", |it| it["status"] = json!({"availableReplicas": 0}));
+    world.change("Pod", "s-1-1", |it| it["status"] = status.clone());
+    world
+}
+
+fn waiting(reason: &str) -> Value {
+    json!({"phase": "Pending", "containerStatuses": [
+        {"name": "c", "image": "old", "state": {"waiting": {"reason": reason}}},
+    ]})
+}
+
+fn unscheduled(message: &str) -> Value {
+    json!({"phase": "Pending", "conditions": [{
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+    }]})
+}
+
+fn told(world: &World) -> Option<String> {
+    let status = world.plan().status.map_or_else(|| world.status(), |it| it.status);
+    let found = status.conditions.into_iter().find(|it| it.type_ == REPLICA_FAILURE)?;
+    Some(format!("{}: {}", found.reason, found.message))
+}
+
+fn count(world: &World, state: State) -> usize {
+    let all = State::ALL.into_iter().zip(world.plan().standing.states);
+    all.filter(|(it, _)| *it == state).map(|(_, count)| count).sum()
+}
+
+#[test]
+fn a_pod_that_does_not_come_up_is_told_after_a_while_and_until_it_does() {
+    for (status, patience, state, expected) in [
+        (
+            waiting("ErrImagePull"),
+            10,
+            State::Failing,
+            "ImagePullFailed: pod s-1-1: the image old of container c cannot be pulled",
+        ),
+        (
+            waiting("CreateContainerConfigError"),
+            10,
+            State::Failing,
+            "ContainerStartFailed: pod s-1-1: container c cannot be started: CreateContainerConfigError",
+        ),
+        (
+            waiting("CrashLoopBackOff"),
+            10,
+            State::Failing,
+            "ContainerCrashing: pod s-1-1: container c ends again and again",
+        ),
+        (
+            unscheduled("0/3 nodes are available: 3 Insufficient cpu. preemption: none"),
+            30,
+            State::Pending,
+            "Unschedulable: pod s-1-1 finds no node: Insufficient cpu",
+        ),
+    ] {
+        let mut world = troubled(&status);
+        assert_eq!((count(&world, state), count(&world, State::Ready)), (1, 1), "{status}");
+        assert_eq!(told(&world), None, "{status}");
+        assert_eq!(world.plan().recheck.map(|it| it.as_secs()), Some(patience), "{status}");
+        world.pass(patience);
+        assert_eq!(told(&world).as_deref(), Some(expected));
+        let events = world.plan().events;
+        let is_told =
+            |it: &EventDraft| it.is_warning && format!("{}: {}", it.reason, it.note) == expected;
+        assert!(events.iter().any(is_told), "{events:?}");
+        world.carry_out_all();
+        assert_eq!(world.plan().status, None, "it is told once");
+        world.change("Pod", "s-1-1", |it| {
+            it["status"] = json!({"phase": "Running"});
+        });
+        assert_eq!(told(&world), None, "{status}");
+        assert_eq!(count(&world, State::Starting), 1);
+    }
+}
+
+#[test]
+fn a_pod_that_starts_or_ends_is_no_trouble() {
+    let mut world = troubled(&waiting("ContainerCreating"));
+    world.pass(60);
+    assert_eq!(told(&world), None);
+    let mut world = troubled(&waiting("ErrImagePull"));
+    world.pass(60);
+    world.change("Pod", "s-1-1", |it| {
+        it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    });
+    assert_eq!(told(&world), None);
+    assert_eq!(count(&world, State::Recreating), 1);
+}
+
+/// A leader that may only be where its group has a domain for itself, and finds no node.
+fn homeless() -> World {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
+    world.change_set(|set| set["metadata"]["annotations"] = json!({EXCLUSIVE_TOPOLOGY: "rack"}));
+    world.carry_out_all();
+    assert_eq!(count(&world, State::Missing), 1);
+    world.start_leader(0);
+    let message = "0/2 nodes are available: 2 node(s) didn't match pod affinity rules.";
+    world.change("Pod", "s-0", |it| it["status"] = unscheduled(message));
+    world.carry_out_all();
+    assert_eq!(world.plan().recheck.map(|it| it.as_secs()), Some(10));
+    world.pass(10);
+    world
+}
+
+#[test]
+fn it_is_read_whether_any_node_is_in_a_domain_before_that_is_told() {
+    let general = "Unschedulable: pod s-0 finds no node: node(s) didn't match pod affinity rules";
+    let missing = format!(
+        "TopologyLabelMissing: pod s-0 finds no node: none has the label rack that annotation \
+         {EXCLUSIVE_TOPOLOGY} names"
+    );
+    let mut world = homeless();
+    let plan = world.plan();
+    assert!(!plan.is_complete());
+    assert_eq!(plan.unknown_topologies.into_iter().collect::<Vec<_>>(), ["rack"]);
+    world.read_topology("rack", Some(true));
+    assert_eq!(told(&world), None, "it is early");
+    assert_eq!(world.plan().recheck.map(|it| it.as_secs()), Some(20));
+    world.read_topology("rack", Some(false));
+    assert_eq!(told(&world).as_deref(), Some(&*missing));
+    world.pass(20);
+    for (is_carried, expected) in [(Some(false), &*missing), (Some(true), general), (None, general)]
+    {
+        world.read_topology("rack", is_carried);
+        assert!(world.plan().is_complete());
+        assert_eq!(told(&world).as_deref(), Some(expected), "{is_carried:?}");
+    }
+    world.read_topology("rack", Some(false));
+    assert_eq!(world.plan().recheck.map(|it| it.as_secs()), Some(30), "nodes are not watched");
+}
