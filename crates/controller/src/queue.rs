@@ -62,11 +62,17 @@ struct Shared<K> {
 }
 
 /// A caller of `next`, which may be cancelled.
-struct Watch<'a>(&'a Notify);
+struct Watch<'a, K: Key>(&'a Queue<K>);
 
-impl Drop for Watch<'_> {
+impl<K: Key> Drop for Watch<'_, K> {
     fn drop(&mut self) {
-        self.0.notify_one();
+        let has_more = {
+            let state = self.0.lock();
+            state.closed || !state.ready.is_empty() || !state.timers.is_empty()
+        };
+        if has_more {
+            self.0.shared.changed.notify_one();
+        }
     }
 }
 
@@ -176,7 +182,7 @@ impl<K: Key> Queue<K> {
     /// nothing is due any more. May be called from several tasks at once, and cancelled without
     /// loss.
     pub async fn next(&self) -> Option<Work<K>> {
-        let _watch = Watch(&self.shared.changed);
+        let _watch = Watch(self);
         loop {
             let deadline = {
                 let mut state = self.lock();

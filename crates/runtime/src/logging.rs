@@ -135,9 +135,15 @@ impl LogFlags {
     }
 }
 
+/// What the client warns of repeats the whole answer that it could not read, with whatever is in it.
+const TELLS_ANSWERS: &str = "kube_client::client";
+
 /// The level holds for our own lines; those of libraries are written from info on.
 fn targets(Level(level): Level) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("lws", level)
+    Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        .with_target("lws", level)
+        .with_target(TELLS_ANSWERS, level.min(LevelFilter::ERROR))
 }
 
 #[cfg(test)]
@@ -179,6 +185,9 @@ mod tests {
             };
             assert_eq!(most("lws_x::y"), Some(own), "{args:?}");
             assert_eq!(most("hyper"), Some(libraries), "{args:?}");
+            if args.iter().all(|it| !it.starts_with("--log-filter")) {
+                assert_eq!(most("kube_client::client"), Some(L::ERROR), "{args:?}");
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::task::ArcWake;
@@ -244,6 +244,29 @@ async fn one_of_those_who_wait_is_woken_for_each_key_and_nobody_for_no_news() {
     expect(2, "two keys");
     queue.add(3);
     expect(0, "a key that is ready already");
+
+    let mut hand_out = |position: usize| {
+        let waiting = &mut waiting[position];
+        let Poll::Ready(Some(work)) = waiting.poll_unpin(&mut Context::from_waker(&waker)) else {
+            panic!("no work for waiter {position}");
+        };
+        work
+    };
+    let _third = hand_out(1);
+    expect(1, "another key is ready");
+    let _fourth = hand_out(2);
+    expect(1, "a deadline is left, which somebody has to know");
+    queue.close();
+    drop(waiting);
+    let queue = self::queue();
+    let mut waiting = [queue.next(), queue.next()].map(Box::pin);
+    for it in &mut waiting {
+        assert!(it.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+    }
+    woken.0.store(0, Ordering::SeqCst);
+    queue.add(1);
+    assert!(waiting[0].poll_unpin(&mut Context::from_waker(&waker)).is_ready());
+    expect(1, "nothing is left after the only key");
 }
 
 /// Whoever is told of a deadline may be cancelled: the others keep it.

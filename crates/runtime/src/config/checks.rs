@@ -192,13 +192,19 @@ fn rotation(section: Rotation, errors: &mut Vec<FieldError>) -> RotationSettings
             default.distrust_after,
         ),
     };
-    // What is due as soon as it is issued would be replaced again and again.
-    if settings.renew_before >= settings.authority_lifetime.min(settings.certificate_lifetime) {
-        let renew_before = duration_text(settings.renew_before);
-        let detail = "must be less than authorityLifetime and certificateLifetime";
-        let path = "internalCertManagement.rotation.renewBefore";
-        errors.push(FieldError::invalid(path, renew_before, detail));
-    }
+    // A replacement must be over before what is replaced ends, and before the next one is due.
+    let takes = settings.trust_before.saturating_add(settings.distrust_after);
+    let shortest = settings.authority_lifetime.min(settings.certificate_lifetime);
+    let detail = if settings.renew_before < takes {
+        "must not be less than trustBefore and distrustAfter together"
+    } else if shortest < settings.renew_before.saturating_add(takes) {
+        "must be less than authorityLifetime and certificateLifetime, by trustBefore and \
+         distrustAfter at least"
+    } else {
+        return settings;
+    };
+    let path = "internalCertManagement.rotation.renewBefore";
+    errors.push(FieldError::invalid(path, duration_text(settings.renew_before), detail));
     settings
 }
 

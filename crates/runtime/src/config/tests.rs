@@ -225,7 +225,21 @@ fn certificates_are_replaced_when_the_file_says() {
             "{certificateLifetime: 720h}",
             format!(
                 "{section}.renewBefore: Invalid value: \"2160h\": must be less than \
-                 authorityLifetime and certificateLifetime"
+                 authorityLifetime and certificateLifetime, by trustBefore and distrustAfter at least"
+            ),
+        ),
+        (
+            "{authorityLifetime: 2160h10m29s}",
+            format!(
+                "{section}.renewBefore: Invalid value: \"2160h\": must be less than \
+                 authorityLifetime and certificateLifetime, by trustBefore and distrustAfter at least"
+            ),
+        ),
+        (
+            "{renewBefore: 10m29s}",
+            format!(
+                "{section}.renewBefore: Invalid value: \"10m29s\": must not be less than \
+                 trustBefore and distrustAfter together"
             ),
         ),
     ] {
