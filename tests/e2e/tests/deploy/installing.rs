@@ -13,7 +13,7 @@ use lws_harness::system::{NAMESPACE, System, SystemOptions};
 use lws_harness::{Cluster, wait};
 use serde_json::json;
 
-use crate::tools::{cluster, install, kubectl};
+use crate::tools::{TIMEOUT, cluster, install, kubectl};
 
 const DEPLOYMENTS: [&str; 2] = ["lws-controller-manager", "lws-webhook"];
 
@@ -194,6 +194,8 @@ async fn the_webhook_is_ready_before_its_service_leads_to_it() -> Result<()> {
         "would be replaced:\ninstall:   apps.v1.Deployment.lws-system.lws-controller-manager";
     look.expect(&[replaced, "would be changed:\n", "would be created:\n"])?;
     ensure!(manager(cluster).await?.uid() == before.uid(), "looking has replaced the manager");
+    nothing_is_taken_from_the_manager_too_early(cluster).await?;
+    ensure!(manager(cluster).await?.uid() == before.uid(), "half an installation");
     let said = install(cluster, "apply", &[("FORCE", "1")]).await?;
     said.expect(&["install: the webhook is started before its Service leads to it"])?;
     let order = [
@@ -204,11 +206,34 @@ async fn the_webhook_is_ready_before_its_service_leads_to_it() -> Result<()> {
     ];
     let order = order.map(|it| said.text.find(it));
     ensure!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?}: {}", said.text);
-    let path = "jsonpath={.spec.selector.control-plane}";
-    let leads = ["get", "service", "lws-webhook-service", "-n", NAMESPACE, "-o", path];
-    ensure!(kubectl(cluster, &leads).await? == "webhook", "the Service leads elsewhere");
+    ensure!(leads_to(cluster).await? == "webhook", "the Service leads elsewhere");
     ensure!(manager(cluster).await?.uid() != before.uid(), "the manager is still the chart's");
     Ok(())
+}
+
+/// Where a permission is missing, and while the webhook does not become ready.
+async fn nothing_is_taken_from_the_manager_too_early(cluster: &Cluster) -> Result<()> {
+    let real = cluster.kubectl_path()?;
+    let real = real.to_string_lossy();
+    for (call, told) in [
+        ("auth can-i delete deployments.apps", "you may not: delete Deployment.apps"),
+        ("auth can-i watch deployments.apps", "you may not: watch Deployment.apps"),
+        ("rollout status", "the webhook does not become ready"),
+    ] {
+        let troubled = [("KUBECTL", TIMEOUT), ("REAL_KUBECTL", &real), ("TIMES_OUT", call)];
+        let variables = [&troubled[..], &[("FORCE", "1")]].concat();
+        install(cluster, "apply", &variables).await?.expect_failure(&[told])?;
+        ensure!(
+            leads_to(cluster).await? == "controller-manager",
+            "{call}: the Service leads elsewhere"
+        );
+    }
+    Ok(())
+}
+
+async fn leads_to(cluster: &Cluster) -> Result<String> {
+    let path = "jsonpath={.spec.selector.control-plane}";
+    kubectl(cluster, &["get", "service", "lws-webhook-service", "-n", NAMESPACE, "-o", path]).await
 }
 
 async fn manager(cluster: &Cluster) -> Result<Deployment> {

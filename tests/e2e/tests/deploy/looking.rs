@@ -9,7 +9,7 @@ use lws_harness::{Cluster, ClusterOptions, wait};
 use serde_json::json;
 
 use crate::installing::{DEFINITION, left};
-use crate::tools::{deploy, install, kubectl};
+use crate::tools::{TIMEOUT, deploy, install, kubectl};
 
 /// An API server that nobody works with.
 async fn quiet() -> Result<Cluster> {
@@ -44,7 +44,6 @@ async fn nothing_is_done_if_the_api_server_does_not_answer() -> Result<()> {
 
     let real = cluster.kubectl_path()?;
     let real = real.to_string_lossy();
-    let timeout = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/kubectl-timeout");
     let sets = format!("get {DEFINITION} --all-namespaces");
     for (task, call) in [
         ("delete", "get crd"),
@@ -57,7 +56,7 @@ async fn nothing_is_done_if_the_api_server_does_not_answer() -> Result<()> {
         ("apply", "diff"),
     ] {
         for force in ["0", "1"] {
-            let troubled = [("KUBECTL", timeout), ("REAL_KUBECTL", &real), ("TIMES_OUT", call)];
+            let troubled = [("KUBECTL", TIMEOUT), ("REAL_KUBECTL", &real), ("TIMES_OUT", call)];
             let variables = [&troubled[..], &[("FORCE", force)]].concat();
             let said = install(cluster, task, &variables).await?;
             said.expect_failure(&["Error from server (Timeout)"])?;

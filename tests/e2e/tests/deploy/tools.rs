@@ -8,6 +8,10 @@ use lws_harness::{Cluster, ClusterOptions};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+/// A kubectl of which some calls, named in `TIMES_OUT`, are answered by an API server in trouble.
+pub(crate) const TIMEOUT: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/kubectl-timeout");
+
 /// A file or directory of `deploy/`.
 pub(crate) fn deploy(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(relative)
