@@ -192,7 +192,9 @@ impl Reconciler {
                 self.forget(key);
                 return End::new(Outcome::Success, None);
             };
-            self.metrics.set_groups(key, plan.standing);
+            if let Some(standing) = plan.standing {
+                self.metrics.set_groups(key, standing);
+            }
             let set = match set {
                 Ok(set) => set,
                 Err(reason) => {

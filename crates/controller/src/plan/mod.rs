@@ -171,7 +171,8 @@ impl<'a> Scope<'a> {
         }
         shortage::look(plan, self, leader_set, &groups);
         obstacle::look(plan, self, &groups);
-        plan.standing = Standing::of(self, &groups, existing, |index| failed.contains(&index));
+        let has_failed = |index| failed.contains(&index);
+        plan.standing = Some(Standing::of(self, &groups, existing, has_failed));
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
         let counts = status::Counts::of(&groups.observations(), replicas, strategy.partition);

@@ -135,7 +135,13 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
                 plan.recheck_after(rest);
                 continue;
             }
-            let rank = rank(trouble);
+            if let Some(rest) = trouble.lasts(scope.context.now) {
+                if rest.is_zero() {
+                    continue;
+                }
+                plan.recheck_after(rest);
+            }
+            let rank = trouble.rank();
             if worst.as_ref().is_none_or(|(least, ..)| rank < *least) {
                 worst = Some((rank, group, pod, trouble));
             }
@@ -160,15 +166,6 @@ fn patience(trouble: &Trouble, group: &Group<'_>) -> Duration {
     }
 }
 
-fn rank(trouble: &Trouble) -> u8 {
-    match trouble {
-        Trouble::Image { .. } => 0,
-        Trouble::Container { .. } => 1,
-        Trouble::Crash(_) => 2,
-        Trouble::Unscheduled(_) => 3,
-    }
-}
-
 /// The event that tells of it; `None` while something has to be read before.
 fn tell(
     plan: &mut Plan,
@@ -187,7 +184,7 @@ fn tell(
             CONTAINER_START,
             format!("pod {name}: container {container} cannot be started: {reason}"),
         ),
-        Trouble::Crash(container) => {
+        Trouble::Crash { container, .. } => {
             (CRASH, format!("pod {name}: container {container} ends again and again"))
         }
         Trouble::Unscheduled(lacking) => homeless(plan, scope, group, pod, lacking)?,

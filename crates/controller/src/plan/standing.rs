@@ -103,11 +103,17 @@ fn plain_state(group: &Group<'_>, has_failed: bool) -> Option<State> {
 fn trouble(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
     let leader: &PodView = group.leader;
     let pods = std::iter::once(leader).chain(workers(scope.entry, leader));
-    let troubles = pods.filter_map(|it| it.trouble.as_deref()).map(|it| match it {
-        Trouble::Unscheduled(_) => State::Pending,
-        Trouble::Image { .. } | Trouble::Crash(_) | Trouble::Container { .. } => State::Failing,
-    });
-    troubles.max()
+    let now = scope.context.now;
+    let lasts = |it: &&Trouble| it.lasts(now).is_none_or(|rest| !rest.is_zero());
+    let troubles = pods.filter_map(|it| it.trouble.as_deref()).filter(lasts);
+    troubles
+        .map(|it| match it {
+            Trouble::Unscheduled(_) => State::Pending,
+            Trouble::Image { .. } | Trouble::Crash { .. } | Trouble::Container { .. } => {
+                State::Failing
+            }
+        })
+        .max()
 }
 
 #[cfg(test)]

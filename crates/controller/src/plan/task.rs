@@ -40,8 +40,8 @@ pub struct Plan {
     pub unexplained: Option<Target>,
     /// Groups that have failed lately.
     pub failing: Failing,
-    /// How its groups stand.
-    pub standing: Standing,
+    /// How its groups stand; `None` when something comes before they are looked at.
+    pub standing: Option<Standing>,
     /// Failures that have been counted and are not in the stored history.
     pub unwritten: Incidents,
     /// When to look again although nothing may have been observed.

@@ -35,7 +35,7 @@ fn told(world: &World) -> Option<String> {
 }
 
 fn count(world: &World, state: State) -> usize {
-    let all = State::ALL.into_iter().zip(world.plan().standing.states);
+    let all = State::ALL.into_iter().zip(world.plan().standing.unwrap_or_default().states);
     all.filter(|(it, _)| *it == state).map(|(_, count)| count).sum()
 }
 
@@ -85,6 +85,29 @@ fn a_pod_that_does_not_come_up_is_told_after_a_while_and_until_it_does() {
         assert_eq!(told(&world), None, "{status}");
         assert_eq!(count(&world, State::Starting), 1);
     }
+}
+
+/// A container that crashes runs for a moment after each pause.
+#[test]
+fn a_crash_is_told_through_the_attempts_until_one_lasts() {
+    let mut world = troubled(&waiting("CrashLoopBackOff"));
+    world.pass(10);
+    world.carry_out_all();
+    let expected = told(&world);
+    assert!(
+        expected.as_ref().is_some_and(|it| it.starts_with("ContainerCrashing")),
+        "{expected:?}"
+    );
+    let ended = world.now;
+    world.change("Pod", "s-1-1", |it| {
+        it["status"] = json!({"phase": "Running", "containerStatuses": [{
+            "name": "c", "image": "old", "restartCount": 4, "ready": false, "state": {"running": {}},
+            "lastState": {"terminated": {"finishedAt": ended}},
+        }]});
+    });
+    assert_eq!((told(&world), world.plan().status), (expected, None));
+    world.pass(6 * 60);
+    assert_eq!(told(&world), None);
 }
 
 #[test]

@@ -176,7 +176,8 @@ impl From<Wire> for PodView {
         let unscheduled = condition("PodScheduled")
             .filter(|it| it.status == "False" && it.reason == "Unschedulable");
         let trouble = containers()
-            .find_map(WireContainerStatus::trouble)
+            .filter_map(WireContainerStatus::trouble)
+            .min_by_key(Trouble::rank)
             .or_else(|| unscheduled.map(|it| trouble::unscheduled(&it.message)));
         let worker_index = metadata.take_label(labels::WORKER_INDEX);
         let group_index = metadata.take_label(labels::GROUP_INDEX).or_else(|| {

@@ -2,8 +2,15 @@
 //! without what changes from one attempt to the next.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
+
+/// A container that has run for so long since it last ended does not crash any more: the longest
+/// pause of a kubelet between two attempts is five minutes.
+const RECOVERED: Duration = Duration::from_mins(6);
 
 /// What keeps a pod from coming up. It may go by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +22,13 @@ pub enum Trouble {
         /// Its image.
         image: String,
     },
-    /// A container ends again and again; its name.
-    Crash(String),
+    /// A container ends again and again.
+    Crash {
+        /// Its name.
+        container: String,
+        /// When it last ended, if it does not wait for the next attempt.
+        ended: Option<Timestamp>,
+    },
     /// A container cannot be started.
     Container {
         /// Its name.
@@ -28,6 +40,28 @@ pub enum Trouble {
     Unscheduled(String),
 }
 
+impl Trouble {
+    /// The least comes first: what lasts surest.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Image { .. } => 0,
+            Self::Container { .. } => 1,
+            Self::Crash { .. } => 2,
+            Self::Unscheduled(_) => 3,
+        }
+    }
+
+    /// How long it still is one, if nothing happens; `None` when that is for ever, and zero when it
+    /// is over.
+    #[must_use]
+    pub fn lasts(&self, now: Timestamp) -> Option<Duration> {
+        let Self::Crash { ended: Some(ended), .. } = self else { return None };
+        let ago = Duration::try_from(now.duration_since(*ended)).unwrap_or_default();
+        Some(RECOVERED.saturating_sub(ago))
+    }
+}
+
 /// A container as its kubelet sees it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -35,13 +69,22 @@ pub(super) struct WireContainerStatus {
     name: String,
     image: String,
     pub(super) restart_count: i32,
+    ready: bool,
     state: WireState,
+    last_state: WireState,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct WireState {
     waiting: Option<WireWaiting>,
+    terminated: Option<WireTerminated>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireTerminated {
+    finished_at: Option<Time>,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,10 +94,12 @@ struct WireWaiting {
 }
 
 impl WireContainerStatus {
-    /// What it waits for, if that is something out of the ordinary.
+    /// What is in its way: what it waits for, if that is something out of the ordinary, and between
+    /// two waits that it ends again and again.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let container = self.name.clone();
-        match self.state.waiting.as_ref()?.reason.as_str() {
+        let Some(waiting) = &self.state.waiting else { return self.crash() };
+        match waiting.reason.as_str() {
             "" | "ContainerCreating" | "PodInitializing" => None,
             "ErrImagePull"
             | "ImagePullBackOff"
@@ -62,9 +107,15 @@ impl WireContainerStatus {
             | "ErrImageNeverPull"
             | "RegistryUnavailable"
             | "ImageInspectError" => Some(Trouble::Image { container, image: self.image.clone() }),
-            "CrashLoopBackOff" => Some(Trouble::Crash(container)),
+            "CrashLoopBackOff" => Some(Trouble::Crash { container, ended: None }),
             reason => Some(Trouble::Container { container, reason: reason.to_owned() }),
         }
+    }
+
+    fn crash(&self) -> Option<Trouble> {
+        let last = self.state.terminated.as_ref().or(self.last_state.terminated.as_ref())?;
+        let ended = last.finished_at.as_ref().filter(|_| !self.ready && self.restart_count > 1)?;
+        Some(Trouble::Crash { container: self.name.clone(), ended: Some(ended.0) })
     }
 }
 
@@ -102,7 +153,7 @@ mod tests {
             (json!({"waiting": {"reason": "ImagePullBackOff"}}), Some(image)),
             (
                 json!({"waiting": {"reason": "CrashLoopBackOff"}}),
-                Some(Trouble::Crash("c".to_owned())),
+                Some(Trouble::Crash { container: "c".to_owned(), ended: None }),
             ),
             (json!({"waiting": {"reason": "CreateContainerConfigError"}}), Some(refused)),
         ] {
@@ -110,6 +161,29 @@ mod tests {
             let status: WireContainerStatus = serde_json::from_value(status).unwrap();
             assert_eq!(status.trouble(), expected, "{state}");
         }
+    }
+
+    #[test]
+    fn a_container_that_has_ended_often_crashes_until_it_is_ready_or_has_run_for_a_while() {
+        let ended: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let crash = Trouble::Crash { container: "c".to_owned(), ended: Some(ended) };
+        let terminated = json!({"terminated": {"exitCode": 1, "finishedAt": ended}});
+        let running = json!({"running": {}});
+        for (restarts, ready, state, last, expected) in [
+            (2, false, &running, &terminated, Some(crash.clone())),
+            (2, false, &terminated, &json!({}), Some(crash.clone())),
+            (1, false, &running, &terminated, None),
+            (2, true, &running, &terminated, None),
+            (2, false, &running, &json!({}), None),
+        ] {
+            let status = json!({
+                "name": "c", "restartCount": restarts, "ready": ready, "state": state, "lastState": last,
+            });
+            let found: WireContainerStatus = serde_json::from_value(status.clone()).unwrap();
+            assert_eq!(found.trouble(), expected, "{status}");
+        }
+        assert_eq!(crash.lasts(ended + Duration::from_mins(2)), Some(Duration::from_mins(4)));
+        assert_eq!(crash.lasts(ended + Duration::from_mins(7)), Some(Duration::ZERO));
     }
 
     #[test]
