@@ -13,6 +13,7 @@ use kube::runtime::watcher::Error as WatchError;
 use kube::{Api, Resource, ResourceExt as _};
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::{annotations, labels};
+use lws_api_types::validation::formats;
 use serde::de::DeserializeOwned;
 
 use crate::connection::Connection;
@@ -161,6 +162,11 @@ impl Connection {
             let Some(key) = snapshot.set.annotation(annotation).map(str::to_owned) else {
                 continue;
             };
+            // As a selector it would mean something else, or nothing.
+            if !formats::label_key(&key).is_empty() {
+                snapshot.absent_topology = Some((annotation, key));
+                continue;
+            }
             let labelled = ListParams::default().labels(&key).limit(1);
             match api.list_metadata(&labelled).await {
                 Ok(nodes) if nodes.items.is_empty() => {

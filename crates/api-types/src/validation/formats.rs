@@ -53,7 +53,8 @@ pub(super) fn dns_1123_label(name: &str) -> Vec<String> {
 
 /// What is wrong with `key` as a label key, also called a qualified name: an optional DNS
 /// subdomain and `/`, then a name.
-pub(super) fn label_key(key: &str) -> Vec<String> {
+#[must_use]
+pub fn label_key(key: &str) -> Vec<String> {
     const NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start \
         and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex \
         used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, ListParams};
 use lws_api_types::LeaderWorkerSet;
+use lws_api_types::validation::formats;
 
 use super::error::Error;
 use super::request::Requests;
@@ -57,6 +58,10 @@ impl Actor {
 
 impl Requests {
     async fn is_carried(&self, label: &str) -> Result<bool, Error> {
+        // As a selector it would mean something else, or nothing.
+        if !formats::label_key(label).is_empty() {
+            return Ok(false);
+        }
         let api = Api::<core::Node>::all(self.client.clone());
         let params = ListParams::default().labels(label).limit(1);
         let what = format!("nodes with label {label}");
