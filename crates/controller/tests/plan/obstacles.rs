@@ -2,6 +2,9 @@
 
 use lws_api_types::conditions::REPLICA_FAILURE;
 use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
+use lws_api_types::keys::labels::NAME;
+use lws_controller::observe::nodes::NodeHealth;
+use lws_controller::plan::obstacle::Obstacle;
 use lws_controller::plan::standing::State;
 use lws_controller::plan::task::EventDraft;
 use serde_json::{Value, json};
@@ -85,6 +88,31 @@ fn a_pod_that_does_not_come_up_is_told_after_a_while_and_until_it_does() {
         assert_eq!(told(&world), None, "{status}");
         assert_eq!(count(&world, State::Starting), 1);
     }
+}
+
+/// What failures of ours are about is read in their texts.
+#[test]
+fn what_a_failure_is_about_is_known_from_its_text() {
+    let about = |world: &World| {
+        let status = world.plan().status.map(|it| it.status).unwrap_or_default();
+        let told = status.conditions.into_iter().find(|it| it.type_ == REPLICA_FAILURE);
+        told.map(|it| Obstacle::of_failure(&it.reason, &it.message))
+    };
+    let mut world = World::with_set(json!({"replicas": 1}));
+    world.put(json!({"kind": "StatefulSet", "metadata": {
+        "name": "s",
+        "labels": {NAME: "s"},
+        "ownerReferences": [{"kind": "Deployment", "name": "d", "uid": "d", "controller": true}],
+    }}));
+    assert_eq!(about(&world), Some(Obstacle::NameTaken));
+
+    let mut world = homeless();
+    world.read_node("n1", &[], NodeHealth::Ready);
+    world.change("Pod", "s-0", |it| {
+        it["spec"]["nodeName"] = json!("n1");
+        it["status"] = json!({"phase": "Running"});
+    });
+    assert_eq!(about(&world), Some(Obstacle::TopologyLabel));
 }
 
 /// A container that crashes runs for a moment after each pause.
