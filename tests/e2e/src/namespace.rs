@@ -176,6 +176,15 @@ impl Namespace {
         Ok(())
     }
 
+    /// Creates a Service of nobody where the fixture needs one of its own.
+    pub async fn create_foreign_service(&self) -> Result<()> {
+        let ports = json!([{"port": 80}]);
+        let service = json!({"metadata": {"name": "test-sample"}, "spec": {"ports": ports}});
+        let service: Service = serde_json::from_value(service)?;
+        self.services().create(&PostParams::default(), &service).await?;
+        Ok(())
+    }
+
     /// Waits until there are neither sets nor objects of sets.
     pub async fn nothing_is_left(&self) -> Result<()> {
         let left = async || {

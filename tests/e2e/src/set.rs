@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use kube::ResourceExt as _;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE};
 use lws_api_types::keys::{annotations, labels};
 use lws_api_types::pod_template::PodTemplate;
 use lws_api_types::set::{RollingUpdateConfiguration, RolloutStrategy};
 use lws_api_types::{LeaderWorkerSet, revision};
 use lws_harness::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::fixture::{self, Fixture};
@@ -208,6 +208,19 @@ impl TestSet {
             Ok(Some(()))
         };
         Ok(wait::eventually(DEADLINE, &description, look).await?)
+    }
+
+    /// The image of this worker, `example.org/broken`, cannot be pulled, as its kubelet would say.
+    pub async fn break_image(&self, group: i32, worker: i32) -> Result<()> {
+        let status = json!({"status": {"phase": "Pending", "conditions": [
+            {"type": "Ready", "status": "False"},
+        ], "containerStatuses": [{
+            "name": "worker", "image": "example.org/broken", "imageID": "", "ready": false,
+            "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
+        }]}});
+        let (pods, params) = (self.namespace.pods(), PatchParams::default());
+        pods.patch_status(&self.worker(group, worker), &params, &Patch::Strategic(status)).await?;
+        Ok(())
     }
 
     /// What is recorded of each group.

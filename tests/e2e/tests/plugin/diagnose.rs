@@ -1,7 +1,6 @@
 //! `diagnose`: what is wrong, how that shows, and what to do.
 
 use anyhow::{Context as _, Result};
-use kube::api::{Patch, PatchParams};
 use lws_api_types::keys::annotations;
 use lws_e2e::{DEADLINE, Fixture, Namespace};
 use lws_harness::wait;
@@ -46,15 +45,7 @@ async fn nothing_is_wrong_with_a_healthy_set() -> Result<()> {
 #[tokio::test]
 async fn an_image_that_cannot_be_pulled_is_found() -> Result<()> {
     let set = settled(&Fixture::default()).await?;
-    let status = json!({"status": {"phase": "Pending", "conditions": [
-        {"type": "Ready", "status": "False"},
-    ], "containerStatuses": [{
-        "name": "worker", "image": "example.org/broken", "imageID": "", "ready": false,
-        "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
-    }]}});
-    let pods = set.namespace().pods();
-    pods.patch_status(&set.worker(0, 1), &PatchParams::default(), &Patch::Strategic(status))
-        .await?;
+    set.break_image(0, 1).await?;
     expect(set.namespace(), "An image cannot be pulled", "example.org/broken").await
 }
 
@@ -74,7 +65,7 @@ async fn a_quota_that_is_exceeded_is_found() -> Result<()> {
 #[tokio::test]
 async fn a_foreign_service_is_found() -> Result<()> {
     let namespace = namespace().await?;
-    crate::foreign_service(&namespace).await?;
+    namespace.create_foreign_service().await?;
     namespace.create_set(&Fixture::default()).await?;
     let what = "An object of somebody else has a name that the set needs";
     expect(&namespace, what, "Service test-sample is controlled by nobody").await

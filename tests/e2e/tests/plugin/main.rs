@@ -12,12 +12,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::Service;
-use kube::api::PostParams;
 use lws_e2e::{DEADLINE, Environment, Namespace, TestSet};
 use lws_harness::system::SystemOptions;
 use lws_harness::{ClusterOptions, wait};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::Command;
 
 static ENVIRONMENT: LazyLock<Result<Environment>> = LazyLock::new(|| {
@@ -94,14 +92,6 @@ async fn settled(fixture: &lws_e2e::Fixture) -> Result<TestSet> {
     set.created_leader_set().await?;
     set.expect_conditions("available").await?;
     Ok(set)
-}
-
-/// Creates a Service of nobody where the fixture needs one of its own.
-async fn foreign_service(namespace: &Namespace) -> Result<()> {
-    let service = json!({"metadata": {"name": "test-sample"}, "spec": {"ports": [{"port": 80}]}});
-    let service: Service = serde_json::from_value(service)?;
-    namespace.services().create(&PostParams::default(), &service).await?;
-    Ok(())
 }
 
 /// A cell of the report.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use lws_e2e::Fixture;
 use serde_json::Value;
 
-use crate::{at, expect, foreign_service, namespace, settled, text};
+use crate::{at, expect, namespace, settled, text};
 
 const TREE: &[&str] = &["tree", "test-sample"];
 
@@ -51,7 +51,7 @@ async fn each_object_is_below_its_owner() -> Result<()> {
 #[tokio::test]
 async fn a_service_of_somebody_else_is_told() -> Result<()> {
     let namespace = namespace().await?;
-    foreign_service(&namespace).await?;
+    namespace.create_foreign_service().await?;
     let set = namespace.create_set(&Fixture::default()).await?;
     set.expect_failure(&["True FailedCreate: ", "service test-sample"]).await?;
     let problem = |tree: &Value| {

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::{Node, Service};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use lws_api_types::keys::annotations;
 use lws_e2e::metrics::Scrape;
@@ -66,15 +66,7 @@ async fn whoever_looks_is_told_why_a_set_does_not_serve() -> Result<()> {
 /// The image of a worker cannot be pulled.
 async fn image() -> Result<()> {
     let set = settled().await?;
-    let status = json!({"status": {"phase": "Pending", "conditions": [
-        {"type": "Ready", "status": "False"},
-    ], "containerStatuses": [{
-        "name": "worker", "image": "example.org/broken", "imageID": "", "ready": false,
-        "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
-    }]}});
-    let pods = set.namespace().pods();
-    pods.patch_status(&set.worker(0, 1), &PatchParams::default(), &Patch::Strategic(status))
-        .await?;
+    set.break_image(0, 1).await?;
     expect(
         &set,
         &Told {
@@ -114,9 +106,7 @@ async fn quota() -> Result<()> {
 /// A Service of somebody else has the name of the set's.
 async fn foreign_service() -> Result<()> {
     let namespace = environment()?.namespace().await?;
-    let service = json!({"metadata": {"name": "test-sample"}, "spec": {"ports": [{"port": 80}]}});
-    let service: Service = serde_json::from_value(service)?;
-    namespace.services().create(&PostParams::default(), &service).await?;
+    namespace.create_foreign_service().await?;
     let set = namespace.create_set(&Fixture::default()).await?;
     expect(
         &set,
