@@ -1,6 +1,7 @@
 //! What keeps a pod from being ready, from its status.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use lws_controller::observe::views::Wait;
 
 /// What keeps a pod from being ready, the most telling first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,27 +108,21 @@ fn waiting(pod: &str, container: &ContainerStatus) -> Option<Obstacle> {
     let message = waiting.message.as_deref().unwrap_or_default();
     let ContainerStatus { name, image, restart_count, .. } = container;
     let why = because(Some(reason), Some(message));
-    match reason {
-        "ContainerCreating" | "PodInitializing" => None,
-        "ErrImagePull"
-        | "ImagePullBackOff"
-        | "InvalidImageName"
-        | "ErrImageNeverPull"
-        | "RegistryUnavailable"
-        | "ImageInspectError" => Some(Obstacle::Image(format!(
+    Some(match Wait::of(reason)? {
+        Wait::Image => Obstacle::Image(format!(
             "pod {pod}: the image {image} of container {name} cannot be pulled{why}"
-        ))),
-        "CrashLoopBackOff" => {
+        )),
+        Wait::Crash => {
             let ended = container.last_state.as_ref().and_then(|it| it.terminated.as_ref());
             let code = ended.map(|it| format!(", exit code {}", it.exit_code)).unwrap_or_default();
-            Some(Obstacle::Crash(format!(
+            Obstacle::Crash(format!(
                 "pod {pod}: container {name} ends again and again ({restart_count} restarts{code})"
-            )))
+            ))
         }
-        _ => {
-            Some(Obstacle::Container(format!("pod {pod}: container {name} cannot be started{why}")))
+        Wait::Start => {
+            Obstacle::Container(format!("pod {pod}: container {name} cannot be started{why}"))
         }
-    }
+    })
 }
 
 /// Which of several obstacles is told.

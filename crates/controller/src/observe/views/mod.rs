@@ -20,7 +20,7 @@ pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;
 pub use stateful_set::{Compared, StatefulSetView};
-pub use trouble::Trouble;
+pub use trouble::{Trouble, Wait};
 
 /// What the index needs from every kind of object: who it is and which set it names.
 pub trait View: Clone + PartialEq + Send + Sync + 'static {

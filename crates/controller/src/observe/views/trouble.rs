@@ -62,6 +62,36 @@ impl Trouble {
     }
 }
 
+/// What a container waits for that is out of the ordinary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Its image, which cannot be pulled.
+    Image,
+    /// The next attempt after it has ended again.
+    Crash,
+    /// What it cannot be started without.
+    Start,
+}
+
+impl Wait {
+    /// What is meant by the reason that a kubelet gives; `None` when that is nothing out of the
+    /// ordinary.
+    #[must_use]
+    pub fn of(reason: &str) -> Option<Self> {
+        match reason {
+            "" | "ContainerCreating" | "PodInitializing" => None,
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "RegistryUnavailable"
+            | "ImageInspectError" => Some(Self::Image),
+            "CrashLoopBackOff" => Some(Self::Crash),
+            _ => Some(Self::Start),
+        }
+    }
+}
+
 /// A container as its kubelet sees it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -99,17 +129,11 @@ impl WireContainerStatus {
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let container = self.name.clone();
         let Some(waiting) = &self.state.waiting else { return self.crash() };
-        match waiting.reason.as_str() {
-            "" | "ContainerCreating" | "PodInitializing" => None,
-            "ErrImagePull"
-            | "ImagePullBackOff"
-            | "InvalidImageName"
-            | "ErrImageNeverPull"
-            | "RegistryUnavailable"
-            | "ImageInspectError" => Some(Trouble::Image { container, image: self.image.clone() }),
-            "CrashLoopBackOff" => Some(Trouble::Crash { container, ended: None }),
-            reason => Some(Trouble::Container { container, reason: reason.to_owned() }),
-        }
+        Some(match Wait::of(&waiting.reason)? {
+            Wait::Image => Trouble::Image { container, image: self.image.clone() },
+            Wait::Crash => Trouble::Crash { container, ended: None },
+            Wait::Start => Trouble::Container { container, reason: waiting.reason.clone() },
+        })
     }
 
     fn crash(&self) -> Option<Trouble> {
