@@ -257,9 +257,8 @@ pub(super) fn tell_standstill(
     });
     let Some((index, pod)) = homeless.max_by_key(|(index, _)| *index) else { return };
     let waited = pod.identity.created().map_or(PATIENCE, |it| since(it, scope.context.now));
-    let rest = PATIENCE.saturating_sub(waited);
-    if !rest.is_zero() {
-        return plan.recheck_after(rest);
+    if plan.waits(PATIENCE.saturating_sub(waited)) {
+        return;
     }
     let note = format!(
         "The rollout waits for group {index}: pod {} finds no node, and maxUnavailable permits to \

@@ -170,9 +170,14 @@ impl<'a> Scope<'a> {
             group::complete(plan, self, group);
         }
         shortage::look(plan, self, leader_set, &groups);
-        obstacle::look(plan, self, &groups);
-        let has_failed = |index| failed.contains(&index);
-        plan.standing = Some(Standing::of(self, &groups, existing, has_failed));
+        // Mostly nothing is known to be in the way of any pod, and then groups are not looked into.
+        let has_troubles = self.entry.pods.values().any(|it| it.trouble.is_some());
+        if has_troubles {
+            obstacle::look(plan, self, &groups);
+        }
+        let is_recreated = |index| failed.contains(&index);
+        let standing = Standing::of(self, &groups, existing, is_recreated, has_troubles);
+        plan.standing = Some(standing);
         let strategy = self.set.spec.rolling_update();
         let replicas = i64::from(self.set.spec.replicas());
         let counts = status::Counts::of(&groups.observations(), replicas, strategy.partition);
@@ -180,12 +185,6 @@ impl<'a> Scope<'a> {
             revision::truncate(plan, self, leader_set, counts.update_complete());
         }
         Seen { existing: leader_set.status_replicas, counts, is_applied: !applies }
-    }
-
-    /// Whether anything is known to keep any pod from coming up. Mostly nothing is, and then pods need
-    /// not be looked at one by one.
-    fn has_troubles(&self) -> bool {
-        self.entry.pods.values().any(|it| it.trouble.is_some())
     }
 
     /// What a failed pod means for its group, by the revision of the group: a policy that is about

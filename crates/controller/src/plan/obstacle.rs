@@ -118,9 +118,6 @@ pub(super) fn is_told(reason: &str) -> bool {
 /// Adds what keeps a pod from coming up: of all, what lasts surest, in the first group that it is
 /// in the way of.
 pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
-    if !scope.has_troubles() {
-        return;
-    }
     let mut worst: Option<(u8, &Group<'_>, &PodView, &Trouble)> = None;
     for group in groups.all.iter().filter(|it| !it.ready) {
         let leader: &PodView = group.leader;
@@ -129,17 +126,10 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
             if pod.ready_condition || pod.identity.is_terminating() {
                 continue;
             }
-            let patience = patience(trouble, group);
-            let rest = patience.saturating_sub(age(pod, scope));
-            if !rest.is_zero() {
-                plan.recheck_after(rest);
+            let is_early = plan.waits(patience(trouble, group).saturating_sub(age(pod, scope)));
+            let lasts = trouble.lasts(scope.context.now);
+            if is_early || lasts.is_some_and(|rest| !plan.waits(rest)) {
                 continue;
-            }
-            if let Some(rest) = trouble.lasts(scope.context.now) {
-                if rest.is_zero() {
-                    continue;
-                }
-                plan.recheck_after(rest);
             }
             let rank = trouble.rank();
             if worst.as_ref().is_none_or(|(least, ..)| rank < *least) {
@@ -216,9 +206,7 @@ fn homeless(
         plan.unknown_topologies.insert(label.to_owned());
         return None;
     }
-    let rest = PATIENCE_FOR_NODE.saturating_sub(age(pod, scope));
-    if !rest.is_zero() {
-        plan.recheck_after(rest);
+    if plan.waits(PATIENCE_FOR_NODE.saturating_sub(age(pod, scope))) {
         return None;
     }
     let colon = if lacking.is_empty() { "" } else { ": " };

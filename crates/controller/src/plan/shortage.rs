@@ -57,10 +57,8 @@ pub(super) fn look(
         None => PATIENCE.saturating_sub(since(known.since, now)),
         Some(asked) => AGAIN.saturating_sub(since(asked, now)),
     };
-    if rest.is_zero() {
+    if !plan.waits(rest) {
         plan.unexplained = Some(Target::of(short));
-    } else {
-        plan.recheck_after(rest);
     }
     if let Some(reason) = known.reason {
         plan.events.push(EventDraft::warning("FailedCreate", "Create", reason));

@@ -60,15 +60,16 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// `wanted` groups are to exist, and those of which `has_failed` is true have.
+    /// `wanted` groups are to exist, and those of which `has_failed` is true have. Without
+    /// `has_troubles` nothing is in the way of any pod.
     pub(super) fn of(
         scope: &Scope<'_>,
         groups: &Groups<'_>,
         wanted: i64,
         has_failed: impl Fn(i64) -> bool,
+        has_troubles: bool,
     ) -> Self {
         let mut standing = Self::default();
-        let has_troubles = scope.has_troubles();
         for group in &groups.all {
             let has_failed = has_failed(group.index);
             let state = plain_state(group, has_failed)

@@ -311,6 +311,15 @@ impl Plan {
     pub(super) fn recheck_after(&mut self, delay: Duration) {
         self.recheck = Some(self.recheck.map_or(delay, |earlier| earlier.min(delay)));
     }
+
+    /// Looks again after `rest`, if there is any; gives whether there is.
+    pub(super) fn waits(&mut self, rest: Duration) -> bool {
+        let waits = !rest.is_zero();
+        if waits {
+            self.recheck_after(rest);
+        }
+        waits
+    }
 }
 
 impl Task {
