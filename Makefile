@@ -56,14 +56,25 @@ bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: som
 	@$(BENCH) admission $(SCENARIO)
 
 .PHONY: profile-admission
-profile-admission: tools ## Tell where the webhook's processor time goes under load (SCENARIO: one of them; needs perf).
+profile-admission: profiling-programs ## Tell where the webhook's processor time goes under load (SCENARIO: one of them; needs perf).
+	@tests/bench/profile admission $(SCENARIO)
+
+.PHONY: profile-controller
+profile-controller: profiling-programs control-plane ## Tell where the controller's processor time goes at work (SCENARIO: one of them; needs perf).
+	@tests/bench/profile controller $(SCENARIO)
+
+.PHONY: profiling-programs
+profiling-programs: tools
 	@command -v perf >/dev/null || { echo "Profiling needs perf, and there is none: it comes with the tools of the Linux kernel." >&2; exit 1; }
-	@cargo build --profile profiling $(addprefix --package ,lws-webhook lws-harness lws-bench) --bins
-	@tests/bench/profile $(SCENARIO)
+	@cargo build --profile profiling $(addprefix --package ,lws-controller lws-webhook lws-harness lws-bench) --bins
 
 .PHONY: bench
 bench: bench-programs control-plane ## Measure the controller at work; SCENARIO: some of them, see docs/performance.md.
 	@$(BENCH) controller $(SCENARIO)
+
+.PHONY: bench-scale
+bench-scale: bench-programs control-plane ## Measure few groups and many, up to 10 000 pods, and write tables and pictures to docs/ (half an hour; SIZE: some of them, only printed).
+	@$(BENCH) scale $(or $(SIZE),--guide docs)
 
 .PHONY: bench-programs
 bench-programs: tools

@@ -6,6 +6,7 @@
 //! endpoint controllers write whenever a pod changes.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -35,26 +36,34 @@ pub(super) struct Model {
 impl Model {
     /// Takes the objects of sets that are created and removed again.
     pub(super) async fn of_creation(namespace: &Namespace, shape: Shape) -> Result<Self> {
-        let model = Self::create_sets(namespace, shape).await?;
+        sets::create(namespace, shape).await?;
+        let model = Self::of_created(namespace, shape).await?;
         sets::remove(namespace).await?;
         Ok(model)
     }
 
     /// Takes the objects of sets that are created, updated and removed again.
     pub(super) async fn of_rollout(namespace: &Namespace, shape: Shape) -> Result<Self> {
-        let model = Self::create_sets(namespace, shape).await?;
+        sets::create(namespace, shape).await?;
+        let mut model = Self::of_created(namespace, shape).await?;
         sets::roll(namespace, shape).await?;
-        let updated = stateful_sets(namespace).await?;
+        model.see_updated(namespace).await?;
         sets::remove(namespace).await?;
-        let updated = updated.into_iter().map(|it| (it.name_any(), it)).collect();
-        Ok(Self { updated, ..model })
+        Ok(model)
     }
 
-    async fn create_sets(namespace: &Namespace, shape: Shape) -> Result<Self> {
-        sets::create(namespace, shape).await?;
+    /// Takes the objects of the sets that are there.
+    pub(super) async fn of_created(namespace: &Namespace, shape: Shape) -> Result<Self> {
         let services = services(namespace).await?;
         let created = stateful_sets(namespace).await?;
         Ok(Self { shape, services, created, updated: HashMap::new() })
+    }
+
+    /// Takes the objects that they have become by an update, and those that were added.
+    pub(super) async fn see_updated(&mut self, namespace: &Namespace) -> Result<()> {
+        let updated = stateful_sets(namespace).await?;
+        self.updated = updated.into_iter().map(|it| (it.name_any(), it)).collect();
+        Ok(())
     }
 
     /// Creates all at once, and gives how long it took until all pods were ready.
@@ -89,6 +98,49 @@ impl Model {
         Ok(begin.elapsed())
     }
 
+    /// Gives each updated set another number of groups, and gives how long it took until all that are wanted were ready and
+    /// no others were left.
+    pub(super) async fn scale(
+        &self,
+        namespace: &Namespace,
+        from: i32,
+        to: i32,
+    ) -> Result<Duration> {
+        let begin = Instant::now();
+        let api = namespace.stateful_sets();
+        let between = |it: &StatefulSet, range: &Range<i32>| {
+            group(it).is_some_and(|group| range.contains(&group))
+        };
+        let (added, removed) = (from..to, to..from);
+        let changing = async {
+            let leaders = self.created.iter().filter(|it| group(it).is_none());
+            stream::iter(leaders.map(kube::ResourceExt::name_any))
+                .map(Ok::<_, anyhow::Error>)
+                .try_for_each_concurrent(CONCURRENCY, async |name| {
+                    let patch = Patch::Merge(json!({"spec": {"replicas": to}}));
+                    api.patch(&name, &PatchParams::default(), &patch).await?;
+                    Ok(())
+                })
+                .await?;
+            let removed = self.updated.values().filter(|it| between(it, &removed));
+            stream::iter(removed.map(kube::ResourceExt::name_any))
+                .map(Ok::<_, anyhow::Error>)
+                .try_for_each_concurrent(CONCURRENCY, async |name| {
+                    api.delete(&name, &DeleteParams::foreground()).await?;
+                    Ok(())
+                })
+                .await?;
+            let added = self.updated.values().filter(|it| between(it, &added));
+            create_all(&api, &added.cloned().collect::<Vec<_>>()).await
+        };
+        let wanted = self.shape.sets * usize::try_from(1 + to)?;
+        let ready = all_done(api.clone(), wanted, |it| {
+            is_ready(it) && (group(it).is_some() || wanted_replicas(it) == to)
+        });
+        tokio::try_join!(changing, ready)?;
+        Ok(begin.elapsed())
+    }
+
     /// Gives leaders their new template, which those have that are made from now on.
     async fn update_leaders(&self, api: &Api<StatefulSet>, of: &StatefulSet) -> Result<()> {
         let name = of.name_any();
@@ -102,7 +154,7 @@ impl Model {
 
     /// Deletes the leaders and the worker `StatefulSet`s of some groups, makes the latter anew as soon as each is gone, and
     /// waits until all pods are ready.
-    async fn replace(&self, namespace: &Namespace, groups: std::ops::Range<i32>) -> Result<()> {
+    async fn replace(&self, namespace: &Namespace, groups: Range<i32>) -> Result<()> {
         let (api, pods) = (namespace.stateful_sets(), namespace.pods());
         let of_groups =
             self.created.iter().filter(|it| group(it).is_some_and(|it| groups.contains(&it)));
@@ -203,11 +255,15 @@ fn group(stateful_set: &StatefulSet) -> Option<i32> {
 }
 
 fn is_ready(stateful_set: &StatefulSet) -> bool {
-    let (Some(spec), Some(status)) = (&stateful_set.spec, &stateful_set.status) else {
+    let Some(status) = &stateful_set.status else {
         return false;
     };
     status.observed_generation == stateful_set.metadata.generation
-        && status.ready_replicas == Some(spec.replicas.unwrap_or(1))
+        && status.ready_replicas.unwrap_or_default() == wanted_replicas(stateful_set)
+}
+
+fn wanted_replicas(stateful_set: &StatefulSet) -> i32 {
+    stateful_set.spec.as_ref().and_then(|it| it.replicas).unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@
 //! | `floor` | the same objects without a controller |
 //! | `completion` | waiting for objects by watch |
 //! | `speed`, `faults`, `rest` | scenarios |
+//! | `scale` | sets of all sizes, and what a group costs in each |
 
 mod completion;
 mod faults;
 mod floor;
 mod rest;
+pub(crate) mod scale;
 mod sets;
 mod speed;
 mod world;

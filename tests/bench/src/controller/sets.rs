@@ -71,12 +71,39 @@ fn is_available(set: &LeaderWorkerSet, groups: i32, image: &str) -> bool {
         && !holds(ConditionType::UpdateInProgress)
 }
 
-/// Deletes all sets, `StatefulSet`s and Services, and waits until nothing is left of them.
-pub(super) async fn remove(namespace: &Namespace) -> Result<()> {
+/// Gives all sets, which are updated, another number of groups, and gives how long it took until all were available with it.
+pub(super) async fn scale(namespace: &Namespace, shape: Shape, groups: i32) -> Result<Duration> {
+    let begin = Instant::now();
+    let changing = stream::iter(shape.names("set"))
+        .map(Ok)
+        .try_for_each_concurrent(CONCURRENCY, async |name| {
+            TestSet::named(namespace.clone(), &name).scale(groups).await
+        });
+    let scaled = Shape { groups, ..shape };
+    tokio::try_join!(changing, available(namespace, scaled, IMAGE))?;
+    Ok(begin.elapsed())
+}
+
+/// Deletes all sets as users do, and gives how long it took until nothing was left of them.
+pub(super) async fn delete(namespace: &Namespace) -> Result<Duration> {
+    let begin = Instant::now();
+    namespace.sets().delete_collection(&DeleteParams::background(), &ListParams::default()).await?;
+    nothing_is_left(namespace).await?;
+    Ok(begin.elapsed())
+}
+
+/// Deletes all sets, `StatefulSet`s and Services, and gives how long it took until nothing was left of them.
+pub(super) async fn remove(namespace: &Namespace) -> Result<Duration> {
+    let begin = Instant::now();
     let (params, all) = (DeleteParams::background(), ListParams::default());
     namespace.sets().delete_collection(&params, &all).await?;
     namespace.stateful_sets().delete_collection(&params, &all).await?;
     namespace.services().delete_collection(&params, &all).await?;
+    nothing_is_left(namespace).await?;
+    Ok(begin.elapsed())
+}
+
+async fn nothing_is_left(namespace: &Namespace) -> Result<()> {
     let one = ListParams::default().limit(1);
     wait::eventually(REMOVAL, "nothing is left of the sets", async || {
         let stateful_sets = namespace.api::<StatefulSet>().list_metadata(&one).await?;

@@ -147,6 +147,11 @@ impl World {
                 break;
             }
         }
+        self.go_on()
+    }
+
+    /// Begins to measure something else that the same controller does.
+    pub(super) fn go_on(&mut self) -> Result<Begin> {
         let processor_time = self.controller()?.processor_time()?;
         Ok(Begin { mark: self.audit().mark()?, processor_time })
     }
