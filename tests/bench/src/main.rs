@@ -5,19 +5,29 @@
 //! |---|---|
 //! | `admission` | load on the webhook |
 //! | `controller` | the controller at work on a control plane |
+//! | `endurance` | both at work for long |
+//! | `startup` | both while they start, and while there is nothing to do |
+//! | `planner` | the arithmetic of rollouts, without a cluster |
 //! | `pictures` | the dashboard, drawn from a run |
 //! | `process` | processor time and memory of a process, from `/proc` |
+//! | `chart` | lines as pictures |
+//! | `guide` | the parts of the guide that are written here |
 //! | `latency` | percentiles |
 //! | `report` | targets, verdicts, tables |
 //!
 //! A benchmark reports: it ends with status 0 also when a target is missed.
 
 mod admission;
+mod chart;
 mod controller;
+mod endurance;
+mod guide;
 mod latency;
 mod pictures;
+mod planner;
 mod process;
 mod report;
+mod startup;
 
 use std::process::ExitCode;
 
@@ -36,6 +46,12 @@ enum Command {
     Admission(admission::Arguments),
     /// The controller on a control plane of its own.
     Controller(controller::Arguments),
+    /// Both processes at work for long: whether memory and open files grow.
+    Endurance(endurance::Arguments),
+    /// The arithmetic of rollouts of any size, in a simulated cluster.
+    Planner(planner::Arguments),
+    /// Sizes of the programs, how long they take to begin, and what they use while there is nothing to do.
+    Startup(startup::Arguments),
     /// Pictures of the dashboard, from metrics that Prometheus has scraped while something happened.
     Pictures(pictures::Arguments),
 }
@@ -46,6 +62,9 @@ async fn main() -> ExitCode {
     let outcome = match command {
         Command::Admission(arguments) => admission::run(&arguments).await,
         Command::Controller(arguments) => Box::pin(controller::run(&arguments)).await,
+        Command::Endurance(arguments) => Box::pin(endurance::run(&arguments)).await,
+        Command::Planner(arguments) => planner::run(&arguments),
+        Command::Startup(arguments) => Box::pin(startup::run(&arguments)).await,
         Command::Pictures(arguments) => Box::pin(pictures::run(&arguments)).await,
     };
     match outcome {
