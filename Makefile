@@ -76,6 +76,19 @@ bench: bench-programs control-plane ## Measure the controller at work; SCENARIO:
 bench-scale: bench-programs control-plane ## Measure few groups and many, up to 10 000 pods, and write tables and pictures to docs/ (half an hour; SIZE: some of them, only printed).
 	@$(BENCH) scale $(or $(SIZE),--guide docs)
 
+.PHONY: bench-planner
+bench-planner: tools ## Measure the arithmetic of rollouts of up to 100 000 groups and write it to docs/ (a minute).
+	@cargo build --release --package lws-bench --bins
+	@$(BENCH) planner --guide docs
+
+.PHONY: bench-startup
+bench-startup: bench-programs control-plane ## Measure how the programs begin and what they use at rest, and write it to docs/ (5 minutes).
+	@$(BENCH) startup --guide docs
+
+.PHONY: endurance
+endurance: bench-programs control-plane ## See whether a million reviews and 200 000 reconciles cost memory or files, and write it to docs/ (10 to 20 minutes).
+	@$(BENCH) endurance --guide docs
+
 .PHONY: bench-programs
 bench-programs: tools
 	@cargo build --release $(addprefix --package ,lws-controller lws-webhook lws-harness lws-bench) --bins
@@ -83,15 +96,15 @@ bench-programs: tools
 .PHONY: lint
 lint: tools ## Check format, style and, where cargo-deny is installed, what dependencies are.
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --features lws-webhook-fuzz/targets -- -D warnings
+	@cargo clippy --workspace --all-targets --features lws-fuzz/targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else echo "Dependencies are not checked: there is no cargo-deny (cargo install cargo-deny)."; fi
 
 .PHONY: fuzz
-fuzz: tools ## Fuzz the webhook for a while (TARGET: review, pod or patch; SECONDS; needs cargo-fuzz, a nightly toolchain and a C++ compiler).
+fuzz: tools ## Fuzz one target for a while (TARGET: configuration, patch, pod, quantity, review or revision; SECONDS; needs cargo-fuzz, a nightly toolchain and a C++ compiler).
 	@command -v cargo-fuzz >/dev/null || { echo "Fuzzing needs cargo-fuzz, and there is none: cargo install cargo-fuzz." >&2; exit 1; }
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "Fuzzing needs a nightly toolchain, and there is none: rustup toolchain install nightly." >&2; exit 1; }
-	@mkdir -p crates/webhook/fuzz/corpus/$(TARGET)
-	@cd crates/webhook && CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo +nightly fuzz run --features link $(TARGET) fuzz/corpus/$(TARGET) $(patsubst crates/webhook/%,%,$(wildcard crates/webhook/fuzz/seeds/$(TARGET))) -- -max_total_time=$(SECONDS)
+	@mkdir -p tests/fuzz/corpus/$(TARGET)
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo +nightly fuzz run --fuzz-dir tests/fuzz --features link $(TARGET) tests/fuzz/corpus/$(TARGET) tests/fuzz/seeds/$(TARGET) -- -max_total_time=$(SECONDS)
 
 .PHONY: generate
 generate: tools control-plane ## Write the generated files: the definition and manifests.yaml in deploy/, the page about its fields, the table and vectors of Go's encoder.

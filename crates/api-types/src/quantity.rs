@@ -1,7 +1,8 @@
 //! Resource quantities: the syntax, the arithmetic and the canonical form of the Kubernetes Go
 //! type `resource.Quantity`, digit for digit.
 //!
-//! The Go type has numbers of any length; here a quantity that needs more than 38 digits is none.
+//! The Go type has numbers of any length; here a quantity that needs more than 38 digits, zeros at the end
+//! of a decimal one aside, is none.
 
 use std::fmt;
 
@@ -258,17 +259,18 @@ impl<'a> Literal<'a> {
     }
 
     fn quantity(&self) -> Option<Quantity> {
-        let mut amount: u128 = 0;
-        for digit in self.whole.bytes().chain(self.fraction.bytes()) {
-            amount = amount.checked_mul(10)?.checked_add((digit - b'0').into())?;
-        }
+        let digits = || self.whole.bytes().chain(self.fraction.bytes());
         let (amount, exponent, format) = match self.scale {
             Scale::Ten { exponent, format } => {
-                let (amount, exponent) = rounded_up(amount, self.exponent(exponent));
+                // So that canonical texts, which may end in zeros, have no more digits to hold.
+                let zeros = digits().rev().take_while(|it| *it == b'0').count();
+                let significant = self.whole.len() + self.fraction.len() - zeros;
+                let exponent = self.exponent(exponent) + i64::try_from(zeros).ok()?;
+                let (amount, exponent) = rounded_up(number(digits().take(significant))?, exponent);
                 (amount, exponent, format)
             }
             Scale::Kibi(power) => {
-                let amount = amount.checked_mul(1024_u128.checked_pow(power)?)?;
+                let amount = number(digits())?.checked_mul(1024_u128.checked_pow(power)?)?;
                 let (amount, exponent) = rounded_up(amount, self.exponent(0));
                 let one = 10_u128.checked_pow(u32::try_from(-exponent).ok()?)?;
                 match amount / one {
@@ -287,6 +289,13 @@ impl<'a> Literal<'a> {
     fn exponent(&self, suffix: i32) -> i64 {
         i64::from(suffix) - i64::try_from(self.fraction.len()).unwrap_or(i64::MAX)
     }
+}
+
+/// The number that decimal digits stand for; `None` when it is too large.
+fn number(mut digits: impl Iterator<Item = u8>) -> Option<u128> {
+    digits.try_fold(0_u128, |number, digit| {
+        number.checked_mul(10)?.checked_add((digit - b'0').into())
+    })
 }
 
 /// `amount × 10^exponent` with no power of ten below [`NANO`].
@@ -361,10 +370,19 @@ mod tests {
             "NaN",
             "1_000",
             "1mm",
-            "1234567890123456789012345678901234567890",
+            "1234567890123456789012345678901234567891",
         ] {
             assert_eq!(canonical(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn zeros_at_the_end_need_no_room() {
+        let written = format!("{}00e-9", "9".repeat(37));
+        assert_eq!(canonical(&format!("{}e-7", "9".repeat(37))), Some(written.clone()));
+        assert_eq!(canonical(&written), Some(written.clone()));
+        let many = format!("1{}", "0".repeat(60));
+        assert_eq!(Quantity::parse(&many).unwrap().in_exponent_format().to_string(), "1e60");
     }
 
     #[test]

@@ -24,7 +24,6 @@ use lws_certs::issue::{AUTHORITY_LIFETIME, SERVING_LIFETIME};
 use serde::Serialize;
 
 use crate::{flags::Flags, tls_server::TlsOptions};
-use file::Configuration;
 
 /// Where Kubernetes tells a pod its namespace.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -288,16 +287,22 @@ pub(crate) fn system_text(error: &io::Error) -> String {
 
 /// Reads the file that `flags` name, if any, and applies the flags that were given.
 pub fn load(flags: &Flags) -> Result<Settings, ConfigError> {
-    let configuration = match &flags.config {
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .map_err(|cause| ConfigError::Read { path: path.clone(), cause })?;
-            file::decode(&text)?
-        }
-        None => Configuration::default(),
+    let read = |path: &PathBuf| {
+        fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.clone(), cause })
     };
-    let namespace = namespace(Path::new(NAMESPACE_FILE));
-    let mut settings = checks::settings(flags.over(configuration), &namespace)?;
+    let text = flags.config.as_ref().map(read).transpose()?;
+    effective(text.as_deref(), flags, &namespace(Path::new(NAMESPACE_FILE)))
+}
+
+/// The settings of a process with these flags, whose configuration file has this content (`None`
+/// when it has no file); `namespace` is the one of the system.
+pub fn effective(
+    text: Option<&str>,
+    flags: &Flags,
+    namespace: &str,
+) -> Result<Settings, ConfigError> {
+    let configuration = text.map(file::decode).transpose()?.unwrap_or_default();
+    let mut settings = checks::settings(flags.over(configuration), namespace)?;
     settings.client.kubeconfig.clone_from(&flags.kubeconfig);
     settings.metrics.secure = flags.metrics_secure;
     Ok(settings)

@@ -1,4 +1,4 @@
-//! `lws-bench`: what `make bench`, `make bench-admission` and `make bench-scale` do. It runs the release builds of the processes as a cluster runs them,
+//! `lws-bench`: what the benchmarks of the Makefile do. It runs the release builds of the processes as a cluster runs them,
 //! measures them from outside, and compares the figures with their targets.
 //!
 //! | module | owns |
@@ -6,20 +6,30 @@
 //! | `admission` | load on the webhook |
 //! | `controller` | the controller at work on a control plane |
 //! | `flame_graph` | where processor time goes, as a picture |
+//! | `endurance` | both at work for long |
+//! | `startup` | both while they start, and while there is nothing to do |
+//! | `planner` | the arithmetic of rollouts, without a cluster |
 //! | `pictures` | the dashboard, drawn from a run |
 //! | `process` | processor time and memory of a process, from `/proc` |
+//! | `chart` | lines as pictures |
+//! | `guide` | the parts of the guide that are written here |
 //! | `latency` | percentiles |
 //! | `report` | targets, verdicts, tables |
 //!
 //! A benchmark reports: it ends with status 0 also when a target is missed.
 
 mod admission;
+mod chart;
 mod controller;
+mod endurance;
 mod flame_graph;
+mod guide;
 mod latency;
 mod pictures;
+mod planner;
 mod process;
 mod report;
+mod startup;
 
 use std::process::ExitCode;
 
@@ -42,6 +52,12 @@ enum Command {
     Scale(controller::scale::Arguments),
     /// A flame graph, from the output of `perf script`.
     FlameGraph(flame_graph::Arguments),
+    /// Both processes at work for long: whether memory and open files grow.
+    Endurance(endurance::Arguments),
+    /// The arithmetic of rollouts of any size, in a simulated cluster.
+    Planner(planner::Arguments),
+    /// Sizes of the programs, how long they take to begin, and what they use while there is nothing to do.
+    Startup(startup::Arguments),
     /// Pictures of the dashboard, from metrics that Prometheus has scraped while something happened.
     Pictures(pictures::Arguments),
 }
@@ -54,6 +70,9 @@ async fn main() -> ExitCode {
         Command::Controller(arguments) => Box::pin(controller::run(&arguments)).await,
         Command::Scale(arguments) => Box::pin(controller::scale::run(&arguments)).await,
         Command::FlameGraph(arguments) => flame_graph::run(&arguments),
+        Command::Endurance(arguments) => Box::pin(endurance::run(&arguments)).await,
+        Command::Planner(arguments) => planner::run(&arguments),
+        Command::Startup(arguments) => Box::pin(startup::run(&arguments)).await,
         Command::Pictures(arguments) => Box::pin(pictures::run(&arguments)).await,
     };
     match outcome {

@@ -1,6 +1,7 @@
-//! Processor time and memory of a process, as Linux counts them in `/proc`.
+//! Processor time, memory and open files of a process, as Linux counts them in `/proc`.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +12,11 @@ const TICK: Duration = Duration::from_millis(10);
 /// Places of `utime` and `stime` behind the name in `/proc/<pid>/stat`, which may contain blanks.
 const USER_TIME: usize = 11;
 const SYSTEM_TIME: usize = 12;
+
+/// Places of the state and the inode in a line of `/proc/net/tcp`, and the state of a listener.
+const STATE: usize = 3;
+const INODE: usize = 9;
+const LISTENING: &str = "0A";
 
 /// A process that is measured.
 #[derive(Debug, Clone, Copy)]
@@ -59,12 +65,71 @@ impl Measured {
         self.read("status", memory)
     }
 
-    fn read<T>(self, file: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
-        let path = PathBuf::from(format!("/proc/{}/{file}", self.pid));
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        parse(&text).with_context(|| format!("{} has an unknown form", path.display()))
+    /// How many files, sockets included, it has open.
+    pub(crate) fn open_files(self) -> Result<usize> {
+        Ok(self.entries("fd")?.count())
     }
+
+    /// How many of these are connections: established, or half closed.
+    pub(crate) fn open_connections(self) -> Result<usize> {
+        let mut own = HashSet::new();
+        for file in self.entries("fd")? {
+            // One may have been closed meanwhile.
+            own.extend(std::fs::read_link(file?.path()).ok().as_deref().and_then(socket));
+        }
+        let connections = |table: &str| Some(connections(table).collect::<Vec<_>>());
+        let [four, six] = ["net/tcp", "net/tcp6"].map(|file| self.read(file, connections));
+        let all = four?.into_iter().chain(six?);
+        Ok(all.filter(|inode| own.contains(inode)).count())
+    }
+
+    /// The time that the threads it has now have spent on a processor, to the nanosecond.
+    pub(crate) fn thread_time(self) -> Result<Duration> {
+        let mut sum = Duration::ZERO;
+        for thread in self.entries("task")? {
+            sum += read(&thread?.path().join("schedstat"), thread_time)?;
+        }
+        Ok(sum)
+    }
+
+    fn entries(self, directory: &str) -> Result<std::fs::ReadDir> {
+        let path = self.path(directory);
+        std::fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    fn path(self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid))
+    }
+
+    fn read<T>(self, file: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+        read(&self.path(file), parse)
+    }
+}
+
+fn read<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| format!("{} has an unknown form", path.display()))
+}
+
+/// The inode of the socket that a link such as `socket:[123]` leads to.
+fn socket(link: &Path) -> Option<u64> {
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The inodes of the sockets of a table such as `/proc/net/tcp` that do not listen.
+fn connections(table: &str) -> impl Iterator<Item = u64> {
+    table.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(STATE);
+        let is_listening = fields.next()? == LISTENING;
+        (!is_listening).then_some(())?;
+        fields.nth(INODE - STATE - 1)?.parse().ok()
+    })
+}
+
+/// The first of the numbers of `schedstat`, which are nanoseconds on a processor, nanoseconds of waiting for one, and time slices.
+fn thread_time(schedstat: &str) -> Option<Duration> {
+    schedstat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 fn processor_time(stat: &str) -> Option<Duration> {
@@ -100,11 +165,30 @@ mod tests {
     }
 
     #[test]
+    fn sockets_that_do_not_listen_are_connections() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1 0 100\n\
+             1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 222 1 0 20\n";
+        assert_eq!(connections(table).collect::<Vec<_>>(), [222]);
+        assert_eq!(socket(Path::new("socket:[222]")), Some(222));
+        assert_eq!(socket(Path::new("/dev/null")), None);
+    }
+
+    #[test]
+    fn the_time_of_a_thread() {
+        assert_eq!(thread_time("1234567 89 3\n"), Some(Duration::from_nanos(1_234_567)));
+        assert_eq!(thread_time("\n"), None);
+    }
+
+    #[test]
     fn a_process_that_runs_and_one_that_does_not() {
         let own = Measured::new(std::process::id());
         let memory = own.memory().unwrap();
         assert!(memory.resident > 0 && memory.peak >= memory.resident, "{memory:?}");
         own.processor_time().unwrap();
+        assert!(!own.thread_time().unwrap().is_zero());
+        // Input, output and errors at least.
+        assert!(own.open_files().unwrap() >= 3);
         let error = Measured::new(u32::MAX).memory().unwrap_err();
         assert_eq!(error.to_string(), "cannot read /proc/4294967295/status");
     }

@@ -98,19 +98,21 @@ pub fn decide<'a>(
         (None, None) => Cause::New,
     };
     let highest = revisions.iter().map(|it| it.number).max().unwrap_or(0);
+    // Anybody may have made a revision with the highest number there is: two of them then share it.
+    let next = highest.saturating_add(1);
     if cause != Cause::Missing {
         let is_equal = |it: &&RevisionView| fits(&it.key) && it.records(content, &set.spec);
         let equal = own.iter().copied().filter(is_equal);
         // The one that groups have is worth most: they need not be replaced.
         if let Some(revision) = equal.max_by_key(|it| (placement(&it.key).is_some(), it.number)) {
             return if revision.number < highest {
-                Decision::Raise { revision, number: highest + 1 }
+                Decision::Raise { revision, number: next }
             } else {
                 Decision::Current(Current { revision, changed: cause == Cause::Changed })
             };
         }
     }
-    let (hash, number) = (key_of(content), highest + 1);
+    let (hash, number) = (key_of(content), next);
     let key = match (cause, key) {
         (Cause::Missing, Some(key)) => key.to_owned(),
         _ if fits(&hash) => hash.clone(),

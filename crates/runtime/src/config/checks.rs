@@ -21,6 +21,13 @@ use crate::tls_server::TlsOptions;
 /// pause between them is stretched by up to as much.
 const RETRY_JITTER: f64 = 1.2;
 
+/// The longest that anything lasts or waits, a hundred years: clocks and certificates end before some
+/// numbers do.
+const LONGEST: Duration = Duration::from_hours(876_000);
+
+/// Requests a second. With fewer of them the turn of the last in a burst would be out of any clock's range.
+const LOWEST_RATE: f64 = 0.001;
+
 /// Checks `configuration` and completes it; `namespace` is the one of the system.
 pub(super) fn settings(
     configuration: Configuration,
@@ -284,6 +291,9 @@ fn client(section: ClientConnection, errors: &mut Vec<FieldError>) -> ClientSett
     let detail = "must be greater than 0";
     if !(qps > 0.0 && qps.is_finite()) {
         errors.push(FieldError::invalid("clientConnection.qps", qps, detail));
+    } else if qps < LOWEST_RATE {
+        let detail = format!("must not be less than {LOWEST_RATE}");
+        errors.push(FieldError::invalid("clientConnection.qps", qps, detail));
     }
     let burst = u32::try_from(burst).unwrap_or_else(|_| {
         errors.push(FieldError::invalid("clientConnection.burst", burst, detail));
@@ -330,6 +340,10 @@ fn duration(
 ) -> Duration {
     let Some(text) = value.filter(|text| !text.is_empty()) else { return default };
     match text.parse::<SignedDuration>().map(Duration::try_from) {
+        Ok(Ok(duration)) if duration > LONGEST => {
+            let detail = format!("must not be greater than {}", duration_text(LONGEST));
+            errors.push(FieldError::invalid(path, text, detail));
+        }
         Ok(Ok(duration)) if !duration.is_zero() => return duration,
         Ok(_) => errors.push(FieldError::invalid(path, text, "must be greater than 0")),
         Err(_) => {

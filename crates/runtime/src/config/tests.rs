@@ -513,6 +513,12 @@ fn values_that_are_not_accepted_are_named() {
             "leaderElection.retryPeriod: Invalid value: \"-5s\": must be greater than 0".to_owned(),
         ),
         (
+            "leaderElection: {leaseDuration: 876001h}\nclientConnection: {qps: 0.0009}",
+            "[leaderElection.leaseDuration: Invalid value: \"876001h\": must not be greater than \
+             876000h, clientConnection.qps: Invalid value: 0.0009: must not be less than 0.001]"
+                .to_owned(),
+        ),
+        (
             "leaderElection: {retryPeriod: '5'}",
             "leaderElection.retryPeriod: Invalid value: \"5\": must be a duration such as 15s, \
              1m30s or 100ms"
@@ -611,7 +617,7 @@ fn the_namespace_is_read_from_the_pod() {
     assert_eq!(namespace(&file), "lws-system");
     fs::write(&file, "tools\n").unwrap();
     assert_eq!(namespace(&file), "tools");
-    let settings = checks::settings(Configuration::default(), "tools").unwrap();
+    let settings = checks::settings(file::Configuration::default(), "tools").unwrap();
     assert_eq!(settings.namespace, "tools");
     assert_eq!(settings.leader_election.resource_namespace, "tools");
 }

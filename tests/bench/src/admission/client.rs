@@ -18,7 +18,7 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// A request, written out.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(crate) struct Request {
     bytes: Arc<[u8]>,
     body_bytes: usize,
 }

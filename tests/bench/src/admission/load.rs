@@ -13,7 +13,7 @@ use super::webhook::Webhook;
 use crate::latency::Latencies;
 
 /// Connections that make the same request.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     connections: Vec<Connection>,
     request: Request,
     /// What is answered. The webhook keeps no state, so every answer is the same.
@@ -21,15 +21,15 @@ pub(super) struct Clients {
 }
 
 /// What came of some requests.
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// From the first request to the last answer.
-    pub(super) took: Duration,
-    pub(super) latencies: Latencies,
+    pub(crate) took: Duration,
+    pub(crate) latencies: Latencies,
 }
 
 impl Clients {
     /// Opens the connections and looks at one answer. Fails when the webhook does not allow the request.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         webhook: &Webhook,
         connections: usize,
         request: &Request,
@@ -48,12 +48,12 @@ impl Clients {
     }
 
     /// The size of the answer's body.
-    pub(super) fn answer_bytes(&self) -> usize {
+    pub(crate) fn answer_bytes(&self) -> usize {
         self.answer.len()
     }
 
     /// Makes `count` requests in all. Fails when one of them is answered differently than the first.
-    pub(super) async fn send(&mut self, count: usize) -> Result<Sent> {
+    pub(crate) async fn send(&mut self, count: usize) -> Result<Sent> {
         let left = Arc::new(AtomicUsize::new(count));
         let begin = Instant::now();
         let mut tasks = JoinSet::new();

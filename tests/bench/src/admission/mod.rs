@@ -1,9 +1,9 @@
 //! The webhook under load: a real process with TLS on 127.0.0.1, keep-alive clients, one review after another.
 
 mod client;
-mod load;
-mod reviews;
-mod webhook;
+pub(crate) mod load;
+pub(crate) mod reviews;
+pub(crate) mod webhook;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

@@ -34,7 +34,7 @@ pub(crate) enum Review {
 
 impl Review {
     /// All of them.
-    pub(super) const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Worker, Self::Tpu, Self::NineContainers, Self::MutateSet, Self::ValidateSet];
 
     /// What it is, in a few words.
@@ -59,7 +59,7 @@ impl Review {
     }
 
     /// The request that asks for it.
-    pub(super) fn request(self) -> Request {
+    pub(crate) fn request(self) -> Request {
         let [mutate, validate] = SET_PATHS;
         match self {
             Self::Worker => Request::post(POD_PATH, &pod_review(&Pod::plain(2)).to_string()),

@@ -1,6 +1,7 @@
 //! The process that is measured.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -21,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const SERVING: &str = "serving webhooks";
 
 /// A running webhook with a certificate for 127.0.0.1. Dropping it kills it.
-pub(super) struct Webhook {
+pub(crate) struct Webhook {
     process: Process,
     address: SocketAddr,
     authority: Authority,
@@ -30,9 +31,9 @@ pub(super) struct Webhook {
 
 impl Webhook {
     /// Starts the webhook of the profile that this program is built for, and waits until it listens.
-    pub(super) async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("lws-bench-").tempdir()?;
-        let authority = write_certificate(&directory)?;
+        let authority = write_certificate(directory.path())?;
         let spec = ProcessSpec::of_workspace("lws-webhook")?
             .args(["--webhook-bind-address=127.0.0.1:0", "--metrics-bind-address=0"])
             .args(["--health-probe-bind-address=0"])
@@ -49,35 +50,36 @@ impl Webhook {
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The certificate that its certificate is verified with.
-    pub(super) fn authority_pem(&self) -> &str {
+    pub(crate) fn authority_pem(&self) -> &str {
         &self.authority.pair().certificate_pem
     }
 
     /// Its processor time and memory.
-    pub(super) fn measured(&self) -> Measured {
+    pub(crate) fn measured(&self) -> Measured {
         Measured::new(self.process.pid())
     }
 
     /// Ends it as a cluster does. Fails when it does not end in good order.
-    pub(super) async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(self) -> Result<()> {
         let status = self.process.stop(DEADLINE).await?;
         anyhow::ensure!(status.success(), "the webhook ended with {status}");
         Ok(())
     }
 }
 
-fn write_certificate(directory: &TempDir) -> Result<Authority> {
+/// Writes a certificate for 127.0.0.1 and its key into a directory, as the webhook reads them; gives its authority.
+pub(crate) fn write_certificate(directory: &Path) -> Result<Authority> {
     let now = Timestamp::now();
     let authority = Authority::generate(now, AUTHORITY_LIFETIME)?;
     let names = [ServerName::from(Ipv4Addr::LOCALHOST)];
     let pair = authority.issue(&names, now, SERVING_LIFETIME)?;
     let write = |file: &str, text: &str| {
-        let path = directory.path().join(file);
+        let path = directory.join(file);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     write(KEY_FILE, &pair.private_key_pem)?;

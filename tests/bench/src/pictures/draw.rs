@@ -1,14 +1,14 @@
 //! A row of the dashboard as a picture.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::dashboard::{Kind, Panel, Row, Shown};
+use crate::chart::told;
 
 /// Pixels of a column of 24, and of a unit of height.
 const CELL: (u32, u32) = (66, 34);
@@ -47,10 +47,6 @@ pub(super) fn row(
         }
     }
     root.present().map_err(told)
-}
-
-fn told(error: impl Display) -> anyhow::Error {
-    anyhow!("draw: {error}")
 }
 
 /// One number.

@@ -5,19 +5,16 @@
 //! |---|---|
 //! | `life` | one such life, measured |
 //! | `plot` | what a group costs, as pictures |
-//! | `page` | the part of a page that this command writes |
 
 mod life;
-mod page;
 mod plot;
-
-use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use lws_harness::ClusterOptions;
 
 use super::Shape;
+use crate::guide::Guide;
 use crate::report::{self, say};
 use life::{Life, Part};
 
@@ -26,9 +23,8 @@ pub(crate) struct Arguments {
     /// Sizes to measure; all when none is given.
     #[arg(value_enum)]
     sizes: Vec<Size>,
-    /// The directory of the guide whose page on performance gets tables and pictures; without it they are only printed.
-    #[arg(long)]
-    guide: Option<PathBuf>,
+    #[command(flatten)]
+    guide: Guide,
 }
 
 /// How much there is.
@@ -91,10 +87,17 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         say(table(&life))?;
         lives.push(life);
     }
-    let Some(guide) = &arguments.guide else { return Ok(()) };
-    let tables = lives.iter().map(table).collect::<Vec<_>>().join("\n");
-    let pictures = plot::draw(&guide.join("images"), &lives)?;
-    page::write(&guide.join("performance.md"), &format!("{machine}\n{tables}\n{pictures}"))
+    let tables = lives.iter().map(table).collect::<Vec<_>>().join(
+        "
+",
+    );
+    let pictures = plot::draw(&arguments.guide, &lives)?;
+    let text = format!(
+        "{machine}
+{tables}
+{pictures}"
+    );
+    arguments.guide.write("performance.md", "make bench-scale", &text)
 }
 
 /// A life as a table under a heading.

@@ -1,4 +1,0 @@
-//! [`lws_webhook_fuzz::targets::review`] for libFuzzer.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| lws_webhook_fuzz::targets::review(data));

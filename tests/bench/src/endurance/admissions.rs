@@ -1,0 +1,60 @@
+//! Reviews of all kinds for the webhook, on connections that come and go.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use lws_harness::wait;
+
+use super::samples::Samples;
+use crate::admission::load::Clients;
+use crate::admission::reviews::Review;
+use crate::admission::webhook::Webhook;
+use crate::process::Measured;
+
+/// Connections at a time, each with one request in flight.
+const CONNECTIONS: usize = 16;
+
+/// Looks at the process, at least: each after reviews of every kind, on connections of their own.
+const LOOKS: u32 = 100;
+
+/// How long the webhook may take to close connections that its clients have closed.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Has a webhook answer so many reviews, and gives what it had meanwhile.
+pub(super) async fn run(admissions: u32) -> Result<Samples> {
+    let webhook = Webhook::start().await?;
+    let process = webhook.measured();
+    // What is opened with the first connection stays open.
+    answer(&webhook, 1).await?;
+    let mut samples = Samples::default();
+    closed(process).await?;
+    samples.look(process, 0)?;
+    let kinds = u32::try_from(Review::ALL.len())?;
+    let each = admissions.div_ceil(LOOKS * kinds);
+    let mut done = 0;
+    while done < admissions {
+        answer(&webhook, usize::try_from(each)?).await?;
+        done += each * kinds;
+        samples.look(process, done)?;
+    }
+    closed(process).await?;
+    samples.look(process, done)?;
+    webhook.stop().await?;
+    Ok(samples)
+}
+
+/// Has the webhook answer so many reviews of each kind.
+async fn answer(webhook: &Webhook, each: usize) -> Result<()> {
+    for review in Review::ALL {
+        let mut clients = Clients::connect(webhook, CONNECTIONS, &review.request()).await?;
+        clients.send(each).await?;
+    }
+    Ok(())
+}
+
+/// Waits until no connection is open any more.
+async fn closed(process: Measured) -> Result<()> {
+    let open = async || process.open_connections();
+    wait::until(DEADLINE, "all connections are closed", open, |open| *open == 0).await?;
+    Ok(())
+}

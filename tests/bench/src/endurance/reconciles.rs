@@ -1,0 +1,132 @@
+//! Edits and rollouts for the controller: settled sets whose annotations are edited without end, so that each reconcile is one
+//! plan that finds nothing to do, and rollouts of all of them in between.
+
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::api::{Patch, PatchParams};
+use lws_e2e::metrics::Scrape;
+use lws_e2e::{Fixture, Namespace, TestSet};
+use lws_harness::system::{System, SystemOptions};
+use lws_harness::{Cluster, ClusterOptions};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::samples::Samples;
+use crate::process::Measured;
+
+/// Sets of two groups of two pods.
+const SETS: usize = 40;
+
+/// How often all sets are rolled out.
+const ROLLOUTS: u32 = 10;
+
+/// Requests at a time.
+const CONCURRENCY: usize = 32;
+
+/// Pause between two looks at the process.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How a set stands once everything is done.
+const DONE: &str = "available p0 r2 (2/2)";
+
+/// Has a controller reconcile so often, and gives what it had meanwhile.
+pub(super) async fn run(reconciles: u32) -> Result<Samples> {
+    let cluster = Cluster::start(ClusterOptions::default()).await?;
+    let mut system = System::install(&cluster, &SystemOptions::default()).await?;
+    let namespace = Namespace::create(cluster.client(), cluster.audit(), true).await?;
+    let sets = create(&namespace).await?;
+    let samples = work(&mut system, &namespace, &sets, reconciles).await?;
+    drop(system);
+    cluster.stop().await?;
+    Ok(samples)
+}
+
+async fn create(namespace: &Namespace) -> Result<Vec<TestSet>> {
+    let sets: Vec<_> =
+        stream::iter(0..SETS)
+            .map(|index| async move {
+                namespace.create_set(&Fixture::named(&format!("set-{index}"))).await
+            })
+            .buffered(CONCURRENCY)
+            .try_collect()
+            .await?;
+    all_done(&sets).await?;
+    Ok(sets)
+}
+
+async fn all_done(sets: &[TestSet]) -> Result<()> {
+    let waiting = stream::iter(sets).map(Ok);
+    waiting.try_for_each_concurrent(CONCURRENCY, |set| set.expect(DONE)).await
+}
+
+async fn work(
+    system: &mut System,
+    namespace: &Namespace,
+    sets: &[TestSet],
+    reconciles: u32,
+) -> Result<Samples> {
+    let process = {
+        let controller = system.controllers().first().context("no controller runs")?;
+        Measured::new(controller.process().pid())
+    };
+    let mut samples = Samples::default();
+    namespace.silence().await?;
+    let before = counted(system).await?;
+    samples.look(process, 0)?;
+    for rollout in 1..=ROLLOUTS {
+        let target = before + reconciles / ROLLOUTS * rollout;
+        edit(sets, async || {
+            sleep(PAUSE).await;
+            let done = counted(system).await?;
+            samples.look(process, done - before)?;
+            Ok(done >= target)
+        })
+        .await?;
+        roll(sets, &format!("docker.io/nginxinc/nginx-unprivileged:1.{rollout}")).await?;
+        samples.look(process, counted(system).await? - before)?;
+    }
+    namespace.silence().await?;
+    samples.look(process, counted(system).await? - before)?;
+    Ok(samples)
+}
+
+/// Edits the annotations of one set after the other until `is_enough`.
+async fn edit(sets: &[TestSet], mut is_enough: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    let enough = AtomicBool::new(false);
+    let edits = stream::iter(sets.iter().cycle().enumerate());
+    let editing = edits
+        .take_while(|_| ready(!enough.load(Ordering::Relaxed)))
+        .map(Ok::<_, anyhow::Error>)
+        .try_for_each_concurrent(CONCURRENCY, async |(number, set)| {
+            let note =
+                json!({"metadata": {"annotations": {"example.org/edit": number.to_string()}}});
+            let api = set.namespace().sets();
+            api.patch(set.name(), &PatchParams::default(), &Patch::Merge(note)).await?;
+            Ok(())
+        });
+    let looking = async {
+        while !is_enough().await? {}
+        enough.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    tokio::try_join!(editing, looking).map(drop)
+}
+
+/// Gives all sets another image and waits until all groups have it.
+async fn roll(sets: &[TestSet], image: &str) -> Result<()> {
+    let changing = stream::iter(sets).map(Ok::<_, anyhow::Error>);
+    changing.try_for_each_concurrent(CONCURRENCY, |set| set.change_workers(image)).await?;
+    all_done(sets).await
+}
+
+/// How often the controller has reconciled so far.
+async fn counted(system: &mut System) -> Result<u32> {
+    let scrape = Scrape::of_controller(system).await?;
+    let counts = scrape.starting_with("controller_runtime_reconcile_total");
+    let sum: f64 = counts.map(|(_, count)| count).sum();
+    Ok(format!("{sum:.0}").parse()?)
+}

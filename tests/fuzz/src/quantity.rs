@@ -1,0 +1,156 @@
+//! Resource quantities, against what they amount to.
+//!
+//! The model reads what a quantity says with integers of any length and knows nothing of canonical
+//! forms. All amounts are in nano, the finest that there is.
+
+use lws_api_types::quantity::{Quantity, canonical};
+use num_bigint::{BigInt, Sign};
+
+/// Digits that every quantity may have; those with more may be none.
+const DIGITS: usize = 19;
+
+/// Suffixes of powers of 1024, from the first.
+const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
+/// Suffixes of powers of 1000, from the third part on.
+const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+
+/// The largest exponent that the model computes with.
+const LARGEST_EXPONENT: u32 = 300;
+
+/// Two lines, each a quantity or none.
+pub fn quantity(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.splitn(2, '\n');
+    let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    for text in [first, second] {
+        verify(text);
+    }
+    if let (Some(first), Some(second)) = (Quantity::parse(first), Quantity::parse(second)) {
+        verify_arithmetic(first, second);
+    }
+}
+
+/// The canonical text is a quantity of the same amount and stays as it is.
+fn verify(text: &str) {
+    let (canonical, parsed) = (canonical(text), Quantity::parse(text));
+    assert_eq!(canonical.is_some(), parsed.is_some(), "{text:?}");
+    let said = Said::of(text);
+    let Some(canonical) = canonical else {
+        let known = said.is_some_and(|it| it.digits <= DIGITS && it.exponent <= 0);
+        assert!(!known, "{text:?} is a quantity");
+        return;
+    };
+    let said = said.unwrap_or_else(|| panic!("{text:?} is no quantity, and {canonical:?} is not"));
+    let again = lws_api_types::quantity::canonical(&canonical);
+    assert_eq!(again.as_ref(), Some(&canonical), "{text:?}");
+    let Some(amount) = said.amount() else { return };
+    assert_eq!(parsed.and_then(exact).as_ref(), Some(&amount), "{text:?}");
+    // Decimal quantities beyond the largest suffix lose it, as they do in Go.
+    let is_beyond = amount.magnitude() >= BigInt::from(10).pow(9 + 21).magnitude();
+    if said.is_exponent || !is_beyond {
+        let kept = Said::of(&canonical).and_then(|it| it.amount());
+        assert_eq!(kept, Some(amount), "{text:?} as {canonical:?}");
+    }
+}
+
+/// Sums, multiples and the larger one amount to what they should.
+fn verify_arithmetic(first: Quantity, second: Quantity) {
+    let (Some(one), Some(other)) = (exact(first), exact(second)) else { return };
+    let is = |quantity: Quantity, expected: &BigInt| {
+        if let Some(amount) = exact(quantity) {
+            assert_eq!(amount, *expected, "{first} and {second}");
+        }
+    };
+    let sum = first.checked_add(second);
+    assert_eq!(sum.map(exact), second.checked_add(first).map(exact), "{first} and {second}");
+    if let Some(sum) = sum {
+        is(sum, &(&one + &other));
+    }
+    if let Some(larger) = first.checked_max(second) {
+        is(larger, (&one).max(&other));
+    }
+    for times in [0, 1, -3] {
+        if let Some(product) = first.checked_mul(times) {
+            is(product, &(&one * times));
+        }
+    }
+}
+
+/// What a quantity amounts to: in exponent format nothing is lost.
+fn exact(quantity: Quantity) -> Option<BigInt> {
+    Said::of(&quantity.in_exponent_format().to_string())?.amount()
+}
+
+/// What a text says.
+struct Said {
+    negative: bool,
+    /// All digits as one number.
+    number: BigInt,
+    digits: usize,
+    /// The power of ten of the last digit.
+    exponent: i64,
+    /// The power of 1024 of a binary quantity.
+    binary: Option<u32>,
+    /// Whether it is written as a power of ten.
+    is_exponent: bool,
+}
+
+impl Said {
+    /// `None` when it is no quantity: a sign, digits with at most one point among them, a suffix.
+    fn of(text: &str) -> Option<Self> {
+        let negative = text.starts_with('-');
+        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let is_suffix = |it: char| !it.is_ascii_digit() && it != '.';
+        let end = unsigned.find(is_suffix).unwrap_or(unsigned.len());
+        let (number, suffix) = unsigned.split_at(end);
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        let digits = format!("{whole}{part}");
+        if digits.is_empty() || part.contains('.') {
+            return None;
+        }
+        let place = |suffixes: &[&str]| suffixes.iter().position(|it| *it == suffix);
+        let (mut exponent, mut binary, mut is_exponent) = (0, None, false);
+        if let Some(place) = place(&BINARY) {
+            binary = Some(u32::try_from(place + 1).ok()?);
+        } else if let Some(place) = place(&DECIMAL) {
+            exponent = 3 * i64::try_from(place).ok()? - 9;
+        } else {
+            exponent = suffix.strip_prefix(['e', 'E'])?.parse::<i32>().ok()?.into();
+            is_exponent = true;
+        }
+        Some(Self {
+            negative,
+            number: digits.parse().ok()?,
+            digits: digits.trim_start_matches('0').len(),
+            exponent: exponent - i64::try_from(part.len()).ok()?,
+            binary,
+            is_exponent,
+        })
+    }
+
+    /// The amount in nano; what is finer is rounded away from zero, and what a binary one has beyond
+    /// 64 bits is cut. `None` when it is too much for this model.
+    fn amount(&self) -> Option<BigInt> {
+        let factor = BigInt::from(1024).pow(self.binary.unwrap_or_default());
+        let exponent = self.exponent + 9;
+        let ten = |exponent: i64| {
+            let exponent = u32::try_from(exponent).ok().filter(|it| *it <= LARGEST_EXPONENT)?;
+            Some(BigInt::from(10).pow(exponent))
+        };
+        let mut amount = &self.number * factor;
+        if amount.sign() == Sign::NoSign {
+            return Some(amount);
+        }
+        if exponent >= 0 {
+            amount *= ten(exponent)?;
+        } else {
+            let divisor = ten(-exponent)?;
+            amount = (amount + &divisor - 1_u32) / divisor;
+        }
+        if self.binary.is_some() {
+            amount = amount.min(BigInt::from(i64::MAX) * 1_000_000_000_u32);
+        }
+        Some(if self.negative { -amount } else { amount })
+    }
+}
