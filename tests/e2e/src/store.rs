@@ -29,8 +29,6 @@ const KEYS: [&str; 2] = ["/registry/", "/registry0"];
 /// A change of one object.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// Its place in the sequence of all changes.
-    pub revision: u64,
     /// When it was heard of, since the store began to be watched.
     pub at: Duration,
     /// The key, without `/registry/`: `pods/<namespace>/<name>`.
@@ -150,7 +148,6 @@ struct Event {
 #[derive(Deserialize)]
 struct KeyValue {
     key: String,
-    mod_revision: String,
     #[serde(default)]
     value: String,
 }
@@ -168,6 +165,6 @@ impl Event {
             let value = BASE64_STANDARD.decode(self.kv.value)?;
             Some(serde_json::from_slice(&value).with_context(|| format!("read {key}"))?)
         };
-        Ok(Stored { revision: self.kv.mod_revision.parse()?, at, key, object })
+        Ok(Stored { at, key, object })
     }
 }

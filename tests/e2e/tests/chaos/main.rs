@@ -72,10 +72,11 @@ async fn run_all(directory: &Path, seeds: impl Iterator<Item = u64>) -> Result<(
     for seed in seeds {
         let plan = Plan::of(seed).without(&without);
         let began = Instant::now();
-        run::run(&world, &plan).await.map_err(|error| failure(&plan, &error))?;
+        let summary = run::run(&world, &plan).await.map_err(|error| failure(&plan, &error))?;
         #[allow(clippy::print_stdout, reason = "for people who run it with --nocapture")]
         {
-            println!("seed {seed}: {} steps in {:.0?}", plan.steps.len(), began.elapsed());
+            let steps = plan.steps.len();
+            println!("seed {seed}: {steps} steps in {:.0?}; {summary}", began.elapsed());
         }
     }
     Ok(())

@@ -8,8 +8,10 @@ use lws_api_types::set::SubdomainPolicy;
 
 use crate::history::{Kind, Object, State};
 
-/// Fails unless everything is as the sets ask for, and nothing else is there.
-pub(crate) fn is_reached(state: &State) -> Result<()> {
+/// Fails unless all the sets, so many, are there, everything is as they ask for, and nothing else is there.
+pub(crate) fn is_reached(state: &State, sets: usize) -> Result<()> {
+    let count = state.all(Kind::Set).count();
+    ensure!(count == sets, "there are {count} of {sets} sets");
     for set in state.all(Kind::Set) {
         is_settled(state, set).with_context(|| format!("set {}", set.name))?;
     }

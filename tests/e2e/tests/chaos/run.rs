@@ -35,23 +35,28 @@ struct Run {
     mark: Mark,
     history: Arc<Mutex<History>>,
     faults: JoinSet<Result<()>>,
+    /// How many there are.
+    sets: usize,
 }
 
-/// Carries out a plan, on a `LocalSet`. Fails when a promise is broken, or no rest is found.
-pub(crate) async fn run(world: &Arc<World>, plan: &Plan) -> Result<()> {
-    let mut run = Run::begin(world).await?;
+/// Carries out a plan, on a `LocalSet`; gives what there was to judge. Fails when a promise is broken, or no rest is
+/// found.
+pub(crate) async fn run(world: &Arc<World>, plan: &Plan) -> Result<String> {
+    let mut run = Run::begin(world, plan.sets.len()).await?;
     let outcome = run.carry_out(plan).await;
-    if outcome.is_err() {
+    if let Err(error) = outcome {
         let file = world.cluster.read().await.dir().join(format!("history-{}", plan.seed));
         let text: Vec<_> = run.history().changes.iter().map(ToString::to_string).collect();
         std::fs::write(&file, text.join("\n"))?;
-        return outcome.with_context(|| format!("what happened is in {}", file.display()));
+        return Err(error.context(format!("what happened is in {}", file.display())));
     }
-    run.end().await
+    let summary = invariants::summary(&run.history());
+    run.end().await?;
+    Ok(summary)
 }
 
 impl Run {
-    async fn begin(world: &Arc<World>) -> Result<Self> {
+    async fn begin(world: &Arc<World>, sets: usize) -> Result<Self> {
         let cluster = world.cluster.read().await;
         let options = KubeConfigOptions::default();
         let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig())?;
@@ -72,6 +77,7 @@ impl Run {
             mark,
             history: Arc::default(),
             faults: JoinSet::new(),
+            sets,
         })
     }
 
@@ -147,13 +153,13 @@ impl Run {
             ended??;
         }
         self.world.is_led().await?;
-        let reached = async || rest::is_reached(&self.state()?).map(Some);
+        let reached = async || rest::is_reached(&self.state()?, self.sets).map(Some);
         let waited = wait::eventually(REST, "everything is as the sets ask for", reached).await;
         self.judge(waited.is_ok())?;
         waited?;
         let mark = self.namespace.silence().await?;
         set::stays(async || self.namespace.ensure_silent_since(mark)).await?;
-        rest::is_reached(&self.state()?).context("after the silence")?;
+        rest::is_reached(&self.state()?, self.sets).context("after the silence")?;
         no_panics(&self.world).await?;
         self.judge(true)
     }
@@ -196,7 +202,10 @@ impl Run {
         };
         let is_write = |it: &AuditEvent| {
             let is_change = ["create", "update", "patch", "delete"].contains(&&*it.key.verb);
-            it.key.user == CONTROLLER && is_change && it.code < 300
+            // Reviews of rights are asked for by creating them.
+            let is_review =
+                it.group == "authorization.k8s.io" || it.group == "authentication.k8s.io";
+            it.key.user == CONTROLLER && is_change && !is_review && it.code < 300
         };
         let mut writes = Vec::new();
         for event in self.namespace.audit().since(self.mark)?.iter().filter(|it| is_write(it)) {

@@ -126,11 +126,11 @@ impl<'a> Seen<'a> {
             leader: leader.clone(),
             ready_since: self.ready.get(&leader.uid).copied(),
             released: wanted.and_then(|it| it.steady(is_released)).unwrap_or(at),
-            reasons: self.reasons(leader, at),
+            reasons: self.reasons(state, leader, at),
         })
     }
 
-    fn reasons(&self, leader: &Object, at: Duration) -> BTreeSet<Reason> {
+    fn reasons(&self, state: &State, leader: &Object, at: Duration) -> BTreeSet<Reason> {
         let since = self.history.blindness.since(at);
         let index = leader.group().unwrap_or_default();
         let mut reasons = BTreeSet::new();
@@ -152,7 +152,9 @@ impl<'a> Seen<'a> {
             });
         }
         let mut sets = self.sets.get(leader.set()).into_iter().flat_map(|it| it.since(since));
-        if sets.any(|stays| !stays) {
+        let leader_set = state.get(Kind::StatefulSet, leader.set());
+        let is_of_former = leader_set.is_none_or(|it| it.uid != leader.owner_uid());
+        if is_of_former || sets.any(|stays| !stays) {
             reasons.insert(Reason::SetGone);
         }
         reasons

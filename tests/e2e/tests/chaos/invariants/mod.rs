@@ -18,8 +18,23 @@ mod partition;
 mod revisions;
 mod writers;
 
+use std::collections::BTreeMap;
+
 use crate::history::{History, Violation};
 pub(crate) use writers::{Request, one_writer};
+
+/// What there was to judge: how much has changed, and how many groups went for which reasons.
+pub(crate) fn summary(history: &History) -> String {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for departure in departures::departures(history) {
+        for reason in departure.reasons {
+            *reasons.entry(format!("{reason:?}")).or_default() += 1;
+        }
+    }
+    let reasons: Vec<_> =
+        reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    format!("{} changes; groups went: {}", history.changes.len(), reasons.join(", "))
+}
 
 /// All that was broken, in the order in which it was; `is_at_rest` when everything that had to follow has followed.
 pub(crate) fn broken(history: &History, is_at_rest: bool) -> Vec<Violation> {
