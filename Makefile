@@ -15,6 +15,10 @@ CONTAINER_TOOL ?= docker
 TARGET ?= review
 SECONDS ?= 60
 
+# From which seed on `make soak` runs, and how long.
+SEED ?= $(shell date +%s)
+HOURS ?= 1
+
 # The packages whose programs `make run` needs.
 PROGRAMS := lws-controller lws-webhook lws-harness lws-demo
 
@@ -50,6 +54,11 @@ test-oldest: tools helm ## Run end-to-end tests on the oldest Kubernetes that wi
 	@deploy/programs dev target/static
 	@cargo build --package lws-harness --bins
 	@LWS_PROGRAMS=$(CURDIR)/target/static tests/oldest
+
+.PHONY: soak
+soak: tools control-plane ## Run random changes against random faults until a promise is broken (HOURS; SEED: the first one, another each time).
+	@cargo build $(addprefix --package ,lws-controller lws-webhook lws-harness) --bins
+	@CHAOS_SEED='$(SEED)' CHAOS_HOURS='$(HOURS)' cargo test --package lws-e2e --test chaos -- promises --nocapture
 
 .PHONY: bench-admission
 bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set.

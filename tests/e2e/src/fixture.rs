@@ -177,6 +177,13 @@ impl Fixture {
         self
     }
 
+    /// Any other change.
+    #[must_use]
+    pub fn changed(mut self, change: impl FnOnce(&mut LeaderWorkerSet)) -> Self {
+        change(&mut self.set);
+        self
+    }
+
     /// The object to create.
     #[must_use]
     pub fn object(&self) -> DynamicObject {

@@ -21,6 +21,8 @@
 //! | [`policy`] | making the API server refuse requests |
 //! | [`metrics`] | what a process measures |
 //! | [`recording`] | everything that happens to objects, by watch |
+//! | [`store`] | everything that is stored, in the order in which it is |
+//! | [`webhooks`] | replicas of the webhook behind their Service |
 
 pub mod differences;
 pub mod environment;
@@ -38,6 +40,8 @@ pub mod policy;
 pub mod recording;
 pub mod set;
 pub mod stand_in;
+pub mod store;
+pub mod webhooks;
 pub mod witness;
 pub mod workloads;
 

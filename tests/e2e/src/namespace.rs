@@ -200,6 +200,12 @@ impl Namespace {
         Ok(())
     }
 
+    /// The log of requests.
+    #[must_use]
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
     /// The present end of the log of requests.
     pub fn mark(&self) -> Result<Mark> {
         Ok(self.audit.mark()?)

@@ -305,7 +305,8 @@ pub fn replicas(stateful_set: &StatefulSet) -> i32 {
     stateful_set.spec.as_ref().and_then(|it| it.replicas).unwrap_or(1)
 }
 
-fn rolling_update(set: &mut LeaderWorkerSet) -> &mut RollingUpdateConfiguration {
+/// The rollout strategy of a set, which gets one if it has none.
+pub fn rolling_update(set: &mut LeaderWorkerSet) -> &mut RollingUpdateConfiguration {
     let strategy = set.spec.rollout_strategy.get_or_insert_with(RolloutStrategy::default);
     strategy.rolling_update_configuration.get_or_insert_default()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{Error, Result};
@@ -47,6 +48,10 @@ pub struct AuditEvent {
     pub user_agent: String,
     /// The path with the query.
     pub uri: String,
+    /// When it came in.
+    pub received: Timestamp,
+    /// When it was answered.
+    pub answered: Timestamp,
 }
 
 /// Reads the audit log of a cluster.
@@ -97,6 +102,8 @@ impl AuditLog {
 #[serde(rename_all = "camelCase")]
 struct Line {
     stage: String,
+    request_received_timestamp: Timestamp,
+    stage_timestamp: Timestamp,
     #[serde(rename = "requestURI")]
     request_uri: String,
     verb: String,
@@ -153,5 +160,7 @@ fn parse(text: &str) -> Result<Option<AuditEvent>> {
         code: line.response_status.code,
         user_agent: line.user_agent,
         uri: line.request_uri,
+        received: line.request_received_timestamp,
+        answered: line.stage_timestamp,
     }))
 }

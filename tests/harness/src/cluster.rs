@@ -38,6 +38,7 @@ const TOKEN_SECONDS: i64 = 86_400;
 pub struct Cluster {
     kubernetes_version: String,
     server_url: String,
+    etcd_url: String,
     credentials: Credentials,
     client: Client,
     kubeconfig: PathBuf,
@@ -106,6 +107,7 @@ impl Cluster {
         let credentials = Credentials::create(dir)?;
         let [etcd_port, api_server_port] = free_ports()?;
         let server_url = format!("https://127.0.0.1:{api_server_port}");
+        let etcd_url = format!("http://127.0.0.1:{etcd_port}");
         let client = client_of(ADMIN, credentials.kubeconfig_of(ADMIN, &server_url)).await?;
         let components = Components {
             options,
@@ -144,6 +146,7 @@ impl Cluster {
         Ok(Self {
             kubernetes_version,
             server_url,
+            etcd_url,
             credentials,
             client,
             kubeconfig,
@@ -169,6 +172,12 @@ impl Cluster {
     #[must_use]
     pub fn server_url(&self) -> &str {
         &self.server_url
+    }
+
+    /// Where etcd answers its clients: `http://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn etcd_url(&self) -> &str {
+        &self.etcd_url
     }
 
     /// The certificate that the API server's certificate is verified with.
@@ -198,6 +207,21 @@ impl Cluster {
     #[must_use]
     pub fn processes(&self) -> &[Process] {
         &self.processes
+    }
+
+    /// One of them. Fails when there is none of this name.
+    pub fn process(&self, name: &str) -> Result<&Process> {
+        let found = self.processes.iter().find(|it| it.name() == name);
+        found.ok_or_else(|| Error::Unknown { what: format!("process {name} of the control plane") })
+    }
+
+    /// Kills the API server, starts it again, and waits until it is ready.
+    pub async fn restart_api_server(&mut self) -> Result<()> {
+        let api_server = self.processes.iter_mut().find(|it| it.name() == "kube-apiserver");
+        let api_server =
+            api_server.ok_or_else(|| Error::Unknown { what: "API server".to_owned() })?;
+        api_server.start_again().await?;
+        api_server.while_running(api_server_ready(&self.client)).await
     }
 
     /// What requests were made.

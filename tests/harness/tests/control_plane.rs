@@ -166,3 +166,18 @@ async fn a_process_is_ready_once_its_health_url_answers() {
     let error = ended.wait_until_ready(&url, Duration::from_secs(10)).await.unwrap_err();
     assert!(matches!(error, Error::Exited { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn an_api_server_that_was_killed_goes_on_where_it_was() {
+    let mut cluster = Cluster::start(bare()).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client(), "default");
+    maps.create(&PostParams::default(), &config_map("before")).await.unwrap();
+    let pid = cluster.process("kube-apiserver").unwrap().pid();
+    cluster.restart_api_server().await.unwrap();
+    assert_ne!(cluster.process("kube-apiserver").unwrap().pid(), pid);
+    maps.get("before").await.unwrap();
+    let requests = cluster.audit().since(lws_harness::audit::Mark::START).unwrap();
+    let about = requests.iter().filter(|it| it.name == "before" && it.received <= it.answered);
+    assert_eq!(about.count(), 2, "one before, one after");
+    assert!(matches!(cluster.process("other"), Err(Error::Unknown { .. })));
+}

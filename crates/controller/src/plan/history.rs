@@ -92,7 +92,7 @@ impl Incident {
     pub fn wait(&self, settings: &GroupRestartSettings, now: Timestamp) -> Duration {
         let backoff = Backoff { base: settings.initial_delay, max: settings.max_delay };
         let delay = backoff.delay(self.count.saturating_sub(settings.backoff_after));
-        // Neither a clock that was put back nor one that differs makes it longer.
+        // One that lies in the future was noticed by another clock, or before this one was put back.
         delay.saturating_sub(since(self.time, now))
     }
 }
@@ -150,9 +150,9 @@ impl History {
         Self(all)
     }
 
-    /// Its failures that `stored` lacks.
+    /// Its failures that `stored` lacks, or has otherwise.
     pub(super) fn beyond(&self, stored: &Self) -> Incidents {
-        let is_new = |(index, it): &(&i64, &Incident)| !stored.has(**index, &it.leader);
+        let is_new = |(index, it): &(&i64, &Incident)| stored.of_group(**index) != Some(*it);
         let new = self.0.iter().filter(is_new);
         new.map(|(index, incident)| (*index, incident.clone())).collect()
     }
@@ -215,9 +215,17 @@ impl History {
             pod: pod.to_owned(),
             leader: group.leader.identity.uid().to_owned(),
             revision,
-            time: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
+            time: whole_milliseconds(now),
         };
         self.0.insert(group.index, incident);
+    }
+
+    /// Takes a failure that lies in the future, because a clock was put back or differs, as one of `now`: otherwise its
+    /// group would wait until the clock has caught up.
+    pub(super) fn bring_to_present(&mut self, index: i64, now: Timestamp) {
+        if let Some(incident) = self.0.get_mut(&index) {
+            incident.time = incident.time.min(whole_milliseconds(now));
+        }
     }
 
     /// Forgets a group whose failures do not matter any more.
@@ -258,6 +266,11 @@ impl History {
         });
         next
     }
+}
+
+/// A time as it is written.
+fn whole_milliseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }
 
 /// The time from `then` to `now`; zero when `then` is in the future.

@@ -104,6 +104,7 @@ impl Recreations {
         if let Some((pod, cause)) = failure.filter(|_| !is_counted) {
             self.history.count(group, cause, &pod, scope.context.now);
         }
+        self.history.bring_to_present(group.index, scope.context.now);
         let Some(incident) = self.history.of_leader(group.index, uid) else { return };
         self.failed.certain.insert(group.index);
         let wait = incident.wait(scope.context.restarts, scope.context.now);

@@ -395,6 +395,22 @@ fn a_group_that_keeps_failing_waits_and_tells_so_once() {
 }
 
 #[test]
+fn a_clock_that_is_put_back_makes_no_group_wait_longer() {
+    let mut world = one_group();
+    fail_once(&mut world);
+    fail_once(&mut world);
+    restart_container(&mut world, "s-0-1");
+    world.carry_out();
+    world.pass(4);
+    world.put_back(3600);
+    assert!(!world.deletes("s-0"), "it still waits");
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0]);
+    world.pass(10);
+    assert!(world.deletes("s-0"), "the delay is over");
+}
+
+#[test]
 fn failures_are_forgotten_once_the_group_has_been_ready_for_long() {
     let mut world = one_group();
     fail_once(&mut world);

@@ -124,6 +124,11 @@ impl World {
         self.now += Duration::from_secs(seconds);
     }
 
+    /// The clock is put back.
+    pub(crate) fn put_back(&mut self, seconds: u64) {
+        self.now -= Duration::from_secs(seconds);
+    }
+
     /// A node has been read.
     pub(crate) fn read_node(&mut self, name: &str, labels: &[(&str, &str)], health: NodeHealth) {
         let labels = labels.iter().map(|(key, it)| ((*key).to_owned(), (*it).to_owned()));

@@ -26,7 +26,7 @@ async fn the_certificate_is_issued_trusted_and_looked_after() -> Result<()> {
     let mut installation =
         Installation::new(&options(Certificates::OfController), &[Duration::ZERO]).await?;
     installation.trusted().await?;
-    installation.ready().await?;
+    installation.webhooks.ready().await?;
     installation.admits().await?;
     expiry_is_measured(&mut installation).await?;
     let installation = &installation;

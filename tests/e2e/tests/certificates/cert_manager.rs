@@ -20,7 +20,9 @@ use lws_harness::{Cluster, wait};
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 
-use crate::installation::{Installation, MUTATING, SECRET, VALIDATING, stored};
+use lws_e2e::webhooks::stored;
+
+use crate::installation::{Installation, MUTATING, SECRET, VALIDATING};
 use crate::rotation::review;
 
 const AUTHORITY: &str = "lws-ca";
@@ -52,7 +54,7 @@ async fn certificates_of_cert_manager_are_served_and_renewed_without_a_failed_re
     }
     inject(installation).await?;
     installation.trusted().await?;
-    installation.ready().await?;
+    installation.webhooks.ready().await?;
     installation.admits().await?;
     let kind = installation.secrets().get(SECRET).await?.type_;
     ensure!(kind.as_deref() == Some("kubernetes.io/tls"), "{kind:?}");
@@ -111,9 +113,9 @@ async fn another_authority_is_trusted_and_served(installation: &Installation) ->
     }
     inject(installation).await?;
     let bundle = installation.stored("ca.crt").await?;
-    for replica in &installation.replicas {
-        let description = format!("the new certificate is served on port {}", replica.port);
-        let look = async || review(replica.port, &bundle).await.map(Some);
+    for replica in installation.webhooks.replicas() {
+        let description = format!("the new certificate is served on port {}", replica.port());
+        let look = async || review(replica.port(), &bundle).await.map(Some);
         wait::eventually(DEADLINE, &description, look).await?;
     }
     installation.admits().await

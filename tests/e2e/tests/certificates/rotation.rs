@@ -60,7 +60,7 @@ async fn no_request_fails_while_certificates_change() -> Result<()> {
     };
     let delays = [Duration::from_millis(100), Duration::from_secs(1)];
     let installation = Arc::new(Installation::new(&options, &delays).await?);
-    installation.ready().await?;
+    installation.webhooks.ready().await?;
     installation.admits().await?;
 
     let end = Instant::now() + DURATION;
@@ -125,14 +125,14 @@ async fn new_connections(installation: Arc<Installation>, end: Instant) -> Resul
     while Instant::now() < end {
         let known = Instant::now();
         let bundle = installation.bundles(MUTATING).await?.concat();
-        for replica in installation.replicas.iter().cycle() {
+        for replica in installation.webhooks.replicas().iter().cycle() {
             if known.elapsed() > Duration::from_secs(1) {
                 break;
             }
-            let context = || format!("port {} after {served} connections", replica.port);
+            let context = || format!("port {} after {served} connections", replica.port());
             let answer = async {
-                review(replica.port, &bundle).await?;
-                presented(replica.port, &bundle).await
+                review(replica.port(), &bundle).await?;
+                presented(replica.port(), &bundle).await
             };
             match answer.await.with_context(context) {
                 Ok(certificate) => certificates.insert(certificate),

@@ -80,10 +80,10 @@ impl ProcessSpec {
     }
 }
 
-/// A running child process. Dropping it kills it.
+/// A child process that is, or was, running. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
-    name: String,
+    spec: ProcessSpec,
     log: PathBuf,
     child: Child,
 }
@@ -92,28 +92,39 @@ impl Process {
     /// Starts `spec` with its output appended to `<log_dir>/<name>.log`.
     pub async fn start(spec: &ProcessSpec, log_dir: &Path) -> Result<Self> {
         let log = log_dir.join(format!("{}.log", spec.name));
+        let child = Self::spawn(spec, &log).await?;
+        Ok(Self { spec: spec.clone(), log, child })
+    }
+
+    /// Starts it again in the same way. If it still runs, it is killed first.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.kill().await?;
+        self.child = Self::spawn(&self.spec, &self.log).await?;
+        Ok(())
+    }
+
+    async fn spawn(spec: &ProcessSpec, log: &Path) -> Result<Child> {
         let output = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(&log)
-            .map_err(Error::file("open", &log))?;
-        let errors = output.try_clone().map_err(Error::file("open", &log))?;
+            .open(log)
+            .map_err(Error::file("open", log))?;
+        let errors = output.try_clone().map_err(Error::file("open", log))?;
         let mut command = std::process::Command::new(workspace_binary("tether")?);
         command.arg(std::process::id().to_string()).arg(&spec.program).args(&spec.args);
         command.envs(spec.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
-        let child = spawner::spawn(command).await.map_err(|source| Error::Process {
+        spawner::spawn(command).await.map_err(|source| Error::Process {
             operation: "start",
             name: spec.name.clone(),
             source,
-        })?;
-        Ok(Self { name: spec.name.clone(), log, child })
+        })
     }
 
     /// The name it was started with.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.spec.name
     }
 
     /// Its process id.
@@ -144,7 +155,7 @@ impl Process {
     /// Fails after `deadline`, and at once when the process ends.
     pub async fn wait_until_ready(&self, url: &str, deadline: Duration) -> Result<()> {
         let target = http_probe::Target::parse(url)?;
-        let description = format!("{} answers {url}", self.name);
+        let description = format!("{} answers {url}", self.name());
         let ready =
             crate::wait::eventually(deadline, &description, async || match target.get().await? {
                 200 => Ok(Some(())),
@@ -166,7 +177,7 @@ impl Process {
 
     fn ended(&self, status: ExitStatus) -> Error {
         let last_lines = self.last_lines().unwrap_or_else(|error| error.to_string());
-        Error::Exited { name: self.name.clone(), status, log: self.log.clone(), last_lines }
+        Error::Exited { name: self.name().to_owned(), status, log: self.log.clone(), last_lines }
     }
 
     /// The last 20 lines of its output.
@@ -197,7 +208,7 @@ impl Process {
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.child
             .signal(signal)
-            .map_err(|source| Error::Signal { name: self.name.clone(), source })
+            .map_err(|source| Error::Signal { name: self.name().to_owned(), source })
     }
 }
 

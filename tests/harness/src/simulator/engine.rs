@@ -199,11 +199,15 @@ impl Engine {
         let name = node.name.clone();
         let awakens = !node.lost;
         let before = self.nodes.insert(name.clone(), node);
-        if awakens && before.is_none_or(|before| before.lost) {
+        if awakens && before.as_ref().is_none_or(|before| before.lost) {
             let of_node = |entry: &&Entry| entry.pod.node == name;
             let uids: Vec<String> =
                 self.pods.values().filter(of_node).map(|entry| entry.pod.uid.clone()).collect();
             for uid in uids {
+                // The control plane may have taken them for not ready meanwhile.
+                if let Some(entry) = self.pods.get_mut(&uid) {
+                    entry.pod.unreported |= before.is_some();
+                }
                 self.consider(&uid);
             }
         }

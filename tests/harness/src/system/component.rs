@@ -135,6 +135,11 @@ impl Component {
         }
     }
 
+    /// Starts it again in the same way, without waiting until it is ready. If it still runs, it is killed first.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.process.start_again().await
+    }
+
     /// Starts it again in the same way and waits until it is ready. If it still runs, it is killed first.
     pub async fn restart(&mut self) -> Result<()> {
         self.restart_with(&[]).await

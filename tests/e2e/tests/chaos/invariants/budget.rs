@@ -1,0 +1,170 @@
+//! A rollout takes a ready group down only while `replicas − maxUnavailable` others stay ready.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::departures::{Departure, Reason};
+use crate::history::{Change, History, Kind, State, Timeline, Violation};
+
+/// Fails where a group went for a rollout alone, and too few others stayed.
+///
+/// Judged by what the controller could know: a group that failed only moments before counts as ready, and so do
+/// settings that were changed then. Its own doing it always knows.
+pub(super) fn check(history: &History, departures: &[Departure]) -> Vec<Violation> {
+    let mut budget = Budget::of(history, departures);
+    let mut broken = Vec::new();
+    history.replay(|state, change| broken.extend(budget.look(state, change)));
+    broken
+}
+
+struct Budget<'a> {
+    history: &'a History,
+    departures: &'a [Departure],
+    /// How many groups have to be ready, by set.
+    required: BTreeMap<String, Timeline<i64>>,
+    /// How many groups are wanted, surge aside, by set.
+    replicas: BTreeMap<String, Timeline<i64>>,
+    /// When groups were ready last that are not any more, by the name of their leader.
+    lost: BTreeMap<String, Duration>,
+}
+
+impl<'a> Budget<'a> {
+    fn of(history: &'a History, departures: &'a [Departure]) -> Self {
+        let (required, replicas, lost) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { history, departures, required, replicas, lost }
+    }
+
+    fn look(&mut self, state: &State, change: &Change) -> Option<Violation> {
+        if let Some(set) = change.object.as_ref().and_then(|it| it.as_set()) {
+            let replicas = i64::from(set.spec.replicas());
+            let required = replicas - set.spec.rolling_update().max_unavailable;
+            self.replicas.entry(change.name.clone()).or_default().push(change.at, replicas);
+            self.required.entry(change.name.clone()).or_default().push(change.at, required);
+        }
+        if change.kind != Kind::Pod {
+            return None;
+        }
+        let mut after = state.clone();
+        after.apply(change);
+        let object = change.object.as_deref().or_else(|| state.get(Kind::Pod, &change.name))?;
+        let goes = change.object.as_ref().is_none_or(|it| it.deleting);
+        let begins_to_go = goes && !before_goes(state, change);
+        let departure =
+            self.departures.iter().find(|it| begins_to_go && it.leader.uid == object.uid);
+        let is_rollout =
+            departure.is_some_and(|it| it.reasons == BTreeSet::from([Reason::Outdated]));
+        let violation = departure.filter(|_| is_rollout).and_then(|it| self.judge(&after, it));
+        self.note(state, &after, object.set(), change.at, is_rollout);
+        violation
+    }
+
+    /// Takes note of the groups that were ready before and are not any more, unless we took them down.
+    fn note(&mut self, before: &State, after: &State, set: &str, at: Duration, is_ours: bool) {
+        let ready = |state: &State| -> BTreeSet<String> {
+            state.leaders(set).filter(|it| state.is_ready(it)).map(|it| it.name.clone()).collect()
+        };
+        let (before, after) = (ready(before), ready(after));
+        for name in &after {
+            self.lost.remove(name);
+        }
+        if !is_ours {
+            self.lost.extend(before.difference(&after).map(|name| (name.clone(), at)));
+        }
+    }
+
+    fn judge(&self, after: &State, departure: &Departure) -> Option<Violation> {
+        let Departure { at, leader, .. } = departure;
+        let since = self.history.blindness.since(departure.released.min(*at));
+        if departure.ready_since.is_none_or(|it| it >= since) {
+            return None;
+        }
+        let set = leader.set();
+        // A second template replaces surge groups at once: docs/rollouts.md.
+        let is_surge = |wanted: &i64| leader.group().is_some_and(|it| i64::from(it) >= *wanted);
+        if self.replicas.get(set)?.since(since).any(is_surge) {
+            return None;
+        }
+        let ready = after.leaders(set).filter(|it| after.is_ready(it)).count();
+        let prefix = format!("{set}-");
+        let failed = self.lost.iter().filter(|(name, lost)| {
+            name.starts_with(&prefix) && **name != leader.name && **lost >= since
+        });
+        let others = i64::try_from(ready + failed.count()).unwrap_or(i64::MAX);
+        let required = self.required.get(set)?.since(since).min().copied()?;
+        (others < required).then(|| {
+            let what = format!(
+                "the rollout took group {} down while {others} others were ready of {required} that must be",
+                leader.name
+            );
+            Violation::new(*at, what)
+        })
+    }
+}
+
+/// Whether the pod was going before this change.
+fn before_goes(state: &State, change: &Change) -> bool {
+    state.get(Kind::Pod, &change.name).is_none_or(|it| it.deleting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::made_up::MadeUp;
+    use crate::invariants::departures::departures;
+
+    /// A rollout that has been released up to group 1 of three, with one that may be down.
+    fn rollout() -> MadeUp {
+        let mut it = MadeUp::new(3, 1);
+        it.leader_set("b", 3, 1);
+        it
+    }
+
+    fn broken(it: &MadeUp) -> Vec<String> {
+        check(&it.history, &departures(&it.history)).into_iter().map(|it| it.what).collect()
+    }
+
+    #[test]
+    fn one_after_the_other_is_within_the_budget() {
+        let mut it = rollout();
+        it.ends(2, "a", 1);
+        it.group(2, "b", 2);
+        it.ends(1, "a", 1);
+        assert_eq!(broken(&it), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn two_at_once_are_not() {
+        let mut it = rollout();
+        it.ends(2, "a", 1);
+        it.ends(1, "a", 1);
+        let expected =
+            "the rollout took group s-1 down while 1 others were ready of 2 that must be";
+        assert_eq!(broken(&it), [expected]);
+    }
+
+    #[test]
+    fn a_group_that_has_long_been_down_uses_up_the_budget_and_one_that_has_just_failed_does_not() {
+        for (wait, count) in [(0, 0), (60, 1)] {
+            let mut it = MadeUp::new(3, 1);
+            it.history.deleted.insert("leader-0-1".to_owned());
+            it.leader(0, "a", 1, false);
+            it.wait(wait);
+            it.leader_set("b", 3, 1);
+            it.leader(2, "a", 1, false);
+            assert_eq!(broken(&it).len(), count, "{wait} s");
+        }
+    }
+
+    #[test]
+    fn what_was_changed_a_moment_ago_need_not_be_known() {
+        for (wait, count) in [(0, 0), (60, 1)] {
+            let mut it = MadeUp::new(3, 2);
+            it.spec(3, 1, 0);
+            it.wait(wait);
+            it.leader_set("b", 3, 0);
+            it.leader(2, "a", 1, false);
+            it.leader(1, "a", 1, false);
+            assert_eq!(broken(&it).len(), count, "{wait} s");
+        }
+    }
+}
