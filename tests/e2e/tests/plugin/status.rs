@@ -43,7 +43,10 @@ async fn without_a_name_all_sets_are_listed_each_with_its_cause() -> Result<()> 
     let namespace = set.namespace();
     let waiting = Fixture::named("waits").startup_policy(StartupPolicy::LeaderReady);
     namespace.create_set(&waiting.pod_annotation(NEVER_READY, "true")).await?;
-    let is_told = |it: &Value| at(it, "/0/groups/1/state") == "Waiting";
+    let is_told = |it: &Value| {
+        let states = ["/0/groups/0/state", "/0/groups/1/state"].map(|state| at(it, state));
+        states.into_iter().all(|it| it == "Waiting")
+    };
     let report =
         expect(namespace, &["status"], "both groups wait for their leaders", is_told).await?;
     let names = ["/0/name", "/1/name"].map(|it| at(&report, it).clone());
