@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus};
+use lws_runtime::metrics::InTurn;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::observe::index::{Index, SetKey};
@@ -180,7 +181,7 @@ impl Metrics {
         registry: &Registry,
         queue: Queue<SetKey>,
     ) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(QueueState::new(queue)?))
+        registry.register(Box::new(InTurn::new(QueueState::new(queue)?)))
     }
 
     /// Registers what is known of the cluster: `index`, and the watches that it comes from.
@@ -192,7 +193,7 @@ impl Metrics {
         index: Arc<Index>,
         synced: Synced,
     ) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(Watches::new(index, synced)?))
+        registry.register(Box::new(InTurn::new(Watches::new(index, synced)?)))
     }
 
     /// Tells how many sets are reconciled at once.

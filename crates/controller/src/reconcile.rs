@@ -259,7 +259,8 @@ impl Reconciler {
     async fn act(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> Acted {
         self.actor.tell(set, plan.events);
         for task in &plan.tasks {
-            tracing::info!(set = %key, "{}", task.action);
+            let (revision, reason) = (&plan.revision, task.why());
+            tracing::info!(set = %key, revision, reason, "{}", task.action);
         }
         let mut failed = self.actor.read_nodes(set, plan.unknown_nodes, &self.nodes).await;
         self.actor.read_topologies(plan.unknown_topologies, &self.nodes).await;
@@ -281,6 +282,9 @@ impl Reconciler {
         let may_wait = change.may_wait;
         if may_wait && let Some(wait) = self.numbers.wait(key) {
             return End::new(Outcome::Success, Some(wait));
+        }
+        if let Some(event) = &change.event {
+            tracing::info!(set = %key, reason = event.note, "write status");
         }
         if let Err(error) = self.actor.write_status(set, change).await {
             return End::new(outcome_of(key, [&error]), None);

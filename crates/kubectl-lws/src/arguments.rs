@@ -54,13 +54,16 @@ pub(crate) struct Formatted {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// How a set and its groups stand, and why it is not available
+    /// How a set and its groups stand, and why it is not available; without a name, all sets
     Status {
-        /// Name of the set
+        /// Name of the set; without it, all of the namespace
         #[arg(value_parser = set_name)]
-        name: String,
+        name: Option<String>,
+        /// All sets of all namespaces
+        #[arg(long, short = 'A', conflicts_with = "name")]
+        all_namespaces: bool,
         /// Show it again whenever something changes
-        #[arg(long, short)]
+        #[arg(long, short, requires = "name")]
         watch: bool,
         #[command(flatten)]
         format: Formatted,

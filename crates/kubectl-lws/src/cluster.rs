@@ -13,7 +13,8 @@ use kube::runtime::watcher::Error as WatchError;
 use kube::{Api, Resource, ResourceExt as _};
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::{annotations, labels};
-use lws_api_types::validation::formats;
+use lws_controller::act::nodes::is_carried;
+use lws_controller::plan::build;
 use serde::de::DeserializeOwned;
 
 use crate::connection::Connection;
@@ -40,6 +41,15 @@ impl Events {
     }
 }
 
+/// Where objects are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// In the namespace that the command is about.
+    Namespace,
+    /// Everywhere.
+    Cluster,
+}
+
 impl Connection {
     /// The objects of one kind in the namespace.
     pub(crate) fn api<K>(&self) -> Api<K>
@@ -47,6 +57,19 @@ impl Connection {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// All sets there are, each with its objects, by namespace and name.
+    pub(crate) async fn snapshots(&self, scope: Scope) -> Result<Vec<Snapshot>, Error> {
+        let sets: Vec<LeaderWorkerSet> = self.all(scope, &ListParams::default()).await?;
+        let parts = self.parts(scope, labels::NAME, Events::Refusals).await?;
+        let now = Timestamp::now();
+        let mut parts = parts.by_set();
+        let snapshot = |set: LeaderWorkerSet| {
+            let place = (set.namespace().to_owned(), set.name().to_owned());
+            Snapshot::new(set, parts.remove(&place).unwrap_or_default(), now)
+        };
+        sets.into_iter().map(snapshot).collect()
     }
 
     /// The set `name`.
@@ -57,7 +80,7 @@ impl Connection {
     /// The set `name` with its objects. Of what may not be read a warning is written.
     pub(crate) async fn snapshot(&self, name: &str, events: Events) -> Result<Snapshot, Error> {
         let set = self.set(name).await?;
-        let parts = self.parts(name, events).await?;
+        let parts = self.parts(Scope::Namespace, &selector(name), events).await?;
         let mut snapshot = Snapshot::new(set, parts, Timestamp::now())?;
         self.look_up_nodes(&mut snapshot).await?;
         Ok(snapshot)
@@ -73,19 +96,23 @@ impl Connection {
         Ok(snapshot)
     }
 
-    /// The objects of the set `name`.
-    async fn parts(&self, name: &str, events: Events) -> Result<Parts, Error> {
-        let of_set = ListParams::default().labels(&selector(name));
+    /// The objects that `selector` selects.
+    async fn parts(&self, scope: Scope, selector: &str, events: Events) -> Result<Parts, Error> {
+        let of_sets = ListParams::default().labels(selector);
         let mut of_events = ListParams::default();
         if let Some(selector) = events.selector() {
             of_events = of_events.fields(selector);
         }
         let (stateful_sets, pods, services, revisions, pod_groups, events) = future::try_join(
-            future::try_join3(self.all(&of_set), self.all(&of_set), self.permitted(&of_set)),
             future::try_join3(
-                self.all(&of_set),
-                self.permitted(&of_set),
-                self.permitted::<Event>(&of_events),
+                self.all(scope, &of_sets),
+                self.all(scope, &of_sets),
+                self.permitted(scope, &of_sets),
+            ),
+            future::try_join3(
+                self.all(scope, &of_sets),
+                self.permitted(scope, &of_sets),
+                self.permitted::<Event>(scope, &of_events),
             ),
         )
         .await
@@ -109,26 +136,30 @@ impl Connection {
     }
 
     /// All objects of one kind.
-    async fn all<K>(&self, params: &ListParams) -> Result<Vec<K>, Error>
+    async fn all<K>(&self, scope: Scope, params: &ListParams) -> Result<Vec<K>, Error>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
             + Debug
             + DeserializeOwned,
     {
-        Ok(self.api().list(params).await?.items)
+        let api = match scope {
+            Scope::Namespace => self.api(),
+            Scope::Cluster => Api::all(self.client.clone()),
+        };
+        Ok(api.list(params).await?.items)
     }
 
     /// All objects of one kind; none, with a warning, where they may not be read. Kinds that the
     /// cluster does not know have none.
-    async fn permitted<K>(&self, params: &ListParams) -> Result<Vec<K>, Error>
+    async fn permitted<K>(&self, scope: Scope, params: &ListParams) -> Result<Vec<K>, Error>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
             + Debug
             + DeserializeOwned,
     {
-        match self.all(params).await {
+        match self.all(scope, params).await {
             Err(Error::Request(error)) if code(&error) == Some(404) => Ok(Vec::new()),
             Err(error) => forbidden(&K::plural(&()), error),
             answer => answer,
@@ -155,24 +186,10 @@ impl Connection {
 
     /// Adds whether there are nodes in the topologies that the set names.
     pub(crate) async fn look_up_topologies(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
-        let api: Api<Node> = Api::all(self.client.clone());
-        for annotation in
-            [annotations::EXCLUSIVE_TOPOLOGY, annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY]
-        {
-            let Some(key) = snapshot.set.annotation(annotation).map(str::to_owned) else {
-                continue;
-            };
-            // As a selector it would mean something else, or nothing.
-            if !formats::label_key(&key).is_empty() {
-                snapshot.absent_topology = Some((annotation, key));
-                continue;
-            }
-            let labelled = ListParams::default().labels(&key).limit(1);
-            match api.list_metadata(&labelled).await {
-                Ok(nodes) if nodes.items.is_empty() => {
-                    snapshot.absent_topology = Some((annotation, key));
-                }
-                Ok(_) => {}
+        for (annotation, label) in build::placement(&snapshot.set).topologies() {
+            match is_carried(&self.client, label).await {
+                Ok(true) => {}
+                Ok(false) => snapshot.absent_topology = Some((annotation, label.to_owned())),
                 Err(error) => drop(forbidden::<Node>("nodes", error.into())?),
             }
         }

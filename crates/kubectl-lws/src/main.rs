@@ -11,6 +11,7 @@
 //! | [`cluster`] | requests for the objects of a set |
 //! | [`snapshot`] | the objects of a set at one moment, as values |
 //! | [`pods`] | what keeps a pod from being ready |
+//! | [`waits`] | what the workers of a group wait for |
 //! | [`status`] | how a set and its groups stand, and why a set is not available |
 //! | [`tree`] | which objects a set consists of |
 //! | [`events`] | what has happened to them |
@@ -37,12 +38,14 @@ mod status;
 #[cfg(test)]
 mod test_objects;
 mod tree;
+mod waits;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
 use arguments::{Arguments, Command};
+use cluster::Scope;
 use connection::Connection;
 use error::Error;
 use output::Output;
@@ -68,9 +71,13 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let Arguments { common, command } = arguments;
     let connection = || Connection::open(&common);
     match command {
-        Command::Status { name, watch, format } => {
+        Command::Status { name: Some(name), watch, format, .. } => {
             let output = Output::new(format.output);
             status::run(&connection().await?, &name, watch, output).await?;
+        }
+        Command::Status { name: None, all_namespaces, format, .. } => {
+            let scope = if all_namespaces { Scope::Cluster } else { Scope::Namespace };
+            status::list(&connection().await?, scope, Output::new(format.output)).await?;
         }
         Command::Tree { name, format } => {
             tree::run(&connection().await?, &name, Output::new(format.output)).await?;

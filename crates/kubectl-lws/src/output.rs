@@ -97,10 +97,13 @@ impl Paint {
     }
 }
 
+/// What stands in a table at one place.
+pub(crate) type Cell = (String, Tone);
+
 /// A table with aligned columns, as kubectl's.
 #[derive(Debug)]
 pub(crate) struct Table {
-    rows: Vec<Vec<(String, Tone)>>,
+    rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
@@ -111,8 +114,8 @@ impl Table {
     }
 
     /// Adds a row; an empty cell is a dash.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = (String, Tone)>) {
-        let shown = |(text, tone): (String, Tone)| {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        let shown = |(text, tone): Cell| {
             if text.is_empty() { ("-".to_owned(), tone) } else { (text, tone) }
         };
         self.rows.push(cells.into_iter().map(shown).collect());
@@ -126,7 +129,7 @@ impl Table {
             cells.map(|(text, _)| text.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        let line = |row: &Vec<(String, Tone)>| {
+        let line = |row: &Vec<Cell>| {
             let cells =
                 row.iter().zip(&widths).enumerate().map(|(column, ((text, tone), width))| {
                     let is_last = column + 1 == row.len();

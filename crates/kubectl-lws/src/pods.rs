@@ -1,80 +1,156 @@
 //! What keeps a pod from being ready, from its status.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use lws_controller::observe::views::Wait;
+use std::time::Duration;
 
-/// What keeps a pod from being ready, the most telling first.
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use lws_controller::observe::views::{Phase, PodView, Trouble, TroubleKind};
+
+use crate::snapshot::Snapshot;
+
+/// How old a pod is until it counts as overlooked that no scheduler has said anything of it.
+const PATIENCE_WITH_SCHEDULER: Duration = Duration::from_secs(10);
+
+/// What keeps a pod from being ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Obstacle {
-    /// It has ended, or was evicted.
-    Failed(String),
-    /// An image cannot be pulled.
-    Image(String),
-    /// A container ends again and again.
-    Crash(String),
-    /// A container cannot be started.
-    Container(String),
-    /// The scheduler finds no node.
-    Unscheduled(String),
+pub(crate) struct Obstacle {
+    /// What kind of obstacle it is.
+    pub(crate) kind: Kind,
+    /// It in words, with the name of the pod.
+    pub(crate) told: String,
+}
+
+/// What kind of obstacle there is. Of several the first of these is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// The pod has ended, or was evicted.
+    Failed,
+    /// What the controller tells of, too.
+    Trouble(TroubleKind),
+    /// It has no node, and no scheduler says why.
+    Overlooked,
     /// Its containers run, and are not ready.
-    NotReady(String),
+    NotReady,
     /// It is being started.
-    Starting(String),
+    Starting,
 }
 
-impl Obstacle {
-    /// The words for it.
-    pub(crate) fn told(&self) -> &str {
-        match self {
-            Self::Failed(text)
-            | Self::Image(text)
-            | Self::Crash(text)
-            | Self::Container(text)
-            | Self::Unscheduled(text)
-            | Self::NotReady(text)
-            | Self::Starting(text) => text,
-        }
+impl Kind {
+    /// Whether the pod has what it needs to run and fails nevertheless.
+    pub(crate) fn is_fault(self) -> bool {
+        self == Self::Failed || matches!(self, Self::Trouble(it) if it != TroubleKind::Unscheduled)
     }
 
-    /// Whether it does not go away by itself.
-    pub(crate) fn is_fault(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Image(_) | Self::Crash(_) | Self::Container(_))
+    /// Whether the pod lacks a node, and will not get one by itself.
+    pub(crate) fn lacks_node(self) -> bool {
+        matches!(self, Self::Trouble(TroubleKind::Unscheduled) | Self::Overlooked)
     }
 }
 
-/// What keeps `pod` from being ready; `None` when it is ready, or about to go.
-pub(crate) fn obstacle(pod: &Pod) -> Option<Obstacle> {
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    if pod.metadata.deletion_timestamp.is_some() || condition(pod, "Ready").is_some_and(|it| it.0) {
+impl Snapshot {
+    /// What keeps a pod of the set from being ready; `None` when it is ready, or about to go.
+    pub(crate) fn obstacle(&self, pod: &PodView) -> Option<Obstacle> {
+        obstacle(pod, self.pods.get(pod.identity.name())?, self.now)
+    }
+}
+
+/// What keeps a pod from being ready: `view` says what kind of obstacle it is, as the controller
+/// judges, `pod` the details.
+fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
+    if view.identity.is_terminating() || view.ready_condition {
         return None;
     }
+    let name = view.identity.name();
     let status = pod.status.clone().unwrap_or_default();
-    if status.phase.as_deref() == Some("Failed") {
-        let why = because(status.reason.as_deref(), status.message.as_deref());
-        return Some(Obstacle::Failed(format!("pod {name} has failed{why}")));
+    let why = because(status.reason.as_deref(), status.message.as_deref());
+    let found = |kind, told| Some(Obstacle { kind, told });
+    if view.phase == Phase::Failed {
+        return found(Kind::Failed, format!("pod {name} has failed{why}"));
     }
-    let waiting = containers(pod).filter_map(|it| waiting(name, it));
-    if let Some(found) = waiting.min_by_key(rank) {
-        return Some(found);
+    let lasts = |it: &&Trouble| it.lasts(now).is_none_or(|rest| !rest.is_zero());
+    if let Some(trouble) = view.trouble.as_deref().filter(lasts) {
+        return found(Kind::Trouble(trouble.kind()), in_trouble(name, pod, trouble));
     }
-    let is_bound = pod.spec.as_ref().is_some_and(|it| it.node_name.is_some());
-    if !is_bound {
-        let told = condition(pod, "PodScheduled").map(|it| it.1).filter(|it| !it.is_empty());
-        return Some(match told {
-            None => Obstacle::Starting(format!("pod {name} waits for a node")),
-            Some(message) => Obstacle::Unscheduled(format!("pod {name} finds no node: {message}")),
-        });
+    if view.node.is_none() {
+        return Some(without_node(view, pod, now));
     }
-    if status.phase.as_deref() == Some("Running") {
+    if view.phase == Phase::Running {
         let unready = containers(pod).filter(|it| !it.ready && is_running(it));
         let names: Vec<_> = unready.map(|it| it.name.as_str()).collect();
-        return Some(Obstacle::NotReady(match names.as_slice() {
+        let told = match names.as_slice() {
             [] => format!("pod {name} runs and is not ready"),
             names => format!("pod {name} runs, container {} is not ready", names.join(", ")),
-        }));
+        };
+        return found(Kind::NotReady, told);
     }
-    let why = because(status.reason.as_deref(), status.message.as_deref());
-    Some(Obstacle::Starting(format!("pod {name} is starting{why}")))
+    found(Kind::Starting, format!("pod {name} is starting{why}"))
+}
+
+/// What a pod without a node waits for, of which the scheduler has not said that it finds none.
+fn without_node(view: &PodView, pod: &Pod, now: Timestamp) -> Obstacle {
+    let name = view.identity.name();
+    let told = scheduled(pod).filter(|it| !it.is_empty());
+    if let Some(message) = told {
+        let told = format!("pod {name} finds no node: {message}");
+        return Obstacle { kind: Kind::Trouble(TroubleKind::Unscheduled), told };
+    }
+    let created = view.identity.created();
+    let age = created.and_then(|it| Duration::try_from(now.duration_since(it)).ok());
+    if scheduled(pod).is_none() && age.is_some_and(|it| it >= PATIENCE_WITH_SCHEDULER) {
+        let scheduler = pod.spec.as_ref().and_then(|it| it.scheduler_name.as_deref());
+        let scheduler = scheduler.unwrap_or("default-scheduler");
+        let told = format!("pod {name} has no node, and scheduler {scheduler} does not say why");
+        return Obstacle { kind: Kind::Overlooked, told };
+    }
+    Obstacle { kind: Kind::Starting, told: format!("pod {name} waits for a node") }
+}
+
+/// A trouble in words, with what its kubelet and the scheduler say.
+fn in_trouble(name: &str, pod: &Pod, trouble: &Trouble) -> String {
+    let container = |wanted: &str| containers(pod).find(|it| it.name == wanted);
+    let why = |wanted: &str| {
+        let state = container(wanted).and_then(|it| it.state.as_ref()?.waiting.as_ref());
+        state.map(|it| because(it.reason.as_deref(), it.message.as_deref())).unwrap_or_default()
+    };
+    match trouble {
+        Trouble::Image { container: it, image } => {
+            format!("pod {name}: the image {image} of container {it} cannot be pulled{}", why(it))
+        }
+        Trouble::Container { container: it, .. } => {
+            format!("pod {name}: container {it} cannot be started{}", why(it))
+        }
+        Trouble::Crash { container: it, .. } => {
+            let how = container(it).map(ends).unwrap_or_default();
+            format!("pod {name}: container {it} ends again and again{how}")
+        }
+        Trouble::Unscheduled(_) => {
+            let message = scheduled(pod).unwrap_or_default();
+            format!("pod {name} finds no node{}", because(None, Some(message)))
+        }
+    }
+}
+
+/// How often a container was restarted, and how it ended last.
+fn ends(container: &ContainerStatus) -> String {
+    let ended = |state: &Option<ContainerState>| state.as_ref()?.terminated.clone();
+    let last = ended(&container.state).or_else(|| ended(&container.last_state));
+    let how = last.map(|it| {
+        let reason = it.reason.filter(|it| !["", "Error", "Completed"].contains(&it.as_str()));
+        let reason = reason.map(|it| format!(", {it}")).unwrap_or_default();
+        format!(", exit code {}{reason}", it.exit_code)
+    });
+    let restarts = match container.restart_count {
+        1 => "1 restart".to_owned(),
+        count => format!("{count} restarts"),
+    };
+    format!(" ({restarts}{})", how.unwrap_or_default())
+}
+
+/// What the scheduler says of a pod that it has not bound; `None` when it has said nothing.
+fn scheduled(pod: &Pod) -> Option<&str> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let found = conditions.iter().find(|it| it.type_ == "PodScheduled")?;
+    Some(found.message.as_deref().unwrap_or_default())
 }
 
 /// How often containers of `pod` were restarted.
@@ -94,50 +170,6 @@ fn is_running(container: &ContainerStatus) -> bool {
     container.state.as_ref().is_some_and(|it| it.running.is_some())
 }
 
-/// Whether a condition is true, and its message.
-fn condition(pod: &Pod, kind: &str) -> Option<(bool, String)> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let found = conditions.iter().find(|it| it.type_ == kind)?;
-    Some((found.status == "True", found.message.clone().unwrap_or_default()))
-}
-
-/// What a waiting container waits for; `None` when that is nothing out of the ordinary.
-fn waiting(pod: &str, container: &ContainerStatus) -> Option<Obstacle> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref()?;
-    let message = waiting.message.as_deref().unwrap_or_default();
-    let ContainerStatus { name, image, restart_count, .. } = container;
-    let why = because(Some(reason), Some(message));
-    Some(match Wait::of(reason)? {
-        Wait::Image => Obstacle::Image(format!(
-            "pod {pod}: the image {image} of container {name} cannot be pulled{why}"
-        )),
-        Wait::Crash => {
-            let ended = container.last_state.as_ref().and_then(|it| it.terminated.as_ref());
-            let code = ended.map(|it| format!(", exit code {}", it.exit_code)).unwrap_or_default();
-            Obstacle::Crash(format!(
-                "pod {pod}: container {name} ends again and again ({restart_count} restarts{code})"
-            ))
-        }
-        Wait::Start => {
-            Obstacle::Container(format!("pod {pod}: container {name} cannot be started{why}"))
-        }
-    })
-}
-
-/// Which of several obstacles is told.
-fn rank(obstacle: &Obstacle) -> u8 {
-    match obstacle {
-        Obstacle::Failed(_) => 0,
-        Obstacle::Image(_) => 1,
-        Obstacle::Crash(_) => 2,
-        Obstacle::Container(_) => 3,
-        Obstacle::Unscheduled(_) => 4,
-        Obstacle::NotReady(_) => 5,
-        Obstacle::Starting(_) => 6,
-    }
-}
-
 fn because(reason: Option<&str>, message: Option<&str>) -> String {
     let known = |it: Option<&str>| it.filter(|it| !it.is_empty()).map(str::to_owned);
     match (known(reason), known(message)) {
@@ -152,28 +184,43 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::test_objects::{CREATED, NOW};
 
-    fn pod(status: &Value) -> Pod {
-        let spec = json!({"containers": [], "nodeName": "n"});
-        serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec, "status": status}))
-            .unwrap()
+    /// What is in the way of pod `p`.
+    fn found(node: Option<&str>, status: &Value, now: &str) -> Option<Obstacle> {
+        let pod = json!({
+            "metadata": {"name": "p", "creationTimestamp": CREATED},
+            "spec": {"containers": [], "nodeName": node, "schedulerName": "own"},
+            "status": status,
+        });
+        let view = serde_json::from_value(pod.clone()).unwrap();
+        obstacle(&view, &serde_json::from_value(pod).unwrap(), now.parse().unwrap())
+    }
+
+    fn container(name: &str, state: &Value, last: &Value) -> Value {
+        json!({
+            "name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 3,
+            "state": state, "lastState": last,
+        })
     }
 
     fn waits(reason: &str, message: &str) -> Value {
-        json!({"phase": "Pending", "containerStatuses": [{
-            "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
-            "state": {"waiting": {"reason": reason, "message": message}},
-            "lastState": {"terminated": {"exitCode": 2}},
-        }]})
+        let state = json!({"waiting": {"reason": reason, "message": message}});
+        let last = json!({"terminated": {"exitCode": 2, "reason": "Error"}});
+        json!({"phase": "Pending", "containerStatuses": [container("c", &state, &last)]})
     }
 
     #[test]
     fn what_is_in_the_way_of_a_pod() {
         let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
-        let runs = json!({"phase": "Running", "containerStatuses": [{
-            "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"running": {}},
-        }]});
+        let runs = |last: Value| {
+            json!({"phase": "Running", "containerStatuses": [
+                container("c", &json!({"running": {}}), &last),
+            ]})
+        };
+        let killed = json!({"terminated": {
+            "exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-01T12:04:00Z",
+        }});
         for (status, expected) in [
             (ready, ""),
             (
@@ -193,22 +240,81 @@ mod tests {
                 "pod p: container c cannot be started: CreateContainerConfigError: secret \"s\" not found",
             ),
             (waits("ContainerCreating", ""), "pod p is starting"),
-            (runs, "pod p runs, container c is not ready"),
+            (runs(json!({})), "pod p runs, container c is not ready"),
+            (
+                runs(killed),
+                "pod p: container c ends again and again (3 restarts, exit code 137, OOMKilled)",
+            ),
             (json!({"phase": "Running"}), "pod p runs and is not ready"),
             (json!({}), "pod p is starting"),
         ] {
-            let found = obstacle(&pod(&status));
-            assert_eq!(found.as_ref().map_or("", Obstacle::told), expected, "{status}");
+            let found = found(Some("n"), &status, NOW);
+            assert_eq!(found.map(|it| it.told).unwrap_or_default(), expected, "{status}");
         }
     }
 
     #[test]
-    fn a_pod_without_a_node_tells_what_the_scheduler_says() {
-        let mut pod = pod(&json!({"phase": "Pending", "conditions": [
-            {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"},
-        ]}));
-        pod.spec.as_mut().unwrap().node_name = None;
-        let expected = "pod p finds no node: 0/3 nodes are available";
-        assert_eq!(obstacle(&pod), Some(Obstacle::Unscheduled(expected.to_owned())));
+    fn a_pod_without_a_node_tells_what_the_scheduler_says_or_that_it_is_silent() {
+        let scheduled = |reason: &str, message: &str| {
+            json!({"phase": "Pending", "conditions": [
+                {"type": "PodScheduled", "status": "False", "reason": reason, "message": message},
+            ]})
+        };
+        let silent = json!({"phase": "Pending"});
+        let (soon, late) = ("2026-01-01T12:00:09Z", "2026-01-01T12:00:10Z");
+        let unscheduled = Kind::Trouble(TroubleKind::Unscheduled);
+        for (status, now, kind, told) in [
+            (
+                scheduled("Unschedulable", "0/3 nodes are available"),
+                soon,
+                unscheduled,
+                "pod p finds no node: 0/3 nodes are available",
+            ),
+            (
+                scheduled("SchedulingGated", "there are gates"),
+                soon,
+                unscheduled,
+                "pod p finds no node: there are gates",
+            ),
+            (silent.clone(), soon, Kind::Starting, "pod p waits for a node"),
+            (
+                silent,
+                late,
+                Kind::Overlooked,
+                "pod p has no node, and scheduler own does not say why",
+            ),
+        ] {
+            let expected = Obstacle { kind, told: told.to_owned() };
+            assert_eq!(found(None, &status, now), Some(expected), "{status} at {now}");
+        }
+    }
+
+    #[test]
+    fn of_several_troubles_the_controller_and_the_plugin_tell_the_same() {
+        let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+        let none = json!({});
+        let all = [
+            container("crashes", &waiting("CrashLoopBackOff"), &none),
+            container("lacks", &waiting("CreateContainerConfigError"), &none),
+            container("pulls", &waiting("ErrImagePull"), &none),
+        ];
+        for (present, expected) in [(0..3, "pulls"), (0..2, "lacks"), (0..1, "crashes")] {
+            let status = json!({"phase": "Pending", "containerStatuses": all[present]});
+            let view: PodView =
+                serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap();
+            assert_eq!(view.trouble.unwrap().container(), Some(expected));
+            let told = found(Some("n"), &status, NOW).unwrap().told;
+            assert!(told.contains(&format!("container {expected} ")), "{told}");
+        }
+        let mut kinds = [
+            Kind::Starting,
+            Kind::Trouble(TroubleKind::Unscheduled),
+            Kind::Trouble(TroubleKind::Image),
+            Kind::Failed,
+        ];
+        kinds.sort_unstable();
+        let [first, .., last] = kinds;
+        assert_eq!((first, last), (Kind::Failed, Kind::Starting));
+        assert!(kinds[1] < kinds[2] && kinds[1].is_fault() && kinds[2].lacks_node(), "{kinds:?}");
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{Event, Pod, Service};
-use kube::{Resource, ResourceExt as _};
+use kube::{Resource, ResourceExt};
 use lws_api_types::LeaderWorkerSet;
+use lws_api_types::keys::labels;
 use lws_api_types::revision::encode;
 use lws_api_types::set::SubdomainPolicy;
 use lws_controller::observe::entry::{Entry, Objects};
@@ -35,6 +36,45 @@ pub(crate) struct Parts {
     pub(crate) pod_groups: Vec<PodGroupView>,
     /// Events about them.
     pub(crate) events: Vec<Event>,
+}
+
+impl Parts {
+    /// The objects of each set by its namespace and name, as their labels say it.
+    pub(crate) fn by_set(self) -> BTreeMap<(String, String), Self> {
+        let mut sets: BTreeMap<(String, String), Self> = BTreeMap::new();
+        file(&mut sets, self.stateful_sets, |it| &mut it.stateful_sets);
+        file(&mut sets, self.pods, |it| &mut it.pods);
+        file(&mut sets, self.services, |it| &mut it.services);
+        file(&mut sets, self.revisions, |it| &mut it.revisions);
+        for it in self.pod_groups {
+            let set = (it.identity.namespace().to_owned(), it.set.clone().unwrap_or_default());
+            sets.entry(set).or_default().pod_groups.push(it);
+        }
+        // Events have no labels: they go with the object that they are about.
+        let mut about: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+        for event in self.events {
+            let uid = event.involved_object.uid.clone().unwrap_or_default();
+            about.entry(uid).or_default().push(event);
+        }
+        for parts in sets.values_mut() {
+            let uids = parts.stateful_sets.iter().filter_map(|it| it.uid());
+            parts.events = uids.filter_map(|it| about.remove(&it)).flatten().collect();
+        }
+        sets
+    }
+}
+
+/// Files objects under the sets that their labels name.
+fn file<K: ResourceExt>(
+    sets: &mut BTreeMap<(String, String), Parts>,
+    objects: Vec<K>,
+    place: impl Fn(&mut Parts) -> &mut Vec<K>,
+) {
+    for it in objects {
+        let set = it.labels().get(labels::NAME).cloned().unwrap_or_default();
+        let set = (it.namespace().unwrap_or_default(), set);
+        place(sets.entry(set).or_default()).push(it);
+    }
 }
 
 /// Names of objects that the set has not got, by kind.

@@ -159,6 +159,30 @@ impl Objects {
         self.sts(&parent)["status"]["availableReplicas"] = json!(0);
     }
 
+    /// Makes a pod run without being ready.
+    pub(crate) fn runs(&mut self, name: &str) {
+        self.waits(name, "", "");
+        let pod = self.pod(name);
+        pod["status"]["phase"] = json!("Running");
+        pod["status"]["containerStatuses"][0]["state"] = json!({"running": {}});
+    }
+
+    /// Takes the node of a pod away, of which its scheduler, `own`, has not said anything.
+    pub(crate) fn waits_for_node(&mut self, name: &str) {
+        self.waits(name, "", "");
+        let pod = self.pod(name);
+        pod["spec"] = json!({"containers": [], "schedulerName": "own"});
+        pod["status"] = json!({"phase": "Pending"});
+    }
+
+    /// Removes the workers of a leader, and their `StatefulSet`.
+    pub(crate) fn remove_workers(&mut self, leader: &str) {
+        let prefix = format!("{leader}-");
+        let name = |it: &Value| it["metadata"]["name"].as_str().map(str::to_owned).unwrap();
+        self.pods.retain(|it| !name(it).starts_with(&prefix));
+        self.stateful_sets.retain(|it| name(it) != leader);
+    }
+
     /// Replaces the conditions of the set.
     pub(crate) fn conditions(&mut self, kinds: &[&str]) {
         let all: Vec<_> = kinds.iter().map(|it| condition(it, "True")).collect();

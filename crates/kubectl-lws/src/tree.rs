@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::output::{Output, Paint, Table, Tone, age};
-use crate::pods;
 use crate::snapshot::Snapshot;
 
 /// An object and those that it owns.
@@ -150,8 +149,7 @@ impl Snapshot {
         let mut found = self.found("Pod", &it.identity);
         found.object.ready = Some(if it.is_ready() { "1/1" } else { "0/1" }.to_owned());
         found.object.note.clone_from(&it.node);
-        let obstacle = self.pods.get(it.identity.name()).and_then(pods::obstacle);
-        found.object.problems.extend(obstacle.map(|it| it.told().to_owned()));
+        found.object.problems.extend(self.obstacle(it).map(|it| it.told));
         found
     }
 

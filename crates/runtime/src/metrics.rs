@@ -1,6 +1,9 @@
 //! The registry of a process's metrics, and the endpoint that shows it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -42,7 +45,7 @@ pub fn register_certificate(
     registry: &Registry,
     certificate: Arc<ReloadingCertificate>,
 ) -> Result<(), prometheus::Error> {
-    registry.register(Box::new(CertificateCollector {
+    registry.register(Box::new(InTurn::new(CertificateCollector {
         certificate,
         reads: IntCounter::new(
             "certwatcher_read_certificate_total",
@@ -57,7 +60,7 @@ pub fn register_certificate(
             "When the serving certificate in use expires, in seconds since 1970; 0 when there is \
              none.",
         )?,
-    }))
+    })))
 }
 
 /// `GET /metrics` in the text format of Prometheus. Whoever serves it decides who may ask.
@@ -74,6 +77,32 @@ fn exposition(registry: &Registry) -> Response {
             error!(%error, "metrics cannot be encoded");
             (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
         }
+    }
+}
+
+/// A collector that brings its metrics up to date when it is scraped: who scrapes at the same time
+/// waits until that is done. A counter would count twice otherwise.
+pub struct InTurn<C> {
+    collector: C,
+    turn: Mutex<()>,
+}
+
+impl<C: Collector> InTurn<C> {
+    /// `collector`, for one at a time.
+    pub fn new(collector: C) -> Self {
+        Self { collector, turn: Mutex::default() }
+    }
+}
+
+impl<C: Collector> Collector for InTurn<C> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.collector.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        // Whoever panicked has left numbers that the next one brings up to date.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.collector.collect()
     }
 }
 
@@ -129,11 +158,16 @@ impl Collector for CertificateCollector {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Condvar;
+
     use axum::body::{Body, to_bytes};
     use http::Request;
     use tower::Service as _;
 
     use super::*;
+
+    /// For how long one who collects waits for another: they begin at the same time.
+    const TOGETHER: Duration = Duration::from_millis(300);
 
     async fn scrape(registry: &Registry) -> String {
         let request = Request::get("/metrics").body(Body::empty()).unwrap();
@@ -163,6 +197,42 @@ mod tests {
         let before = seconds().await;
         while seconds().await - before < 0.02 {}
         assert!(seconds().await - before < 60.0);
+    }
+
+    /// Counts how many collect at once, and waits for another one to join.
+    #[derive(Default)]
+    struct Crowd {
+        present: Mutex<usize>,
+        joined: Condvar,
+    }
+
+    impl Collector for Crowd {
+        fn desc(&self) -> Vec<&Desc> {
+            Vec::new()
+        }
+
+        fn collect(&self) -> Vec<MetricFamily> {
+            let mut present = self.present.lock().unwrap();
+            *present += 1;
+            self.joined.notify_all();
+            let alone = |present: &mut usize| *present < 2;
+            let (mut present, outcome) =
+                self.joined.wait_timeout_while(present, TOGETHER, alone).unwrap();
+            let families = if outcome.timed_out() { 1 } else { 2 };
+            *present -= 1;
+            vec![MetricFamily::default(); families]
+        }
+    }
+
+    #[test]
+    fn who_scrapes_at_the_same_time_waits() {
+        let crowd = InTurn::new(Crowd::default());
+        let present = || crowd.collect().len();
+        let seen = std::thread::scope(|scope| {
+            let both = [scope.spawn(present), scope.spawn(present)];
+            both.map(|it| it.join().unwrap())
+        });
+        assert_eq!(seen, [1, 1], "two collect at once");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ mod adoption;
 mod error;
 mod group;
 mod limiter;
-mod nodes;
+pub mod nodes;
 mod reasons;
 mod recorder;
 mod request;

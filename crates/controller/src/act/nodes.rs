@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1 as core;
+use kube::Client;
 use kube::api::{Api, ListParams};
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::validation::formats;
@@ -56,16 +57,24 @@ impl Actor {
     }
 }
 
+/// Whether any node carries `label`.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn is_carried(client: &Client, label: &str) -> kube::Result<bool> {
+    // As a selector it would mean something else, or nothing.
+    if !formats::label_key(label).is_empty() {
+        return Ok(false);
+    }
+    let params = ListParams::default().labels(label).limit(1);
+    let nodes = Api::<core::Node>::all(client.clone()).list_metadata(&params).await?;
+    Ok(!nodes.items.is_empty())
+}
+
 impl Requests {
     async fn is_carried(&self, label: &str) -> Result<bool, Error> {
-        // As a selector it would mean something else, or nothing.
-        if !formats::label_key(label).is_empty() {
-            return Ok(false);
-        }
-        let api = Api::<core::Node>::all(self.client.clone());
-        let params = ListParams::default().labels(label).limit(1);
         let what = format!("nodes with label {label}");
-        Ok(!self.send("list", &what, api.list_metadata(&params)).await?.items.is_empty())
+        self.send("list", &what, is_carried(&self.client, label)).await
     }
 
     async fn node(&self, name: &str) -> Result<Node, Error> {
@@ -97,7 +106,6 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use kube::Client;
     use kube::client::Body;
     use prometheus::Registry;
     use serde_json::json;

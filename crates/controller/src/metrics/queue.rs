@@ -52,7 +52,7 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).const_label("name", CONTROLLER).const_label("controller", CONTROLLER)
 }
 
-/// Reads the state of the queue when it is scraped.
+/// Reads the state of the queue when it is scraped, by one at a time.
 pub(super) struct QueueState {
     queue: Queue<SetKey>,
     depth: IntGauge,

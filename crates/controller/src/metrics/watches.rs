@@ -9,11 +9,12 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 use crate::observe::index::Index;
 use crate::observe::watch::Synced;
 
-/// Reads index and watches when it is scraped.
+/// Reads index and watches when it is scraped, by one at a time.
 pub(super) struct Watches {
     index: Arc<Index>,
     synced: Synced,
     objects: IntGaugeVec,
+    bytes: IntGaugeVec,
     are_synced: IntGaugeVec,
     restarts: IntCounterVec,
 }
@@ -25,6 +26,7 @@ impl Watches {
             index,
             synced,
             objects: gauge("lws_cache_objects", "Objects that are kept, by resource.")?,
+            bytes: gauge("lws_cache_bytes", "What they take in memory, about.")?,
             are_synced: gauge(
                 "lws_watch_synced",
                 "Whether everything that there is of a resource is known: 1, or 0.",
@@ -42,21 +44,30 @@ impl Watches {
 
 impl Collector for Watches {
     fn desc(&self) -> Vec<&Desc> {
-        [self.objects.desc(), self.are_synced.desc(), self.restarts.desc()].concat()
+        [&self.objects, &self.bytes, &self.are_synced]
+            .into_iter()
+            .flat_map(Collector::desc)
+            .chain(self.restarts.desc())
+            .collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let objects = self.index.objects();
-        for watch in self.synced.standings() {
+        let kept = self.index.kept();
+        let whole = |it: usize| i64::try_from(it).unwrap_or(i64::MAX);
+        for watch in self.synced.watches() {
             let label = [watch.resource.as_str()];
             self.are_synced.with_label_values(&label).set(i64::from(watch.is_synced));
             let restarts = self.restarts.with_label_values(&label);
             restarts.inc_by(watch.failures.saturating_sub(restarts.get()));
-            if let Some((_, count)) = objects.iter().find(|(it, _)| *it == watch.resource) {
-                let count = i64::try_from(*count).unwrap_or(i64::MAX);
-                self.objects.with_label_values(&label).set(count);
+            if let Some(kept) = kept.iter().find(|it| it.resource == watch.resource) {
+                self.objects.with_label_values(&label).set(whole(kept.objects));
+                self.bytes.with_label_values(&label).set(whole(kept.bytes));
             }
         }
-        [self.objects.collect(), self.are_synced.collect(), self.restarts.collect()].concat()
+        [&self.objects, &self.bytes, &self.are_synced]
+            .into_iter()
+            .flat_map(Collector::collect)
+            .chain(self.restarts.collect())
+            .collect()
     }
 }

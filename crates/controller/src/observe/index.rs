@@ -72,6 +72,17 @@ pub trait Indexed: View {
     }
 }
 
+/// How much is kept of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Plural name of the kind.
+    pub resource: &'static str,
+    /// How many objects.
+    pub objects: usize,
+    /// What they take in memory, in bytes and about.
+    pub bytes: usize,
+}
+
 /// What is known of one kind across sets.
 #[derive(Debug, Default)]
 pub struct KindState {
@@ -79,6 +90,8 @@ pub struct KindState {
     watched: u64,
     /// Which set each object is filed under, by namespace and name.
     homes: HashMap<(Arc<str>, String), SetKey>,
+    /// What they take in memory.
+    bytes: usize,
     /// During a relist: the objects that are known to exist.
     listed: Option<HashSet<(Arc<str>, String)>>,
 }
@@ -236,19 +249,24 @@ impl Index {
         self.lock().entries.get(key).cloned()
     }
 
-    /// How many objects of each kind are kept, by its plural name.
+    /// How much of each kind is kept.
     #[must_use]
-    pub fn objects(&self) -> [(&'static str, usize); 6] {
+    pub fn kept(&self) -> [Kept; 6] {
         let Kinds { sets, stateful_sets, pods, services, revisions, pod_groups } =
             &self.lock().kinds;
         [
-            ("leaderworkersets", sets.homes.len()),
-            ("statefulsets", stateful_sets.homes.len()),
-            ("pods", pods.homes.len()),
-            ("services", services.homes.len()),
-            ("controllerrevisions", revisions.homes.len()),
-            ("podgroups", pod_groups.homes.len()),
+            ("leaderworkersets", sets),
+            ("statefulsets", stateful_sets),
+            ("pods", pods),
+            ("services", services),
+            ("controllerrevisions", revisions),
+            ("podgroups", pod_groups),
         ]
+        .map(|(resource, kind)| Kept {
+            resource,
+            objects: kind.homes.len(),
+            bytes: kind.bytes,
+        })
     }
 
     /// Calls `read` with the entry of a set after dropping what no longer matters in it.
@@ -314,12 +332,15 @@ impl Inner {
             let may_wait = object.may_wait(before.as_deref()) || V::leaves(&entry, &object);
             concerned.add(key.clone(), may_wait);
         }
+        let state = V::kind(&mut self.kinds);
+        state.bytes += object.bytes();
+        state.bytes -= before.as_ref().map_or(0, |it| it.bytes());
         let replaced = before.filter(|it| it.identity().uid() != object.identity().uid());
         V::objects(&mut entry).insert(place.1.clone(), Arc::new(object));
         if let Some(replaced) = replaced {
             V::removed(&mut entry, &replaced);
         }
-        V::kind(&mut self.kinds).homes.insert(place, key);
+        state.homes.insert(place, key);
         concerned
     }
 
@@ -345,7 +366,9 @@ impl Inner {
         let gone = V::objects(&mut entry).remove(&place.1)?;
         let leaves = V::leaves(&entry, &gone);
         V::removed(&mut entry, &gone);
-        V::kind(&mut self.kinds).homes.remove(place);
+        let state = V::kind(&mut self.kinds);
+        state.homes.remove(place);
+        state.bytes -= gone.bytes();
         if entry.is_empty() {
             self.entries.remove(&key);
         }

@@ -60,7 +60,7 @@ struct Kind {
 
 /// How the watch of a kind stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct WatchState {
     /// Plural name of the kind.
     pub resource: String,
     /// Whether everything that there is of it is known.
@@ -132,14 +132,14 @@ impl Synced {
 
     /// How the watch of each kind stands.
     #[must_use]
-    pub fn standings(&self) -> Vec<Standing> {
+    pub fn watches(&self) -> Vec<WatchState> {
         let round = *self.round.borrow();
-        let standing = |kind: &Kind| Standing {
+        let state = |kind: &Kind| WatchState {
             resource: kind.resource.clone(),
             is_synced: kind.progress.borrow().is_sufficient(false, round),
             failures: kind.failures.load(Ordering::Relaxed),
         };
-        self.kinds.iter().map(standing).collect()
+        self.kinds.iter().map(state).collect()
     }
 
     /// Whether groups get `PodGroup`s, as things stand.

@@ -120,6 +120,7 @@ fn work(
     let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
     let revision::Current { revision: current, changed } =
         revision::ensure(plan, set, encoded, leader_set, &revisions, &entry.pods)?;
+    plan.revision.clone_from(&current.key);
     let scope = Scope { set, entry, context, revisions: &revisions, current, changed };
     scope.shared_service(plan);
     plan.tasks.extend(revision::adoptions(set, &revisions));

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use lws_api_types::keys::annotations;
-
 use super::Scope;
 use super::group::{Group, Groups, reference};
 use super::history::since;
@@ -118,7 +116,7 @@ pub(super) fn is_told(reason: &str) -> bool {
 /// Adds what keeps a pod from coming up: of all, what lasts surest, in the first group that it is
 /// in the way of.
 pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
-    let mut worst: Option<(u8, &Group<'_>, &PodView, &Trouble)> = None;
+    let mut worst: Option<(&Group<'_>, &PodView, &Trouble)> = None;
     for group in groups.all.iter().filter(|it| !it.ready) {
         let leader: &PodView = group.leader;
         for pod in std::iter::once(leader).chain(workers(scope.entry, leader)) {
@@ -131,13 +129,12 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
             if is_early || lasts.is_some_and(|rest| !plan.waits(rest)) {
                 continue;
             }
-            let rank = trouble.rank();
-            if worst.as_ref().is_none_or(|(least, ..)| rank < *least) {
-                worst = Some((rank, group, pod, trouble));
+            if worst.is_none_or(|(.., least)| trouble.kind() < least.kind()) {
+                worst = Some((group, pod, trouble));
             }
         }
     }
-    if let Some((_, group, pod, trouble)) = worst {
+    if let Some((group, pod, trouble)) = worst {
         let event = tell(plan, scope, group, pod, trouble);
         plan.events.extend(event.map(|it| it.about(reference(pod))));
     }
@@ -192,7 +189,10 @@ fn homeless(
 ) -> Option<(&'static str, String)> {
     let name = pod.identity.name();
     let [unknown, missing] = [None, Some(Some(false))].map(|known| {
-        topologies(group).find(|(_, it)| scope.context.topologies.get(*it).copied() == known)
+        group
+            .placement
+            .topologies()
+            .find(|(_, it)| scope.context.topologies.get(*it).copied() == known)
     });
     if let Some((annotation, label)) = missing {
         // Nodes are not watched.
@@ -211,17 +211,6 @@ fn homeless(
     }
     let colon = if lacking.is_empty() { "" } else { ": " };
     Some((UNSCHEDULABLE, format!("pod {name} finds no node{colon}{lacking}")))
-}
-
-/// The labels of topologies that a group is to have domains of, each with the annotation of the set
-/// that names it.
-fn topologies<'a>(group: &Group<'a>) -> impl Iterator<Item = (&'static str, &'a str)> {
-    let Placement { group, subgroup } = group.placement;
-    let wanted = [
-        (annotations::EXCLUSIVE_TOPOLOGY, group),
-        (annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY, subgroup),
-    ];
-    wanted.into_iter().filter_map(|(annotation, label)| Some((annotation, label.as_deref()?)))
 }
 
 #[cfg(test)]

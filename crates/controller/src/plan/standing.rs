@@ -3,7 +3,7 @@
 use super::Scope;
 use super::group::{Group, Groups};
 use super::members::workers;
-use crate::observe::views::{PodView, Trouble};
+use crate::observe::views::{PodView, Trouble, TroubleKind};
 
 /// How a group stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,11 +108,9 @@ fn trouble(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
     let lasts = |it: &&Trouble| it.lasts(now).is_none_or(|rest| !rest.is_zero());
     let troubles = pods.filter_map(|it| it.trouble.as_deref()).filter(lasts);
     troubles
-        .map(|it| match it {
-            Trouble::Unscheduled(_) => State::Pending,
-            Trouble::Image { .. } | Trouble::Crash { .. } | Trouble::Container { .. } => {
-                State::Failing
-            }
+        .map(|it| match it.kind() {
+            TroubleKind::Unscheduled => State::Pending,
+            TroubleKind::Image | TroubleKind::Crash | TroubleKind::Container => State::Failing,
         })
         .max()
 }

@@ -1,11 +1,11 @@
 //! What a plan consists of: requests to make, events to tell, and what to look at again later.
 
+mod action;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 use lws_api_types::LeaderWorkerSetStatus;
-use serde_json::Value;
 
 use super::history::{Cause, Failing, Incidents};
 use super::obstacle;
@@ -13,9 +13,13 @@ use super::shortage::Shortages;
 use super::standing::Standing;
 use crate::observe::views::View;
 
+pub use action::{Action, Orphaned};
+
 /// Everything that is to be done about one set now.
 #[derive(Debug, Default)]
 pub struct Plan {
+    /// Key of the revision that the set is at; empty while that is not recorded.
+    pub revision: String,
     /// Requests, independent of each other.
     pub tasks: Vec<Task>,
     /// The request that brings the record of members up to date. Nobody is kept waiting when it is
@@ -96,127 +100,6 @@ pub struct Task {
     pub failed: Option<EventDraft>,
     /// Why its success recreates a group, to be counted.
     pub cause: Option<Cause>,
-}
-
-/// A request to the API server. Objects are named in the namespace of the set.
-#[derive(Debug, PartialEq)]
-pub enum Action {
-    /// Creates a `ControllerRevision`.
-    CreateRevision(Value),
-    /// Gives a `ControllerRevision` a higher number.
-    RaiseRevision {
-        /// The revision.
-        target: Target,
-        /// Its new number.
-        number: i64,
-    },
-    /// Deletes a `ControllerRevision`.
-    DeleteRevision(Target),
-    /// Applies the leader `StatefulSet` on the server side. When `existing` is `None` it must not
-    /// exist: an apply that would take a field from another manager is refused.
-    ApplyLeaderSet {
-        /// The fields we own.
-        object: Value,
-        /// UID of the object that is applied to.
-        existing: Option<String>,
-    },
-    /// Creates the worker `StatefulSet` of a group.
-    CreateWorkerSet(Value),
-    /// Makes the set the controller of an object that nobody controls.
-    Adopt {
-        /// Its kind.
-        kind: Orphaned,
-        /// The object.
-        target: Target,
-        /// The owner references it gets.
-        owners: Value,
-    },
-    /// Creates a headless Service.
-    CreateService(Value),
-    /// Creates the `PodGroup` of a group.
-    CreatePodGroup(Value),
-    /// Deletes a leader pod, and with it its group.
-    DeleteLeader(Target),
-    /// Deletes the worker `StatefulSet` of a group, and with it its workers.
-    DeleteWorkerSet(Target),
-    /// Deletes a pod whose end its node will not confirm.
-    ReleasePod(Target),
-    /// Sets or removes an annotation of a `StatefulSet`, and changes nothing else.
-    Annotate {
-        /// The `StatefulSet`.
-        stateful_set: Target,
-        /// Key of the annotation.
-        key: &'static str,
-        /// Its new value; `None` removes it.
-        value: Option<String>,
-    },
-}
-
-/// Kinds of objects that an orphaning deletion of a set leaves to the next one of that name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Orphaned {
-    /// The leader `StatefulSet`.
-    LeaderSet,
-    /// The Service that all groups share.
-    Service,
-    /// A revision.
-    Revision,
-}
-
-impl fmt::Display for Orphaned {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::LeaderSet => "statefulset",
-            Self::Service => "service",
-            Self::Revision => "controllerrevision",
-        })
-    }
-}
-
-impl fmt::Display for Action {
-    /// One line for logs: verb, resource, name.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |object: &Value| {
-            object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        match self {
-            Self::CreateRevision(object) => {
-                write!(formatter, "create controllerrevision {}", name(object))
-            }
-            Self::RaiseRevision { target, number } => {
-                write!(formatter, "raise controllerrevision {} to {number}", target.name)
-            }
-            Self::DeleteRevision(target) => {
-                write!(formatter, "delete controllerrevision {}", target.name)
-            }
-            Self::ApplyLeaderSet { object, .. } => {
-                let number = |pointer| object.pointer(pointer).unwrap_or(&Value::Null);
-                write!(
-                    formatter,
-                    "apply statefulset {}: replicas {}, partition {}",
-                    name(object),
-                    number("/spec/replicas"),
-                    number("/spec/updateStrategy/rollingUpdate/partition"),
-                )
-            }
-            Self::CreateWorkerSet(object) => {
-                write!(formatter, "create statefulset {}", name(object))
-            }
-            Self::Adopt { kind, target, .. } => {
-                write!(formatter, "adopt {kind} {}", target.name)
-            }
-            Self::CreateService(object) => write!(formatter, "create service {}", name(object)),
-            Self::CreatePodGroup(object) => write!(formatter, "create podgroup {}", name(object)),
-            Self::DeleteLeader(target) => write!(formatter, "delete pod {}", target.name),
-            Self::DeleteWorkerSet(target) => {
-                write!(formatter, "delete statefulset {}", target.name)
-            }
-            Self::ReleasePod(target) => write!(formatter, "delete pod {} for good", target.name),
-            Self::Annotate { stateful_set, key, .. } => {
-                write!(formatter, "annotate statefulset {}: {key}", stateful_set.name)
-            }
-        }
-    }
 }
 
 /// An object by name and UID.
@@ -342,6 +225,11 @@ impl Task {
         self
     }
 
+    /// Why it is done, in words: what is told of it afterwards, or else what it is for.
+    pub(crate) fn why(&self) -> &str {
+        self.done.first().map_or_else(|| self.action.purpose(), |it| &it.note)
+    }
+
     pub(super) fn counted(mut self, cause: Cause) -> Self {
         self.cause = Some(cause);
         self
@@ -421,5 +309,19 @@ pub(crate) fn unspoken<'a>(
             None
         }
         None => Some(event),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_done_for_what_is_told_of_it_or_else_for_what_it_is_for() {
+        let leader = Target { name: "s-0".to_owned(), uid: "u".to_owned() };
+        let replaced = Task::delete_leader(leader.clone());
+        assert_eq!(replaced.why(), "the group is replaced by one of the current revision");
+        let event = EventDraft::normal("RecreateGroup", "Delete", "pod s-0-1 failed".to_owned());
+        assert_eq!(Task::delete_leader(leader).told(event).why(), "pod s-0-1 failed");
     }
 }

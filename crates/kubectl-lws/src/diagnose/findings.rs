@@ -1,21 +1,25 @@
 //! What the objects of a set show of what is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Event;
 use lws_api_types::conditions::REPLICA_FAILURE;
 use lws_api_types::keys::annotations;
-use lws_controller::observe::views::{Identity, StatefulSetView};
-use lws_controller::plan::obstacle::Obstacle;
+use lws_controller::observe::views::{Identity, PodView, StatefulSetView, TroubleKind};
+use lws_controller::plan::obstacle::Obstacle as Hindrance;
 
 use super::Finding;
 use crate::events::last_seen;
 use crate::output::age;
-use crate::pods::{Obstacle as InTheWay, obstacle};
+use crate::pods::{Kind, Obstacle};
 use crate::snapshot::Snapshot;
+use crate::waits::Wait;
 
 /// How long after its grace period a pod counts as stuck.
 const STUCK_SECONDS: i64 = 60;
+/// How long a pod may run without being ready: most are a while on their way.
+const PATIENCE_WITH_READINESS: SignedDuration = SignedDuration::from_secs(30);
 
 /// Everything that is wrong, the nearest cause first.
 pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
@@ -33,61 +37,123 @@ pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
     findings
 }
 
-/// Pods that do not start or end again and again, one finding for each kind.
+/// Pods that do not come up, one finding for each kind of obstacle.
 fn pods(snapshot: &Snapshot) -> Vec<Finding> {
-    let mut kinds: BTreeMap<u8, Vec<(String, InTheWay)>> = BTreeMap::new();
-    for (name, pod) in &snapshot.pods {
-        if let Some(obstacle) = obstacle(pod) {
-            let kind = match obstacle {
-                InTheWay::Image(_) => 0,
-                InTheWay::Crash(_) => 1,
-                InTheWay::Container(_) => 2,
-                InTheWay::Failed(_) => 3,
-                InTheWay::Unscheduled(_) => 4,
-                InTheWay::NotReady(_) | InTheWay::Starting(_) => continue,
-            };
-            kinds.entry(kind).or_default().push((name.clone(), obstacle));
+    let mut kinds: BTreeMap<Kind, Vec<(&PodView, Obstacle)>> = BTreeMap::new();
+    for pod in snapshot.entry.pods.values() {
+        if let Some(obstacle) = snapshot.obstacle(pod) {
+            kinds.entry(obstacle.kind).or_default().push((pod, obstacle));
         }
     }
-    kinds.values().filter_map(|alike| of_pods(alike, snapshot.set.name())).collect()
+    let of_kind = |(kind, alike): (Kind, Vec<_>)| match kind {
+        Kind::NotReady => unready(snapshot, alike),
+        kind => of_pods(kind, &alike, snapshot.set.name()).into_iter().collect(),
+    };
+    kinds.into_iter().flat_map(of_kind).collect()
 }
 
-fn of_pods(alike: &[(String, InTheWay)], set: &str) -> Option<Finding> {
+fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Finding> {
     let (pod, first) = alike.first()?;
-    let (what, advice) = match first {
-        InTheWay::Image(_) => (
+    let pod = pod.identity.name();
+    let (what, advice) = match kind {
+        Kind::Trouble(TroubleKind::Image) => (
             "An image cannot be pulled",
             "check the name of the image, that it is in the registry, and imagePullSecrets"
                 .to_owned(),
         ),
-        InTheWay::Crash(_) => (
+        Kind::Trouble(TroubleKind::Crash) => (
             "A container ends again and again",
             format!("read what it has written last: kubectl logs {pod} --previous"),
         ),
-        InTheWay::Container(_) => (
+        Kind::Trouble(TroubleKind::Container) => (
             "A container cannot be started",
             format!(
                 "create what the message names, or correct the template: kubectl describe pod {pod}"
             ),
         ),
-        InTheWay::Failed(_) => {
+        Kind::Failed => {
             ("A pod has failed", format!("see what has ended it: kubectl describe pod {pod}"))
         }
-        _ => (
+        Kind::Trouble(TroubleKind::Unscheduled) => (
             "The scheduler finds no node",
             format!(
                 "add nodes, or make room on those there are; lower what pods of {set} request; or \
                  correct their selectors, tolerations and placement"
             ),
         ),
+        Kind::Overlooked => (
+            "No scheduler looks at a pod",
+            "see whether that scheduler runs, or correct schedulerName in the templates".to_owned(),
+        ),
+        Kind::NotReady | Kind::Starting => return None,
     };
-    let others = match alike.len() {
-        1 => String::new(),
+    let evidence = format!("{}{}", first.told, more(alike.len()));
+    Some(Finding { what: what.to_owned(), evidence, advice })
+}
+
+/// How many pods there are like the one that is told, of `count` with it.
+fn more(count: usize) -> String {
+    match count {
+        0 | 1 => String::new(),
         2 => " (and 1 more pod)".to_owned(),
         count => format!(" (and {} more pods)", count - 1),
+    }
+}
+
+/// Pods that have been running for a while and are not ready: leaders that workers wait for, and
+/// others.
+fn unready(snapshot: &Snapshot, alike: Vec<(&PodView, Obstacle)>) -> Vec<Finding> {
+    let since = |it: &PodView| it.ready_changed.or(it.identity.created());
+    let late = alike.into_iter().filter_map(|(pod, obstacle)| {
+        let since = since(pod)?;
+        let is_late = snapshot.now.duration_since(since) > PATIENCE_WITH_READINESS;
+        let said = said(snapshot, pod).map(|it| format!(": {it}")).unwrap_or_default();
+        let told = format!("{}, for {}{said}", obstacle.told, age(since, snapshot.now));
+        is_late.then_some((pod, told))
+    });
+    let awaited = awaited(snapshot);
+    let (leaders, others): (Vec<_>, Vec<_>) =
+        late.partition(|(pod, _)| awaited.contains(pod.identity.uid()));
+    let look = |pod: &str| format!("kubectl logs {pod}; kubectl describe pod {pod}");
+    let of_leaders = leaders.first().map(|(pod, told)| {
+        let name = pod.identity.name();
+        Finding {
+            what: "The workers wait for their leader".to_owned(),
+            evidence: format!("{told}; {}{}", Wait::Leader.told(name), more(leaders.len())),
+            advice: format!(
+                "see what it lacks: {}. A leader that becomes ready only with its workers needs \
+                 startupPolicy LeaderCreated",
+                look(name)
+            ),
+        }
+    });
+    let of_others = others.first().map(|(pod, told)| Finding {
+        what: "A pod runs and does not become ready".to_owned(),
+        evidence: format!("{told}{}", more(others.len())),
+        advice: format!(
+            "see what it lacks, and its readiness probe: {}",
+            look(pod.identity.name())
+        ),
+    });
+    of_leaders.into_iter().chain(of_others).collect()
+}
+
+/// UIDs of the leaders whose workers are not created before they are ready.
+fn awaited(snapshot: &Snapshot) -> BTreeSet<String> {
+    let key = snapshot.key();
+    let groups = snapshot.leader_set().map(|it| snapshot.groups(it, &key).all).unwrap_or_default();
+    let waits = groups.iter().filter(|it| snapshot.wait(it) == Some(Wait::Leader));
+    waits.map(|it| it.leader.identity.uid().to_owned()).collect()
+}
+
+/// What the readiness probe of a pod said last.
+fn said<'a>(snapshot: &'a Snapshot, pod: &PodView) -> Option<&'a str> {
+    let about = |it: &&Event| {
+        it.involved_object.uid.as_deref() == Some(pod.identity.uid())
+            && it.reason.as_deref() == Some("Unhealthy")
     };
-    let evidence = format!("{}{others}", first.told());
-    Some(Finding { what: what.to_owned(), evidence, advice })
+    let events = snapshot.events.iter().filter(about);
+    events.max_by_key(|it| last_seen(it))?.message.as_deref().map(str::trim)
 }
 
 /// Pods that Kubernetes refuses to create.
@@ -114,20 +180,20 @@ fn refusals(snapshot: &Snapshot) -> Option<Finding> {
 
 /// What a refusal of a pod is about.
 pub(super) fn refusal_kind(message: &str) -> &'static str {
-    match Obstacle::of_refusal(message) {
-        Obstacle::Quota => "A quota is exceeded",
-        Obstacle::Webhook => "An admission webhook does not answer",
+    match Hindrance::of_refusal(message) {
+        Hindrance::Quota => "A quota is exceeded",
+        Hindrance::Webhook => "An admission webhook does not answer",
         _ => "Pods cannot be created",
     }
 }
 
 /// What to do about it.
 pub(super) fn refusal_advice(message: &str) -> &'static str {
-    match Obstacle::of_refusal(message) {
-        Obstacle::Quota => {
+    match Hindrance::of_refusal(message) {
+        Hindrance::Quota => {
             "raise the quota, or lower replicas, size or what pods request: kubectl describe quota"
         }
-        Obstacle::Webhook => {
+        Hindrance::Webhook => {
             "see whether the pods behind the webhook run, and its certificate and Service"
         }
         _ => {
@@ -164,10 +230,9 @@ fn topology(snapshot: &Snapshot) -> Option<Finding> {
 
 fn absent_topology(snapshot: &Snapshot) -> Option<Finding> {
     let (annotation, key) = snapshot.absent_topology.as_ref()?;
-    let pods = snapshot.pods.values();
-    let waits = |pod| obstacle(pod).filter(|it| matches!(it, InTheWay::Unscheduled(_)));
-    let waiting = pods.into_iter().find_map(waits);
-    let waiting = waiting.map(|it| format!(": {}", it.told())).unwrap_or_default();
+    let mut obstacles = snapshot.entry.pods.values().filter_map(|it| snapshot.obstacle(it));
+    let waiting = obstacles.find(|it| it.kind.lacks_node());
+    let waiting = waiting.map(|it| format!(": {}", it.told)).unwrap_or_default();
     Some(Finding {
         what: "No node has the topology label".to_owned(),
         evidence: format!("no node has label {key}, which annotation {annotation} names{waiting}"),

@@ -34,7 +34,7 @@ fn nothing_is_wrong_with_a_healthy_set() {
 #[test]
 fn each_fault_is_found_with_its_evidence() {
     type Case = (fn(&mut Objects), &'static str, &'static str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 12] = [
         (
             |it| {
                 it.waits("s-0-1", "ErrImagePull", "no");
@@ -99,6 +99,29 @@ fn each_fault_is_found_with_its_evidence() {
             },
             "The scheduler finds no node",
             "pod s-1-1 finds no node: 0/2 nodes",
+        ),
+        (
+            |it| it.waits_for_node("s-1-1"),
+            "No scheduler looks at a pod",
+            "pod s-1-1 has no node, and scheduler own does not say why",
+        ),
+        (
+            |it| {
+                it.runs("s-1-1");
+                let message = "Readiness probe failed: connection refused\n";
+                it.events.push(event("Pod", "s-1-1", "s-1-1-uid", "Unhealthy", message));
+            },
+            "A pod runs and does not become ready",
+            "pod s-1-1 runs, container c is not ready, for 5m: Readiness probe failed: connection refused",
+        ),
+        (
+            |it| {
+                it.set["spec"]["startupPolicy"] = json!("LeaderReady");
+                it.runs("s-1");
+                it.remove_workers("s-1");
+            },
+            "The workers wait for their leader",
+            "pod s-1 runs, container c is not ready, for 5m; its workers wait until pod s-1 is ready (startupPolicy LeaderReady)",
         ),
     ];
     for (change, what, evidence) in cases {

@@ -59,11 +59,12 @@ fn failure(snapshot: &Snapshot) -> Option<String> {
 fn of_group(group: &GroupReport, groups: &[GroupReport]) -> String {
     let GroupReport { index, state, cause, .. } = group;
     let alike = groups.iter().filter(|it| it.state == *state && it.index != *index).count();
+    let phrase = state.phrase();
     let others = match alike {
         0 => String::new(),
-        1 => format!(" (and 1 more group {})", state.word().to_lowercase()),
-        alike => format!(" (and {alike} more groups {})", state.word().to_lowercase()),
+        1 => format!(" (and 1 more group {phrase})"),
+        alike => format!(" (and {alike} more groups {phrase})"),
     };
     let cause = cause.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
-    format!("group {index} is {}{cause}{others}", state.word().to_lowercase())
+    format!("group {index} is {phrase}{cause}{others}")
 }

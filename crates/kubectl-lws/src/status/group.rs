@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use lws_api_types::keys::annotations;
 use lws_api_types::names;
 use lws_controller::observe::views::StatefulSetView;
+use lws_controller::plan::build;
 use lws_controller::plan::group::Group;
 use lws_controller::plan::history::{History, Incident};
 use serde::Serialize;
 
 use crate::output::Tone;
-use crate::pods::{self, Obstacle};
+use crate::pods::{self, Kind, Obstacle};
 use crate::snapshot::Snapshot;
 
 /// How a group stands.
@@ -21,14 +22,16 @@ pub(crate) enum State {
     Failing,
     /// Pods of it cannot be created.
     Incomplete,
-    /// A pod of it finds no node.
+    /// A pod of it finds no node, or no scheduler looks for one.
     Pending,
     /// It has failed and waits for its recreation, because it keeps failing.
-    Waiting,
+    Backoff,
     /// It has failed, and is being made anew.
     Recreating,
     /// It has no leader pod.
     Missing,
+    /// Its workers are not created before something else has happened.
+    Waiting,
     /// Its pods are starting.
     Starting,
     /// It is being replaced by one of the current revision.
@@ -46,9 +49,10 @@ impl State {
             Self::Failing => "Failing",
             Self::Incomplete => "Incomplete",
             Self::Pending => "Pending",
-            Self::Waiting => "Waiting",
+            Self::Backoff => "Backoff",
             Self::Recreating => "Recreating",
             Self::Missing => "Missing",
+            Self::Waiting => "Waiting",
             Self::Starting => "Starting",
             Self::Updating => "Updating",
             Self::Terminating => "Terminating",
@@ -56,9 +60,17 @@ impl State {
         }
     }
 
+    /// What a group in it is, within a sentence.
+    pub(crate) fn phrase(self) -> String {
+        match self {
+            Self::Backoff => "in backoff".to_owned(),
+            other => other.word().to_lowercase(),
+        }
+    }
+
     /// Whether it does not get better by itself, or not soon.
     pub(crate) fn is_fault(self) -> bool {
-        matches!(self, Self::Failing | Self::Incomplete | Self::Pending | Self::Waiting)
+        matches!(self, Self::Failing | Self::Incomplete | Self::Pending | Self::Backoff)
     }
 
     /// Its colour.
@@ -108,12 +120,14 @@ struct Judge<'a> {
     snapshot: &'a Snapshot,
     leader_set: &'a StatefulSetView,
     history: History,
+    /// The current revision.
+    key: &'a str,
 }
 
 /// Every group that exists or should, by index. `key` is the current revision.
 pub(super) fn reports(snapshot: &Snapshot, key: &str) -> Vec<GroupReport> {
     let Some(leader_set) = snapshot.leader_set() else { return Vec::new() };
-    let judge = Judge { snapshot, leader_set, history: snapshot.history() };
+    let judge = Judge { snapshot, leader_set, history: snapshot.history(), key };
     let groups = snapshot.groups(leader_set, key);
     let present = groups.all.iter().map(|it| (it.index, judge.report(it)));
     let mut reports: BTreeMap<i64, GroupReport> = present.collect();
@@ -131,11 +145,11 @@ impl Judge<'_> {
         let template = group.spec.as_deref().unwrap_or(&snapshot.set.spec);
         let size = template.leader_worker_template.size();
         let created = members().filter(|it| !it.identity.is_terminating()).count();
-        let obstacles: Vec<_> = pods().filter_map(pods::obstacle).collect();
+        let obstacle = members().filter_map(|it| snapshot.obstacle(it)).min_by_key(|it| it.kind);
         let failed = self.history.of_leader(group.index, leader.identity.uid());
         let is_short = created < usize::try_from(size).unwrap_or(0);
         let refusal = if is_short { self.refusal(leader.identity.name()) } else { None };
-        let (state, cause) = self.judge(group, &obstacles, failed, refusal);
+        let (state, cause) = self.judge(group, obstacle, failed, refusal);
         let last = self.history.of_group(group.index);
         GroupReport {
             index: group.index,
@@ -158,7 +172,7 @@ impl Judge<'_> {
     fn judge(
         &self,
         group: &Group<'_>,
-        obstacles: &[Obstacle],
+        obstacle: Option<Obstacle>,
         failed: Option<&Incident>,
         refusal: Option<String>,
     ) -> (State, Option<String>) {
@@ -167,27 +181,44 @@ impl Judge<'_> {
                 && self.snapshot.set.metadata.deletion_timestamp.is_none();
             return match failed {
                 Some(incident) if is_wanted => (State::Recreating, Some(told(incident))),
-                _ if is_wanted && !group.updated => (State::Updating, None),
+                _ if is_wanted && self.is_old(group) => (State::Updating, None),
                 _ => (State::Terminating, None),
             };
         }
         if let Some(incident) = failed {
-            return (State::Waiting, Some(told(incident)));
+            return (State::Backoff, Some(told(incident)));
         }
         if group.ready {
             return (State::Ready, None);
         }
-        let told = |it: &Obstacle| Some(it.told().to_owned());
-        let find = |fits: fn(&&Obstacle) -> bool| obstacles.iter().find(fits);
-        if let Some(fault) = find(|it| it.is_fault()) {
-            (State::Failing, told(fault))
+        let kind = obstacle.as_ref().map(|it| it.kind);
+        let cause = obstacle.map(|it| it.told);
+        if kind.is_some_and(Kind::is_fault) {
+            (State::Failing, cause)
         } else if refusal.is_some() {
             (State::Incomplete, refusal)
-        } else if let Some(pending) = find(|it| matches!(it, Obstacle::Unscheduled(_))) {
-            (State::Pending, told(pending))
+        } else if kind.is_some_and(Kind::lacks_node) {
+            (State::Pending, cause.map(|it| it + &self.gang(group)))
+        } else if let Some(wait) = self.snapshot.wait(group) {
+            let wait = wait.told(group.leader.identity.name());
+            (State::Waiting, Some(cause.map_or_else(|| wait.clone(), |it| format!("{it}; {wait}"))))
         } else {
-            (State::Starting, obstacles.first().and_then(told))
+            (State::Starting, cause)
         }
+    }
+
+    /// Whether the leader is of another revision than the current one.
+    fn is_old(&self, group: &Group<'_>) -> bool {
+        group.leader.revision.as_deref() != Some(self.key)
+    }
+
+    /// That all pods of the group get nodes at once or none does, where that is so.
+    fn gang(&self, group: &Group<'_>) -> String {
+        if !group.leader.is_in_gang {
+            return String::new();
+        }
+        let name = build::pod_group_name(&self.snapshot.set, group.leader);
+        format!(" (it is scheduled as a whole, by PodGroup {name})")
     }
 
     /// The group at an index without a leader.

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE};
 use serde::Serialize;
 
-use crate::cluster::Events;
+use crate::cluster::{Events, Scope};
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::snapshot::Snapshot;
 
 pub(crate) use group::{GroupReport, State};
@@ -61,6 +61,24 @@ pub(crate) async fn run(
     }
     let snapshot = connection.snapshot(name, Events::Refusals).await?;
     show(&report(&snapshot), snapshot.now, output)
+}
+
+/// Tells how each set stands.
+pub(crate) async fn list(
+    connection: &Connection,
+    scope: Scope,
+    output: Output,
+) -> Result<(), Error> {
+    let snapshots = connection.snapshots(scope).await?;
+    let reports: Vec<_> = snapshots.iter().map(report).collect();
+    if reports.is_empty() && output.is_for_people() {
+        output::complain(&match scope {
+            Scope::Namespace => format!("No sets found in {} namespace.", connection.namespace),
+            Scope::Cluster => "No sets found".to_owned(),
+        });
+        return Ok(());
+    }
+    output.report(&reports, |reports, paint| render::list(reports, scope, Timestamp::now(), paint))
 }
 
 fn show(report: &Report, now: Timestamp, output: Output) -> Result<(), Error> {

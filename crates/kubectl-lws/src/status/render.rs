@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::{GroupReport, Report};
-use crate::output::{Paint, Table, Tone, age};
+use crate::cluster::Scope;
+use crate::output::{Cell, Paint, Table, Tone, age};
 
 /// The report as text.
 pub(super) fn text(report: &Report, now: Timestamp, paint: Paint) -> String {
@@ -23,13 +24,34 @@ pub(super) fn text(report: &Report, now: Timestamp, paint: Paint) -> String {
     text
 }
 
+/// What is told of a set as a whole.
+const SUMMARY: [&str; 7] = ["NAME", "DESIRED", "READY", "UPDATED", "REVISION", "CONDITIONS", "AGE"];
+
 fn summary(report: &Report, now: Timestamp) -> Table {
-    let headings = ["NAME", "DESIRED", "READY", "UPDATED", "REVISION", "CONDITIONS", "AGE"];
-    let mut table = Table::new(&headings);
+    let mut table = Table::new(&SUMMARY);
+    table.row(cells(report, now));
+    table
+}
+
+/// All sets as text, one a line, with what is in the way of each.
+pub(super) fn list(reports: &[Report], scope: Scope, now: Timestamp, paint: Paint) -> String {
+    let headings = ["NAMESPACE"].into_iter().chain(SUMMARY).chain(["CAUSE"]);
+    let skipped = usize::from(scope == Scope::Namespace);
+    let mut table = Table::new(&headings.skip(skipped).collect::<Vec<_>>());
+    for report in reports {
+        let plain = |text: &str| [(text.to_owned(), Tone::Plain)];
+        let cause = plain(report.cause.as_deref().unwrap_or_default());
+        let all = plain(&report.namespace).into_iter().chain(cells(report, now)).chain(cause);
+        table.row(all.skip(skipped));
+    }
+    table.text(paint)
+}
+
+fn cells(report: &Report, now: Timestamp) -> [Cell; SUMMARY.len()] {
     let plain = |text: String| (text, Tone::Plain);
     let is_complete = report.ready >= report.desired;
     let tone = if report.available { Tone::Good } else { Tone::Busy };
-    table.row([
+    [
         plain(report.name.clone()),
         plain(report.desired.to_string()),
         (report.ready.to_string(), if is_complete { Tone::Good } else { Tone::Bad }),
@@ -37,8 +59,7 @@ fn summary(report: &Report, now: Timestamp) -> Table {
         plain(report.revision.clone()),
         (report.conditions.join(","), tone),
         plain(report.created.map(|it| age(it, now)).unwrap_or_default()),
-    ]);
-    table
+    ]
 }
 
 fn groups(report: &Report, now: Timestamp) -> Table {
@@ -59,8 +80,8 @@ fn groups(report: &Report, now: Timestamp) -> Table {
     for group in &report.groups {
         let GroupReport { index, state, .. } = group;
         let surge = if group.surge { " (surge)" } else { "" };
-        let old = if group.updated || group.revision.is_none() { "" } else { " (old)" };
-        let revision = group.revision.clone().map(|it| format!("{it}{old}"));
+        let mark = |it: &String| if *it == report.revision { "" } else { " (old)" };
+        let revision = group.revision.as_ref().map(|it| format!("{it}{}", mark(it)));
         table.row([
             plain(format!("{index}{surge}")),
             (state.word().to_owned(), state.tone()),

@@ -1,11 +1,11 @@
 //! Reports of sets in all kinds of states.
 
-use lws_api_types::keys::annotations;
+use lws_api_types::keys::{annotations, labels};
 use serde_json::{Value, json};
 
 use super::{Report, State, render, report};
 use crate::output::Paint;
-use crate::test_objects::{Objects, condition, event};
+use crate::test_objects::{NOW, Objects, condition, event};
 
 fn states(report: &Report) -> Vec<State> {
     report.groups.iter().map(|it| it.state).collect()
@@ -45,7 +45,7 @@ fn a_healthy_set_has_nothing_to_explain() {
 #[test]
 fn what_is_in_the_way_of_a_group() {
     type Case = (fn(&mut Objects), State, &'static str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 13] = [
         (
             |it| it.waits("s-1-1", "ErrImagePull", "not found"),
             State::Failing,
@@ -73,6 +73,46 @@ fn what_is_in_the_way_of_a_group() {
             "group 1 is pending: pod s-1-1 finds no node: 0/2 nodes are available",
         ),
         (
+            |it| it.waits_for_node("s-1-1"),
+            State::Pending,
+            "group 1 is pending: pod s-1-1 has no node, and scheduler own does not say why",
+        ),
+        (
+            |it| {
+                it.waits_for_node("s-1");
+                it.pod("s-1")["metadata"]["annotations"] =
+                    json!({annotations::POD_GROUP_NAME: "any"});
+                let key = it.key();
+                it.pod("s-1")["metadata"]["labels"][labels::REVISION] = json!(key);
+                it.pod("s-1")["status"]["conditions"] = json!([
+                    {"type": "PodScheduled", "status": "False", "message": "1/2 pods fit"},
+                ]);
+            },
+            State::Pending,
+            "group 1 is pending: pod s-1 finds no node: 1/2 pods fit (it is scheduled as a whole, by PodGroup s-1-KEY)",
+        ),
+        (
+            |it| {
+                it.set["spec"]["startupPolicy"] = json!("LeaderReady");
+                it.runs("s-1");
+                it.remove_workers("s-1");
+            },
+            State::Waiting,
+            "group 1 is waiting: pod s-1 runs, container c is not ready; its workers wait until pod s-1 is ready (startupPolicy LeaderReady)",
+        ),
+        (
+            |it| {
+                let placed = json!({annotations::EXCLUSIVE_TOPOLOGY: "rack"});
+                it.set["metadata"]["annotations"] = placed.clone();
+                it.sts("s")["spec"]["template"] = json!({"metadata": {"annotations": placed}});
+                it.waits_for_node("s-1");
+                it.pod("s-1")["metadata"]["creationTimestamp"] = json!(NOW);
+                it.remove_workers("s-1");
+            },
+            State::Waiting,
+            "group 1 is waiting: pod s-1 waits for a node; its workers wait for the node of pod s-1, whose topology domain they share",
+        ),
+        (
             |it| {
                 it.pods.retain(|pod| pod["metadata"]["name"] != "s-1-1");
                 it.sts("s-1")["status"] = json!({"replicas": 0});
@@ -89,8 +129,8 @@ fn what_is_in_the_way_of_a_group() {
         ),
         (
             |it| it.sts("s")["metadata"]["annotations"] = failed("s-1-uid"),
-            State::Waiting,
-            "group 1 is waiting: a container of pod s-1-1 restarted, 3 failures in a row",
+            State::Backoff,
+            "group 1 is in backoff: a container of pod s-1-1 restarted, 3 failures in a row",
         ),
         (
             |it| {
@@ -120,7 +160,7 @@ fn what_is_in_the_way_of_a_group() {
             change(it);
         });
         assert_eq!(states(&report), [State::Ready, state], "{cause}");
-        assert_eq!(report.cause.as_deref(), Some(cause));
+        assert_eq!(report.cause, Some(cause.replace("KEY", &report.revision)));
     }
 }
 
@@ -187,6 +227,21 @@ fn a_rollout_shows_which_groups_are_at_which_revision() {
     assert_eq!((updated, report.updated), (vec![false, true], 1));
     let expected = format!("revision {} is rolled out, 1 of 2 groups are at it", report.revision);
     assert_eq!(report.cause, Some(expected));
+}
+
+#[test]
+fn only_what_is_of_another_revision_is_marked_as_old() {
+    let mut objects = Objects::ready(2, 2);
+    unavailable(&mut objects);
+    objects.runs("s-1");
+    objects.remove_workers("s-1");
+    objects.pod("s-0")["metadata"]["labels"][labels::REVISION] = json!("former");
+    let snapshot = objects.snapshot();
+    let report = report(&snapshot);
+    assert!(!report.groups[1].updated, "it has no workers yet");
+    let text = render::text(&report, snapshot.now, Paint::NONE);
+    assert_eq!(text.matches(" (old)").count(), 1, "{text}");
+    assert!(text.contains("former (old)"), "{text}");
 }
 
 #[test]

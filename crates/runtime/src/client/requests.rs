@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower::{Layer, Service};
 
@@ -16,8 +16,8 @@ const NO_ANSWER: &str = "<error>";
 /// after 20 s at most.
 const LATENCIES: [f64; 12] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0];
 
-/// The resources that this system asks for. Any other is [`OTHER`], so that there are never more
-/// series than these make.
+/// The resources that this system asks for. Any other is [`OTHER`], and so are codes that HTTP does
+/// not know, so that there are never more series than these make.
 const RESOURCES: [&str; 16] = [
     "controllerrevisions",
     "endpointslices",
@@ -38,11 +38,12 @@ const RESOURCES: [&str; 16] = [
 ];
 const OTHER: &str = "other";
 
-/// Counts requests by the code of their answer, method and host, and how long answers take by verb
-/// and resource.
+/// Counts requests by the code of their answer, method and host, as the clients of Kubernetes do; by
+/// what they ask for; and how long answers take by that.
 #[derive(Clone, Debug)]
 pub struct RequestCounter {
     requests: IntCounterVec,
+    asked: IntCounterVec,
     latency: HistogramVec,
 }
 
@@ -59,6 +60,13 @@ impl RequestCounter {
             ),
             &["code", "method", "host"],
         )?;
+        let asked = IntCounterVec::new(
+            Opts::new(
+                "lws_api_requests_total",
+                "Requests to the API server by verb, resource and the code of the answer.",
+            ),
+            &["verb", "resource", "code"],
+        )?;
         let latency = HistogramVec::new(
             HistogramOpts::new(
                 "lws_api_request_duration_seconds",
@@ -68,8 +76,9 @@ impl RequestCounter {
             &["verb", "resource"],
         )?;
         registry.register(Box::new(counter.clone()))?;
+        registry.register(Box::new(asked.clone()))?;
         registry.register(Box::new(latency.clone()))?;
-        Ok(Self { requests: counter, latency })
+        Ok(Self { requests: counter, asked, latency })
     }
 }
 
@@ -105,16 +114,17 @@ where
         let method = request.method().clone();
         let host = request.uri().authority().cloned();
         let (verb, resource) = asked(&method, request.uri());
-        let RequestCounter { requests, latency } = self.counter.clone();
+        let RequestCounter { requests, asked, latency } = self.counter.clone();
         let begun = Instant::now();
         let answer = self.inner.call(request).inspect(move |outcome| {
-            let code = match outcome {
-                Ok(answer) => answer.status().as_str().to_owned(),
-                Err(_) => NO_ANSWER.to_owned(),
-            };
+            let status = outcome.as_ref().ok().map(Response::status);
+            let code = status.as_ref().map_or(NO_ANSWER, StatusCode::as_str);
             latency.with_label_values(&[verb, resource]).observe(begun.elapsed().as_secs_f64());
             let host = host.as_ref().map_or("", |it| it.as_str());
-            requests.with_label_values(&[&*code, method.as_str(), host]).inc();
+            requests.with_label_values(&[code, method.as_str(), host]).inc();
+            let is_known = status.is_none_or(|it| it.canonical_reason().is_some());
+            let code = if is_known { code } else { OTHER };
+            asked.with_label_values(&[verb, resource, code]).inc();
         });
         answer.boxed()
     }
@@ -164,9 +174,11 @@ mod tests {
         let mut client =
             counter.layer(service_fn(async |request: Request<()>| match request.uri().path() {
                 "/lost" => Err(io::Error::other("lost")),
+                "/odd" => Ok(Response::builder().status(799).body(()).unwrap()),
                 _ => Ok(Response::builder().status(409).body(()).unwrap()),
             }));
-        for (method, path) in [("GET", "/lost"), ("PUT", "/there"), ("PUT", "/there")] {
+        let there = "/api/v1/namespaces/n/pods/p";
+        for (method, path) in [("GET", "/lost"), ("PUT", there), ("PUT", there), ("GET", "/odd")] {
             let request = Request::builder().method(method).uri(format!("https://h:6443{path}"));
             let outcome = client.call(request.body(()).unwrap()).await;
             assert_eq!(outcome.is_err(), path == "/lost");
@@ -174,8 +186,14 @@ mod tests {
         for (labels, count) in [(["409", "PUT", "h:6443"], 2), ([NO_ANSWER, "GET", "h:6443"], 1)] {
             assert_eq!(counter.requests.with_label_values(&labels).get(), count, "{labels:?}");
         }
-        for (verb, count) in [("update", 2), ("get", 1)] {
-            let latency = counter.latency.with_label_values(&[verb, OTHER]);
+        for (verb, resource, code, count) in
+            [("update", "pods", "409", 2), ("get", OTHER, NO_ANSWER, 1), ("get", OTHER, OTHER, 1)]
+        {
+            let asked = counter.asked.with_label_values(&[verb, resource, code]);
+            assert_eq!(asked.get(), count, "{verb} {resource} {code}");
+        }
+        for (verb, resource, count) in [("update", "pods", 2), ("get", OTHER, 2)] {
+            let latency = counter.latency.with_label_values(&[verb, resource]);
             assert_eq!(latency.get_sample_count(), count, "{verb}");
         }
     }

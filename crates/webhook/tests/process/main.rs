@@ -201,6 +201,19 @@ async fn it_is_ready_once_it_has_a_certificate() {
 
     let pid = process.child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    // It says that it goes, and serves until that is known.
+    let answer = timeout(DEADLINE, async {
+        loop {
+            let answer = process.readiness().await;
+            if !answer.starts_with("HTTP/1.1 200 ") {
+                return answer;
+            }
+        }
+    });
+    let answer = answer.await.expect("not ready any more");
+    assert!(answer.contains("[-]shutdown failed: process is shutting down"), "{answer}");
+    let answer = send_review(&process, &authority).await;
+    assert!(answer.contains(r#""uid":"u-7","allowed":true"#), "{answer}");
     let status = timeout(DEADLINE, process.child.wait()).await.expect("stopped").unwrap();
     assert!(status.success(), "{status}");
 }

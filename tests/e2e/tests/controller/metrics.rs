@@ -137,6 +137,22 @@ async fn requests_and_reconciles_are_counted() -> Result<()> {
         let is_counted = |(series, count): &(&str, f64)| series.contains(part) && *count > 0.0;
         anyhow::ensure!(requests.iter().any(is_counted), "{part}: {requests:?}");
     }
+    for series in [
+        "lws_api_requests_total{code=\"201\",resource=\"controllerrevisions\",verb=\"create\"}",
+        "lws_api_requests_total{code=\"200\",resource=\"leaderworkersets\",verb=\"update\"}",
+    ] {
+        anyhow::ensure!(seen.value(series).is_some_and(|it| it > 0.0), "{series}: {seen:?}");
+    }
+    for resource in ["leaderworkersets", "statefulsets", "pods", "controllerrevisions"] {
+        let [objects, bytes] = ["objects", "bytes"].map(|it| {
+            seen.value(&format!("lws_cache_{it}{{resource=\"{resource}\"}}")).unwrap_or_default()
+        });
+        // Names, UIDs and owners alone take that much.
+        anyhow::ensure!(
+            objects > 0.0 && bytes > 100.0 * objects,
+            "{resource}: {bytes} in {objects}"
+        );
+    }
     let of_controller = "controller=\"leaderworkerset\"";
     let of_queue = format!("{{{of_controller},name=\"leaderworkerset\"}}");
     for series in [

@@ -8,12 +8,14 @@ use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use http::Method;
 use lws_certs::issue::{AUTHORITY_LIFETIME, Authority, SERVING_LIFETIME};
+use lws_e2e::fixture::IMAGE;
 use lws_e2e::metrics::Scrape;
 use lws_e2e::{DEADLINE, Fixture, MountedSecret};
 use lws_harness::audit::Mark;
 use lws_harness::proxy::{Effect, Failure, Rule};
 use lws_harness::wait;
 use rustls_pki_types::ServerName;
+use serde_json::{Value, json};
 
 use world::{Process, World, ask, ask_beside, ask_trusting, world};
 
@@ -90,6 +92,53 @@ async fn who_may_changes_what_is_logged_while_the_processes_run() -> Result<()> 
         // Nothing means what the command line says.
         ensure!(put(Some(&*operator), "").await? == (200, initial), "{process:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn decisions_are_logged_with_their_reason_and_values_of_variables_never() -> Result<()> {
+    const PATH: &str = "/debug/loglevel";
+    const VALUE: &str = "not-for-the-log";
+    let world = world().await?;
+    let mut system = world.system().await;
+    let operator = world.token("operator").await?;
+    let mut set_filter = async |filter: &str| -> Result<()> {
+        for process in Process::BOTH {
+            let url = process.of(&mut system)?.metrics_url();
+            let said = ask_beside(&url, (Method::PUT, PATH), Some(&operator), filter).await?;
+            ensure!(said.0 == 200, "{process:?}: {said:?}");
+        }
+        Ok(())
+    };
+    set_filter("lws=trace,debug").await?;
+    let variables = json!([{"name": "TOKEN", "value": VALUE}]);
+    let containers = json!([{"name": "worker", "image": IMAGE, "env": variables}]);
+    let fixture = Fixture::default().pod_spec("containers", &containers);
+    let namespace = world.environment().namespace().await?;
+    let set = namespace.create_set(&fixture).await?;
+    set.created_leader_set().await?;
+    let key = set.key().await?;
+    set.change_workers("example.org/other").await?;
+    set.expect_revisions(2).await?;
+    let refused = namespace.create_set(&fixture.size(-1)).await;
+    ensure!(refused.is_err(), "a size of -1 is accepted");
+    set_filter("").await?;
+
+    for process in Process::BOTH {
+        let log = std::fs::read_to_string(process.of(&mut system)?.process().log())?;
+        ensure!(!log.contains(VALUE), "{process:?} logs the value of a variable");
+    }
+    let log = std::fs::read_to_string(Process::Controller.of(&mut system)?.process().log())?;
+    let decision = format!("\tapply statefulset {}: replicas 2, partition 0\t", set.name());
+    let fields = json!({
+        "set": format!("{}/{}", namespace.name(), set.name()), "revision": key,
+        "reason": format!("Created leader statefulset {}", set.name()),
+    });
+    let decided = log
+        .lines()
+        .filter_map(|it| it.split_once(&decision))
+        .any(|(_, told)| serde_json::from_str::<Value>(told).is_ok_and(|it| it == fields));
+    ensure!(decided, "no line{decision}with {fields}");
     Ok(())
 }
 

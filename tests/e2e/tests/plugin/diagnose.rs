@@ -1,8 +1,12 @@
 //! `diagnose`: what is wrong, how that shows, and what to do.
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Event;
+use kube::api::PostParams;
 use lws_api_types::keys::annotations;
+use lws_api_types::set::StartupPolicy;
 use lws_e2e::{DEADLINE, Fixture, Namespace};
+use lws_harness::simulator::NEVER_READY;
 use lws_harness::wait;
 use serde_json::{Value, json};
 
@@ -79,6 +83,43 @@ async fn a_missing_topology_label_is_found() -> Result<()> {
     namespace.create_set(&fixture).await?;
     // Without a node in any domain the scheduler finds none either.
     expect(&namespace, "The scheduler finds no node", "test-sample-0").await
+}
+
+#[tokio::test]
+async fn a_scheduler_that_does_not_run_is_found() -> Result<()> {
+    let namespace = namespace().await?;
+    let fixture = Fixture::default().pod_spec("schedulerName", &json!("nobody"));
+    namespace.create_set(&fixture).await?;
+    let evidence = "test-sample-0 has no node, and scheduler nobody does not say why";
+    expect(&namespace, "No scheduler looks at a pod", evidence).await
+}
+
+#[tokio::test]
+async fn a_leader_that_workers_wait_for_in_vain_is_found() -> Result<()> {
+    let namespace = namespace().await?;
+    let fixture = Fixture::default().replicas(1).startup_policy(StartupPolicy::LeaderReady);
+    let set = namespace.create_set(&fixture.pod_annotation(NEVER_READY, "true")).await?;
+    let leader = wait::eventually(DEADLINE, "the leader pod", async || {
+        let pod = namespace.pods().get_opt(&set.group(0)).await?;
+        Ok::<_, anyhow::Error>(pod.and_then(|it| it.metadata.uid))
+    })
+    .await?;
+    // No probe is ever made here, so this is written in the name of a kubelet.
+    let event = json!({
+        "metadata": {"name": "unhealthy"}, "type": "Warning", "reason": "Unhealthy",
+        "involvedObject": {
+            "apiVersion": "v1", "kind": "Pod", "namespace": namespace.name(),
+            "name": set.group(0), "uid": leader,
+        },
+        "message": "Readiness probe failed: 0 of 2 nodes joined",
+    });
+    namespace
+        .api::<Event>()
+        .create(&PostParams::default(), &serde_json::from_value(event)?)
+        .await?;
+    let evidence = "Readiness probe failed: 0 of 2 nodes joined; its workers wait until pod \
+                    test-sample-0 is ready (startupPolicy LeaderReady)";
+    expect(&namespace, "The workers wait for their leader", evidence).await
 }
 
 #[tokio::test]

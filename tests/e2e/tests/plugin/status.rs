@@ -4,13 +4,14 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use lws_api_types::set::StartupPolicy;
 use lws_e2e::{DEADLINE, Fixture};
 use lws_harness::simulator::NEVER_READY;
 use lws_harness::wait;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::{at, complaint, expect, namespace, plugin, settled, text};
+use crate::{at, complaint, expect, namespace, plugin, run, settled, text};
 
 const STATUS: &[&str] = &["status", "lws/test-sample"];
 
@@ -33,6 +34,47 @@ async fn a_healthy_set_is_available_and_all_its_groups_are_ready() -> Result<()>
     anyhow::ensure!(!text.contains('\u{1b}'), "colours without a terminal: {text:?}");
     let report = crate::report(set.namespace(), STATUS).await?;
     anyhow::ensure!(report["available"] == true && report["cause"].is_null(), "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_name_all_sets_are_listed_each_with_its_cause() -> Result<()> {
+    let set = settled(&Fixture::named("well")).await?;
+    let namespace = set.namespace();
+    let waiting = Fixture::named("waits").startup_policy(StartupPolicy::LeaderReady);
+    namespace.create_set(&waiting.pod_annotation(NEVER_READY, "true")).await?;
+    let is_told = |it: &Value| {
+        let states = ["/0/groups/0/state", "/0/groups/1/state"].map(|state| at(it, state));
+        states.into_iter().all(|it| it == "Waiting")
+    };
+    let report =
+        expect(namespace, &["status"], "both groups wait for their leaders", is_told).await?;
+    let names = ["/0/name", "/1/name"].map(|it| at(&report, it).clone());
+    anyhow::ensure!(names == ["waits", "well"], "{report:#}");
+    anyhow::ensure!(at(&report, "/1") == &crate::report(namespace, &["status", "well"]).await?);
+    let expected = "group 0 is waiting: pod waits-0 runs, container leader is not ready; its workers \
+                    wait until pod waits-0 is ready (startupPolicy LeaderReady) (and 1 more group waiting)";
+    let text = text(namespace, &["status"]).await?;
+    let lines: Vec<_> = text.lines().collect();
+    anyhow::ensure!(lines.len() == 3 && lines[1].ends_with(expected), "{text}");
+    anyhow::ensure!(lines[2].starts_with("well ") && lines[2].ends_with(" -"), "{text}");
+
+    let everywhere = crate::text(namespace, &["status", "-A"]).await?;
+    let of_here = format!("{} ", namespace.name());
+    let headings = everywhere.lines().next().unwrap_or_default();
+    anyhow::ensure!(
+        headings.starts_with("NAMESPACE ") && headings.ends_with("CAUSE"),
+        "{everywhere}"
+    );
+    let here = everywhere.lines().filter(|it| it.starts_with(&of_here)).count();
+    anyhow::ensure!(here == 2, "{everywhere}");
+
+    let none = self::namespace().await?;
+    let output = run(&none, &["status"]).await?;
+    let expected = format!("No sets found in {} namespace.\n", none.name());
+    anyhow::ensure!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    anyhow::ensure!(String::from_utf8(output.stderr)? == expected);
+    anyhow::ensure!(crate::report(&none, &["status"]).await? == json!([]));
     Ok(())
 }
 

@@ -90,6 +90,42 @@ fn a_new_version_that_shows_nothing_new_concerns_nobody_and_is_kept() {
 }
 
 #[test]
+fn what_is_kept_is_counted_whatever_becomes_of_it() {
+    let index = Index::default();
+    let kept = || index.kept().map(|it| (it.objects, it.bytes));
+    let of = |stateful_sets: &[&StatefulSetView], pods: &[&PodView]| {
+        let mut expected = [(0, 0); 6];
+        expected[1] = (stateful_sets.len(), stateful_sets.iter().map(|it| it.bytes()).sum());
+        expected[2] = (pods.len(), pods.iter().map(|it| it.bytes()).sum());
+        expected
+    };
+    let [small, large] = [1, 2].map(|it| pod("s-0", "l", it, None));
+    let large = PodView { node: Some("n".repeat(100)), ..large };
+    assert_eq!(large.bytes(), small.bytes() + 100);
+    index.observed(small.clone());
+    assert_eq!(kept(), of(&[], &[&small]));
+    index.observed(large.clone());
+    assert!(index.observed(small).sets.is_empty(), "it is older");
+    let (other, workers) =
+        (pod("s-1", "m", 3, None), stateful_set("s-0", "w", ("Pod", "s-0", "l")));
+    index.written(other.clone());
+    index.observed(workers.clone());
+    assert_eq!(kept(), of(&[&workers], &[&large, &other]));
+    // Another of the same name, one that belongs to another set by now, and one to none.
+    let successor = pod("s-0", "n", 4, None);
+    let moved = PodView { set: Some("t".to_owned()), ..pod("s-1", "m", 5, None) };
+    index.observed(successor.clone());
+    index.observed(moved.clone());
+    assert_eq!(kept(), of(&[&workers], &[&successor, &moved]));
+    index.observed(PodView { set: None, ..pod("s-1", "m", 6, None) });
+    index.deleted(&workers);
+    assert_eq!(kept(), of(&[], &[&successor]));
+    index.relist_started::<PodView>();
+    index.relist_done::<PodView>();
+    assert_eq!(kept(), of(&[], &[]));
+}
+
+#[test]
 fn workers_that_start_or_leave_with_their_leader_may_wait() {
     let index = Index::default();
     let worker = |version| pod("s-0-1", "w", version, Some(("StatefulSet", "s-0", "ws")));

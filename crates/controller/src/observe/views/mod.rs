@@ -2,6 +2,7 @@
 //! server's JSON and keeps only what some decision needs, so memory grows with the pods of sets by
 //! a few hundred bytes each and never with what those objects carry besides.
 
+mod footprint;
 mod meta;
 mod placement;
 mod pod;
@@ -12,6 +13,7 @@ mod set;
 mod stateful_set;
 mod trouble;
 
+pub use footprint::Footprint;
 pub use meta::{Identity, Owner};
 pub use placement::Placement;
 pub use pod::{Disruption, Phase, PodView};
@@ -20,14 +22,18 @@ pub use revision::RevisionView;
 pub use service::ServiceView;
 pub use set::SetView;
 pub use stateful_set::{Compared, StatefulSetView};
-pub use trouble::{Trouble, Wait};
+pub use trouble::{Trouble, TroubleKind};
 
 /// What the index needs from every kind of object: who it is and which set it names.
-pub trait View: Clone + PartialEq + Send + Sync + 'static {
+pub trait View: Clone + Footprint + PartialEq + Send + Sync + 'static {
     /// Identity of the object.
     fn identity(&self) -> &Identity;
     /// Name of the set it belongs to by label, or its own for a set; `None` when it names none.
     fn set_name(&self) -> Option<&str>;
+    /// What it takes in memory, in bytes and about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.heap()
+    }
     /// Whether nothing is to be done at once about what this object, which was `before` (`None`
     /// when it is new), shows: it may wait for more of its kind.
     fn may_wait(&self, _before: Option<&Self>) -> bool {

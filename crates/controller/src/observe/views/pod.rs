@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::meta::WireMeta;
 use super::trouble::{self, Trouble, WireContainerStatus};
-use super::{Identity, Placement, View, resource};
+use super::{Footprint, Identity, Placement, View, resource};
 
 /// A pod of a group, or one that carries the set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -116,6 +116,22 @@ impl View for PodView {
     }
 }
 
+impl Footprint for PodView {
+    fn heap(&self) -> usize {
+        self.identity.heap()
+            + self.set.heap()
+            + self.group_index.heap()
+            + self.group_key.heap()
+            + self.worker_index.heap()
+            + self.revision.heap()
+            + self.stateful_set_revision.heap()
+            + self.leader_name.heap()
+            + self.placement.heap()
+            + self.trouble.heap()
+            + self.node.heap()
+    }
+}
+
 resource!(PodView, "Pod", "", "v1", "pods");
 
 #[derive(Deserialize)]
@@ -177,7 +193,7 @@ impl From<Wire> for PodView {
             .filter(|it| it.status == "False" && it.reason == "Unschedulable");
         let trouble = containers()
             .filter_map(WireContainerStatus::trouble)
-            .min_by_key(Trouble::rank)
+            .min_by_key(Trouble::kind)
             .or_else(|| unscheduled.map(|it| trouble::unscheduled(&it.message)));
         let worker_index = metadata.take_label(labels::WORKER_INDEX);
         let group_index = metadata.take_label(labels::GROUP_INDEX).or_else(|| {

@@ -4,7 +4,7 @@ use lws_api_types::keys::labels;
 use serde::Deserialize;
 
 use super::meta::WireMeta;
-use super::{Identity, View, resource};
+use super::{Footprint, Identity, View, resource};
 
 /// A `PodGroup` that carries a set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -22,6 +22,12 @@ impl View for PodGroupView {
     }
     fn set_name(&self) -> Option<&str> {
         self.set.as_deref()
+    }
+}
+
+impl Footprint for PodGroupView {
+    fn heap(&self) -> usize {
+        self.identity.heap() + self.set.heap()
     }
 }
 

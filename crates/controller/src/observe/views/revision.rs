@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::meta::WireMeta;
-use super::{Identity, View, resource};
+use super::{Footprint, Identity, View, resource};
 
 /// A `ControllerRevision` that carries a set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -45,6 +45,16 @@ impl View for RevisionView {
     }
     fn set_name(&self) -> Option<&str> {
         self.set.as_deref()
+    }
+}
+
+impl Footprint for RevisionView {
+    fn heap(&self) -> usize {
+        self.identity.heap()
+            + self.set.heap()
+            + self.key.heap()
+            + self.data.heap()
+            + self.content.heap()
     }
 }
 

@@ -6,7 +6,7 @@ use lws_api_types::keys::labels;
 use serde::Deserialize;
 
 use super::meta::WireMeta;
-use super::{Identity, View, resource};
+use super::{Footprint, Identity, View, resource};
 
 /// A Service that carries a set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -37,6 +37,12 @@ impl View for ServiceView {
     }
     fn set_name(&self) -> Option<&str> {
         self.set.as_deref()
+    }
+}
+
+impl Footprint for ServiceView {
+    fn heap(&self) -> usize {
+        self.identity.heap() + self.set.heap() + self.selector.heap()
     }
 }
 

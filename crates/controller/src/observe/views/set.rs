@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::meta::WireMeta;
-use super::{Identity, View, resource};
+use super::{Footprint, Identity, View, resource};
 
 /// A stored set. One that cannot be read (its schema is newer than this program) is kept with the
 /// reason, so that it hinders no other.
@@ -28,6 +28,12 @@ impl View for SetView {
     }
     fn set_name(&self) -> Option<&str> {
         self.identity.meta.name.as_deref()
+    }
+}
+
+impl Footprint for SetView {
+    fn heap(&self) -> usize {
+        self.identity.heap() + self.set.heap() + self.content.heap()
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::meta::WireMeta;
-use super::{Identity, Placement, View, resource};
+use super::{Footprint, Identity, Placement, View, resource};
 
 /// A `StatefulSet` that carries a set's name label.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -110,6 +110,20 @@ impl View for StatefulSetView {
             counted.available_replicas = self.available_replicas;
             counted == *self && before.is_ready() == self.is_ready()
         })
+    }
+}
+
+impl Footprint for StatefulSetView {
+    fn heap(&self) -> usize {
+        self.identity.heap()
+            + self.set.heap()
+            + self.revision.heap()
+            + self.members.heap()
+            + self.group_restarts.heap()
+            + self.current_revision.heap()
+            + self.update_revision.heap()
+            + self.placement.heap()
+            + self.object.heap()
     }
 }
 

@@ -8,6 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
+use super::Footprint;
+
 /// A container that has run for so long since it last ended does not crash any more: the longest
 /// pause of a kubelet between two attempts is five minutes.
 const RECOVERED: Duration = Duration::from_mins(6);
@@ -40,15 +42,57 @@ pub enum Trouble {
     Unscheduled(String),
 }
 
+/// What kind of trouble a pod has: of several, the first of these is told, which lasts surest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TroubleKind {
+    /// An image cannot be pulled.
+    Image,
+    /// A container cannot be started.
+    Container,
+    /// A container ends again and again.
+    Crash,
+    /// The scheduler finds no node.
+    Unscheduled,
+}
+
+impl TroubleKind {
+    /// What is meant by the reason that a kubelet gives for a container that waits; `None` when that
+    /// is nothing out of the ordinary.
+    fn of_waiting(reason: &str) -> Option<Self> {
+        match reason {
+            "" | "ContainerCreating" | "PodInitializing" => None,
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "RegistryUnavailable"
+            | "ImageInspectError" => Some(Self::Image),
+            "CrashLoopBackOff" => Some(Self::Crash),
+            _ => Some(Self::Container),
+        }
+    }
+}
+
 impl Trouble {
-    /// The least comes first: what lasts surest.
+    /// What kind of trouble it is.
     #[must_use]
-    pub fn rank(&self) -> u8 {
+    pub fn kind(&self) -> TroubleKind {
         match self {
-            Self::Image { .. } => 0,
-            Self::Container { .. } => 1,
-            Self::Crash { .. } => 2,
-            Self::Unscheduled(_) => 3,
+            Self::Image { .. } => TroubleKind::Image,
+            Self::Container { .. } => TroubleKind::Container,
+            Self::Crash { .. } => TroubleKind::Crash,
+            Self::Unscheduled(_) => TroubleKind::Unscheduled,
+        }
+    }
+
+    /// The container that it is about.
+    #[must_use]
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Self::Image { container, .. }
+            | Self::Container { container, .. }
+            | Self::Crash { container, .. } => Some(container),
+            Self::Unscheduled(_) => None,
         }
     }
 
@@ -62,32 +106,13 @@ impl Trouble {
     }
 }
 
-/// What a container waits for that is out of the ordinary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Its image, which cannot be pulled.
-    Image,
-    /// The next attempt after it has ended again.
-    Crash,
-    /// What it cannot be started without.
-    Start,
-}
-
-impl Wait {
-    /// What is meant by the reason that a kubelet gives; `None` when that is nothing out of the
-    /// ordinary.
-    #[must_use]
-    pub fn of(reason: &str) -> Option<Self> {
-        match reason {
-            "" | "ContainerCreating" | "PodInitializing" => None,
-            "ErrImagePull"
-            | "ImagePullBackOff"
-            | "InvalidImageName"
-            | "ErrImageNeverPull"
-            | "RegistryUnavailable"
-            | "ImageInspectError" => Some(Self::Image),
-            "CrashLoopBackOff" => Some(Self::Crash),
-            _ => Some(Self::Start),
+impl Footprint for Trouble {
+    fn heap(&self) -> usize {
+        match self {
+            Self::Image { container, image: what }
+            | Self::Container { container, reason: what } => container.heap() + what.heap(),
+            Self::Crash { container, .. } => container.heap(),
+            Self::Unscheduled(lacking) => lacking.heap(),
         }
     }
 }
@@ -129,11 +154,14 @@ impl WireContainerStatus {
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let container = self.name.clone();
         let Some(waiting) = &self.state.waiting else { return self.crash() };
-        Some(match Wait::of(&waiting.reason)? {
-            Wait::Image => Trouble::Image { container, image: self.image.clone() },
-            Wait::Crash => Trouble::Crash { container, ended: None },
-            Wait::Start => Trouble::Container { container, reason: waiting.reason.clone() },
-        })
+        match TroubleKind::of_waiting(&waiting.reason)? {
+            TroubleKind::Image => Some(Trouble::Image { container, image: self.image.clone() }),
+            TroubleKind::Crash => Some(Trouble::Crash { container, ended: None }),
+            TroubleKind::Container => {
+                Some(Trouble::Container { container, reason: waiting.reason.clone() })
+            }
+            TroubleKind::Unscheduled => None,
+        }
     }
 
     fn crash(&self) -> Option<Trouble> {

@@ -85,13 +85,8 @@ pub fn placement(set: &LeaderWorkerSet) -> Placement {
 /// group's own.
 fn annotate(template: &mut PodTemplate, content: &LeaderWorkerTemplate, placement: &Placement) {
     template.set_annotation(annotations::SIZE, content.size().to_string());
-    for (key, topology) in [
-        (annotations::EXCLUSIVE_TOPOLOGY, &placement.group),
-        (annotations::SUBGROUP_EXCLUSIVE_TOPOLOGY, &placement.subgroup),
-    ] {
-        if let Some(topology) = topology {
-            template.set_annotation(key, topology.as_str());
-        }
+    for (annotation, topology) in placement.topologies() {
+        template.set_annotation(annotation, topology);
     }
     let Some(policy) = &content.sub_group_policy else { return };
     template.set_annotation(annotations::SUBGROUP_POLICY_TYPE, policy.policy_type().as_str());
