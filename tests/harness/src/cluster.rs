@@ -87,7 +87,7 @@ impl Cluster {
         install_crypto_provider();
         let mut attempt = 1;
         loop {
-            match Self::start_once(&options).await {
+            match Box::pin(Self::start_once(&options)).await {
                 Err(Error::Exited { last_lines, .. })
                     if attempt < PORT_ATTEMPTS && last_lines.contains("address already in use") =>
                 {

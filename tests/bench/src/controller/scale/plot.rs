@@ -37,17 +37,15 @@ const PICTURES: [Picture; 3] = [
 
 /// Draws the pictures into the guide, if it is written, and gives the Markdown that shows them.
 pub(super) fn draw(guide: &Guide, lives: &[Life]) -> Result<String> {
-    let mut shown = String::new();
+    let mut shown = Vec::new();
     for Picture { file, title, value } in PICTURES {
         let Some(path) = guide.picture(file) else { continue };
-        let mut lines = Vec::new();
-        for step in DRAWN {
-            lines.push((step.to_string(), points(lives, step, value)?));
-        }
+        let line = |step: Step| Ok((step.to_string(), points(lives, step, value)?));
+        let lines = DRAWN.into_iter().map(line).collect::<Result<_>>()?;
         Chart { title, over: "groups of one set", scale: Scale::Logarithmic, lines }.draw(&path)?;
-        shown += &format!("![{title}](images/{file})\n\n");
+        shown.push(format!("![{title}](images/{file})"));
     }
-    Ok(shown)
+    Ok(shown.join("\n\n"))
 }
 
 /// What a step costs by the number of groups, for lives of one set: many sets are another story.
