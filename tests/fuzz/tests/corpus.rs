@@ -5,11 +5,15 @@
 
 use std::path::PathBuf;
 
+use fastrand::Rng;
 use lws_fuzz::admission::verify::Webhooks;
-use lws_fuzz::damage::damaged;
+use lws_fuzz::damage::{damaged, mutated};
 use lws_fuzz::targets;
 use lws_webhook::hook::Hook;
 use serde_json::{Value, json};
+
+/// How often each target gets a mutated seed; `FUZZ_RUNS` in the environment says otherwise.
+const RUNS: u64 = 500;
 
 /// How many damages a long seed gets.
 const DAMAGES: usize = 400;
@@ -18,7 +22,9 @@ const DIRECTORY: &str = env!("CARGO_MANIFEST_DIR");
 
 fn files(directory: &str) -> Vec<PathBuf> {
     let files = std::fs::read_dir(format!("{DIRECTORY}/{directory}")).unwrap();
-    files.map(|file| file.unwrap().path()).collect()
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
 }
 
 /// The files of the corpus of reviews, by name.
@@ -55,6 +61,21 @@ fn every_target_takes_damaged_seeds() {
             }
         }
         assert!(played >= 1000, "{name}: {played} damaged seeds");
+    }
+}
+
+/// Seeds that are spoiled more and more, and mixed. A run is made again by its number alone.
+#[test]
+fn every_target_takes_mutated_seeds() {
+    let runs = std::env::var("FUZZ_RUNS").map_or(RUNS, |it| it.parse().unwrap());
+    for (name, target) in targets::ALL {
+        let seeds = files(&format!("seeds/{name}")).into_iter();
+        let seeds: Vec<_> = seeds.map(|seed| std::fs::read(seed).unwrap()).collect();
+        for run in 0..runs {
+            let input = mutated(&seeds, &mut Rng::with_seed(run));
+            let played = std::panic::catch_unwind(|| target(&input));
+            assert!(played.is_ok(), "run {run} of {name}: {:?}", String::from_utf8_lossy(&input));
+        }
     }
 }
 

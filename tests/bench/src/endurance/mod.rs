@@ -4,7 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `admissions` | reviews of all kinds for the webhook |
-//! | `reconciles` | edits and rollouts for the controller |
+//! | `reconciles` | news and rollouts for the controller |
 //! | `samples` | what a process has, from begin to end, and whether that grows |
 
 mod admissions;
@@ -59,7 +59,7 @@ fn tell(
     if let Some(path) = arguments.guide.picture(&file) {
         let title = format!("{title}: resident memory, MiB, and open files");
         samples.chart(&title, work).draw(&path)?;
-        text += &format!("\n![{title}](images/{file})\n");
+        text = format!("{text}\n![{title}](images/{file})\n");
     }
     figures.extend(own.into_iter().map(|mut figure| {
         figure.name = format!("{title}: {}", figure.name);

@@ -1,5 +1,7 @@
-//! Edits and rollouts for the controller: settled sets whose annotations are edited without end, so that each reconcile is one
-//! plan that finds nothing to do, and rollouts of all of them in between.
+//! News and rollouts for the controller: settled sets whose leaders become ready at another time without end, so that each
+//! reconcile is one plan that finds nothing to do, and rollouts of all of them in between.
+//!
+//! News of pods cost the API server less than edits of sets do, whose definition is large.
 
 use std::future::ready;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use lws_e2e::metrics::Scrape;
 use lws_e2e::{Fixture, Namespace, TestSet};
@@ -20,6 +23,10 @@ use crate::process::Measured;
 
 /// Sets of two groups of two pods.
 const SETS: usize = 40;
+const GROUPS: i32 = 2;
+
+/// From when on leaders have been ready, as they are told to be: a second later each time.
+const BEGIN: &str = "2026-01-01T00:00:00Z";
 
 /// How often all sets are rolled out.
 const ROLLOUTS: u32 = 10;
@@ -46,14 +53,13 @@ pub(super) async fn run(reconciles: u32) -> Result<Samples> {
 }
 
 async fn create(namespace: &Namespace) -> Result<Vec<TestSet>> {
-    let sets: Vec<_> =
-        stream::iter(0..SETS)
-            .map(|index| async move {
-                namespace.create_set(&Fixture::named(&format!("set-{index}"))).await
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
+    let sets: Vec<_> = stream::iter(0..SETS)
+        .map(|index| async move {
+            namespace.create_set(&Fixture::named(&format!("set-{index}")).replicas(GROUPS)).await
+        })
+        .buffered(CONCURRENCY)
+        .try_collect()
+        .await?;
     all_done(&sets).await?;
     Ok(sets)
 }
@@ -79,7 +85,7 @@ async fn work(
     samples.look(process, 0)?;
     for rollout in 1..=ROLLOUTS {
         let target = before + reconciles / ROLLOUTS * rollout;
-        edit(sets, async || {
+        stir(sets, async || {
             sleep(PAUSE).await;
             let done = counted(system).await?;
             samples.look(process, done - before)?;
@@ -94,18 +100,20 @@ async fn work(
     Ok(samples)
 }
 
-/// Edits the annotations of one set after the other until `is_enough`.
-async fn edit(sets: &[TestSet], mut is_enough: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+/// Tells news of one leader after the other until `is_enough`.
+async fn stir(sets: &[TestSet], mut is_enough: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
     let enough = AtomicBool::new(false);
-    let edits = stream::iter(sets.iter().cycle().enumerate());
-    let editing = edits
+    let leaders = (0..GROUPS).flat_map(|group| sets.iter().map(move |set| (set, set.group(group))));
+    let leaders: Vec<_> = leaders.collect();
+    let begin: Timestamp = BEGIN.parse()?;
+    let telling = stream::iter((1_i64..).zip(leaders.iter().cycle()))
         .take_while(|_| ready(!enough.load(Ordering::Relaxed)))
         .map(Ok::<_, anyhow::Error>)
-        .try_for_each_concurrent(CONCURRENCY, async |(number, set)| {
-            let note =
-                json!({"metadata": {"annotations": {"example.org/edit": number.to_string()}}});
-            let api = set.namespace().sets();
-            api.patch(set.name(), &PatchParams::default(), &Patch::Merge(note)).await?;
+        .try_for_each_concurrent(CONCURRENCY, async |(second, (set, leader))| {
+            let time = begin + SignedDuration::from_secs(second);
+            let news = json!({"type": "Ready", "status": "True", "lastTransitionTime": time});
+            let news = Patch::Strategic(json!({"status": {"conditions": [news]}}));
+            set.namespace().pods().patch_status(leader, &PatchParams::default(), &news).await?;
             Ok(())
         });
     let looking = async {
@@ -113,7 +121,7 @@ async fn edit(sets: &[TestSet], mut is_enough: impl AsyncFnMut() -> Result<bool>
         enough.store(true, Ordering::Relaxed);
         Ok(())
     };
-    tokio::try_join!(editing, looking).map(drop)
+    tokio::try_join!(telling, looking).map(drop)
 }
 
 /// Gives all sets another image and waits until all groups have it.

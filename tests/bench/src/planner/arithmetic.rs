@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lws_api_types::set::RollingUpdate;
 use lws_simulation::{Cluster, Effort, Template, Wanted};
 
-use super::count;
+use super::as_float;
 use crate::report::number;
 
 /// Rollouts are repeated until so many groups have been judged, so that short ones are measured too.
@@ -24,7 +24,7 @@ pub(super) const HEADER: [&str; 6] = [
 /// What rollouts of one size took.
 pub(super) struct Rollouts {
     pub(super) groups: u32,
-    rollouts: u64,
+    count: u64,
     effort: Effort,
     /// With the simulated cluster.
     whole: Duration,
@@ -39,31 +39,31 @@ impl Rollouts {
         let wanted = Wanted { replicas: groups.into(), strategy, template: 0 };
         let mut cluster = Cluster::settled(wanted, true);
         let (before, begin) = (cluster.effort(), Instant::now());
-        let mut rollouts: u64 = 0;
+        let mut count: u64 = 0;
         loop {
-            rollouts += 1;
-            cluster.change_template(Template::from(rollouts % 2 == 1));
+            count += 1;
+            cluster.change_template(Template::from(count % 2 == 1));
             cluster.roll();
             cluster.assert_complete();
             let effort = cluster.effort().since(before);
             if effort.group_steps >= GROUP_STEPS {
-                return Self { groups, rollouts, effort, whole: begin.elapsed() };
+                return Self { groups, count, effort, whole: begin.elapsed() };
             }
         }
     }
 
     /// What one group takes in one step.
     pub(super) fn nanoseconds(&self) -> f64 {
-        self.effort.time.as_secs_f64() * 1e9 / count(self.effort.group_steps)
+        self.effort.time.as_secs_f64() * 1e9 / as_float(self.effort.group_steps)
     }
 
     /// The figures of [`HEADER`].
     pub(super) fn cells(&self) -> [String; 6] {
-        let rollouts = count(self.rollouts);
+        let rollouts = as_float(self.count);
         let microseconds = |time: Duration| number(time.as_secs_f64() * 1e6 / rollouts);
         [
             self.groups.to_string(),
-            number(count(self.effort.steps) / rollouts),
+            number(as_float(self.effort.steps) / rollouts),
             microseconds(self.effort.time),
             number(self.nanoseconds()),
             number(1e3 / self.nanoseconds()),
@@ -78,9 +78,9 @@ mod tests {
 
     #[test]
     fn rollouts_judge_every_group_in_every_step() {
-        let Rollouts { rollouts, effort, .. } = Rollouts::measure(10_000);
+        let Rollouts { count, effort, .. } = Rollouts::measure(10_000);
         // Releases of 200 or 300 groups each, and what leads to them and follows.
-        assert!((34..400).contains(&(effort.steps / rollouts)), "{effort:?}");
+        assert!((34..400).contains(&(effort.steps / count)), "{effort:?}");
         assert!(effort.group_steps >= effort.steps * 10_000, "{effort:?}");
         assert!(!effort.time.is_zero());
     }

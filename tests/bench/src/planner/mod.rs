@@ -70,13 +70,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             ("a plan at rest".to_owned(), points(&|it| Some(plans.get(it)?.nanoseconds()))),
         ];
         Chart { title, over: "groups", scale: Scale::Logarithmic, lines }.draw(&file)?;
-        text += &format!("\n![{title}](images/planner.svg)\n");
+        text = format!("{text}\n![{title}](images/planner.svg)\n");
     }
     arguments.guide.write("performance.md", "make bench-planner", &text)
 }
 
 /// A count as a number that can be divided.
 #[expect(clippy::cast_precision_loss, reason = "a figure of some digits")]
-fn count(count: u64) -> f64 {
+fn as_float(count: u64) -> f64 {
     count as f64
 }

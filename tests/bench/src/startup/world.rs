@@ -82,9 +82,11 @@ impl World {
         let webhook = Measured::new(self.system.webhook()?.process().pid());
         let before = [controller.thread_time()?, webhook.thread_time()?];
         sleep(time).await;
-        let [controller, webhook] = [controller.thread_time()?, webhook.thread_time()?];
         let [of_controller, of_webhook] = before;
-        Ok([("lws-controller", controller - of_controller), ("lws-webhook", webhook - of_webhook)])
+        Ok([
+            ("lws-controller", controller.thread_time()?.saturating_sub(of_controller)),
+            ("lws-webhook", webhook.thread_time()?.saturating_sub(of_webhook)),
+        ])
     }
 
     /// Starts a controller again and again, each after the former one has given the lease back.
