@@ -254,8 +254,8 @@ async fn in_turn(front: TcpListener, served: Served) -> Result<()> {
         let (mut client, _) = front.accept().await?;
         let Some(port) = served.next() else { continue };
         connections.spawn(async move {
-            let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
-            tokio::io::copy_bidirectional(&mut client, &mut server).await
+            let mut replica = TcpStream::connect(("127.0.0.1", port)).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut replica).await
         });
         while connections.try_join_next().is_some() {}
     }
