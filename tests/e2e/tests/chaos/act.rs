@@ -148,9 +148,9 @@ async fn trouble(world: &World, trouble: Trouble, time: Duration) -> Result<()> 
         Trouble::WatchesHeld(resource) => {
             let hold =
                 async |it: &lws_harness::system::Component| Ok(it.proxy()?.hold_watches(resource));
-            let held = world.with(number, hold).await?;
+            let watches = world.with(number, hold).await?;
             sleep(time).await;
-            drop(held);
+            drop(watches);
         }
         Trouble::NetworkCut => {
             let cut = world.with(number, async |it| Ok(it.proxy()?.cut_network())).await?;
