@@ -41,8 +41,13 @@ pub(super) fn draw(guide: &Guide, lives: &[Life]) -> Result<String> {
     for Picture { file, title, value } in PICTURES {
         let Some(path) = guide.picture(file) else { continue };
         let line = |step: Step| Ok((step.to_string(), points(lives, step, value)?));
-        let lines = DRAWN.into_iter().map(line).collect::<Result<_>>()?;
-        Chart { title, over: "groups of one set", scale: Scale::Logarithmic, lines }.draw(&path)?;
+        let chart = Chart {
+            title,
+            over: "groups of one set",
+            scale: Scale::Logarithmic,
+            lines: DRAWN.into_iter().map(line).collect::<Result<_>>()?,
+        };
+        chart.draw(&path)?;
         shown.push(format!("![{title}](images/{file})"));
     }
     Ok(shown.join("\n\n"))
