@@ -57,7 +57,7 @@ impl Parts {
             about.entry(uid).or_default().push(event);
         }
         for parts in sets.values_mut() {
-            let uids = parts.stateful_sets.iter().filter_map(|it| it.uid());
+            let uids = parts.stateful_sets.iter().filter_map(ResourceExt::uid);
             parts.events = uids.filter_map(|it| about.remove(&it)).flatten().collect();
         }
         sets
