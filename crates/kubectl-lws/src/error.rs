@@ -88,11 +88,15 @@ impl Error {
             return format!("Error from server ({reason}): {}", status.message);
         }
         let mut text = format!("error: {self}");
-        let mut source = self.source();
+        let mut source = match self {
+            // It tells all that was tried, one within the other.
+            Self::NoCluster(tried) => tried.source(),
+            _ => self.source(),
+        };
         while let Some(cause) = source {
             let cause_text = cause.to_string();
             // Some errors repeat the one below them.
-            if !text.ends_with(&cause_text) {
+            if !text.contains(&cause_text) {
                 text = format!("{text}: {cause_text}");
             }
             source = cause.source();

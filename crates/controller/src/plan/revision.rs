@@ -162,6 +162,7 @@ pub(super) fn ensure<'a>(
             plan.tasks.push(task.or_warned(EventDraft::warning("FailedUpdate", "Update", failed)));
         }
         Decision::Create { key, hash, number, data, cause } => {
+            plan.revision.clone_from(&key);
             match build::revision(set, &key, &hash, number, &data) {
                 Ok(object) => plan.tasks.push(creation(object, &key, cause)),
                 Err(error) => tracing::error!(%error, "encoded revision data is no JSON"),

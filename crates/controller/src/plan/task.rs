@@ -18,7 +18,7 @@ pub use action::{Action, Orphaned};
 /// Everything that is to be done about one set now.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// Key of the revision that the set is at; empty while that is not recorded.
+    /// Key of the revision that the set is at; empty while that is not known.
     pub revision: String,
     /// Requests, independent of each other.
     pub tasks: Vec<Task>,

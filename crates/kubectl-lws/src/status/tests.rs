@@ -42,128 +42,137 @@ fn a_healthy_set_has_nothing_to_explain() {
     assert_eq!(report.groups[1].node.as_deref(), Some("node-1"));
 }
 
-/// What happens to the second group, how it then stands, and why the set is not available.
+/// A change of a set of two groups, how group 1 stands after it, and why the set is not available.
 type Case = (fn(&mut Objects), State, &'static str);
 
-const IN_THE_WAY: [Case; 13] = [
-    (
-        |it| it.waits("s-1-1", "ErrImagePull", "not found"),
-        State::Failing,
-        "group 1 is failing: pod s-1-1: the image i of container c cannot be pulled: ErrImagePull: not found",
-    ),
-    (
-        |it| it.waits("s-1", "CrashLoopBackOff", ""),
-        State::Failing,
-        "group 1 is failing: pod s-1: container c ends again and again (0 restarts)",
-    ),
-    (
-        |it| it.waits("s-1-1", "ContainerCreating", ""),
-        State::Starting,
-        "group 1 is starting: pod s-1-1 is starting",
-    ),
-    (
-        |it| {
-            it.waits("s-1-1", "ContainerCreating", "");
-            it.pod("s-1-1")["spec"] = json!({"containers": []});
-            it.pod("s-1-1")["status"] = json!({"phase": "Pending", "conditions": [
-                {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"},
-            ]});
-        },
-        State::Pending,
-        "group 1 is pending: pod s-1-1 finds no node: 0/2 nodes are available",
-    ),
-    (
-        |it| it.waits_for_node("s-1-1"),
-        State::Pending,
-        "group 1 is pending: pod s-1-1 has no node, and scheduler own does not say why",
-    ),
-    (
-        |it| {
-            it.waits_for_node("s-1");
-            it.pod("s-1")["metadata"]["annotations"] = json!({annotations::POD_GROUP_NAME: "any"});
-            let key = it.key();
-            it.pod("s-1")["metadata"]["labels"][labels::REVISION] = json!(key);
-            it.pod("s-1")["status"]["conditions"] = json!([
-                {"type": "PodScheduled", "status": "False", "message": "1/2 pods fit"},
-            ]);
-        },
-        State::Pending,
-        "group 1 is pending: pod s-1 finds no node: 1/2 pods fit (it is scheduled as a whole, by PodGroup s-1-KEY)",
-    ),
-    (
-        |it| {
-            it.set["spec"]["startupPolicy"] = json!("LeaderReady");
-            it.runs("s-1");
-            it.remove_workers("s-1");
-        },
-        State::Waiting,
-        "group 1 is waiting: pod s-1 runs, container c is not ready; its workers wait until pod s-1 is ready (startupPolicy LeaderReady)",
-    ),
-    (
-        |it| {
-            let placed = json!({annotations::EXCLUSIVE_TOPOLOGY: "rack"});
-            it.set["metadata"]["annotations"] = placed.clone();
-            it.sts("s")["spec"]["template"] = json!({"metadata": {"annotations": placed}});
-            it.waits_for_node("s-1");
-            it.pod("s-1")["metadata"]["creationTimestamp"] = json!(NOW);
-            it.remove_workers("s-1");
-        },
-        State::Waiting,
-        "group 1 is waiting: pod s-1 waits for a node; its workers wait for the node of pod s-1, whose topology domain they share",
-    ),
-    (
-        |it| {
-            it.pods.retain(|pod| pod["metadata"]["name"] != "s-1-1");
-            it.sts("s-1")["status"] = json!({"replicas": 0});
-            it.events.push(event(
-                "StatefulSet",
-                "s-1",
-                "s-1-workers",
-                "FailedCreate",
-                "exceeded quota: q",
-            ));
-        },
-        State::Incomplete,
-        "group 1 is incomplete: exceeded quota: q",
-    ),
-    (
-        |it| it.sts("s")["metadata"]["annotations"] = failed("s-1-uid"),
-        State::Backoff,
-        "group 1 is in backoff: a container of pod s-1-1 restarted, 3 failures in a row",
-    ),
-    (
-        |it| {
-            it.sts("s")["metadata"]["annotations"] = failed("s-1-uid");
-            it.pod("s-1")["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:05:10Z");
-        },
-        State::Recreating,
-        "group 1 is recreating: a container of pod s-1-1 restarted, 3 failures in a row",
-    ),
-    (
-        |it| {
-            it.sts("s")["metadata"]["annotations"] = failed("a former one");
-            it.pods.retain(|pod| pod["metadata"]["name"] != "s-1");
-        },
-        State::Recreating,
-        "group 1 is recreating: a container of pod s-1-1 restarted, 3 failures in a row",
-    ),
-    (
-        |it| it.pods.retain(|pod| pod["metadata"]["name"] != "s-1"),
-        State::Missing,
-        "group 1 is missing: pod s-1 has not been created yet",
-    ),
-];
-
-#[test]
-fn what_is_in_the_way_of_a_group() {
-    for (change, state, cause) in IN_THE_WAY {
+fn check(cases: &[Case]) {
+    for (change, state, cause) in cases {
         let report = after(|it| {
             unavailable(it);
             change(it);
         });
-        assert_eq!(states(&report), [State::Ready, state], "{cause}");
+        assert_eq!(states(&report), [State::Ready, *state], "{cause}");
         assert_eq!(report.cause, Some(cause.replace("KEY", &report.revision)));
     }
+}
+
+#[test]
+fn what_is_in_the_way_of_a_group() {
+    check(&[
+        (
+            |it| it.waits("s-1-1", "ErrImagePull", "not found"),
+            State::Failing,
+            "group 1 is failing: pod s-1-1: the image i of container c cannot be pulled: ErrImagePull: not found",
+        ),
+        (
+            |it| it.waits("s-1", "CrashLoopBackOff", ""),
+            State::Failing,
+            "group 1 is failing: pod s-1: container c ends again and again (0 restarts)",
+        ),
+        (
+            |it| it.waits("s-1-1", "ContainerCreating", ""),
+            State::Starting,
+            "group 1 is starting: pod s-1-1 is starting",
+        ),
+        (
+            |it| {
+                it.waits("s-1-1", "ContainerCreating", "");
+                it.pod("s-1-1")["spec"] = json!({"containers": []});
+                it.pod("s-1-1")["status"] = json!({"phase": "Pending", "conditions": [
+                    {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"},
+                ]});
+            },
+            State::Pending,
+            "group 1 is pending: pod s-1-1 finds no node: 0/2 nodes are available",
+        ),
+        (
+            |it| {
+                it.pods.retain(|pod| pod["metadata"]["name"] != "s-1-1");
+                it.sts("s-1")["status"] = json!({"replicas": 0});
+                it.events.push(event(
+                    "StatefulSet",
+                    "s-1",
+                    "s-1-workers",
+                    "FailedCreate",
+                    "exceeded quota: q",
+                ));
+            },
+            State::Incomplete,
+            "group 1 is incomplete: exceeded quota: q",
+        ),
+        (
+            |it| it.sts("s")["metadata"]["annotations"] = failed("s-1-uid"),
+            State::Backoff,
+            "group 1 is in backoff: a container of pod s-1-1 restarted, 3 failures in a row",
+        ),
+        (
+            |it| {
+                it.sts("s")["metadata"]["annotations"] = failed("s-1-uid");
+                it.pod("s-1")["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:05:10Z");
+            },
+            State::Recreating,
+            "group 1 is recreating: a container of pod s-1-1 restarted, 3 failures in a row",
+        ),
+        (
+            |it| {
+                it.sts("s")["metadata"]["annotations"] = failed("a former one");
+                it.pods.retain(|pod| pod["metadata"]["name"] != "s-1");
+            },
+            State::Recreating,
+            "group 1 is recreating: a container of pod s-1-1 restarted, 3 failures in a row",
+        ),
+        (
+            |it| it.pods.retain(|pod| pod["metadata"]["name"] != "s-1"),
+            State::Missing,
+            "group 1 is missing: pod s-1 has not been created yet",
+        ),
+    ]);
+}
+
+#[test]
+fn what_a_group_waits_for() {
+    check(&[
+        (
+            |it| it.waits_for_node("s-1-1"),
+            State::Pending,
+            "group 1 is pending: pod s-1-1 has no node, and scheduler own does not say why",
+        ),
+        (
+            |it| {
+                it.waits_for_node("s-1");
+                it.pod("s-1")["metadata"]["annotations"] =
+                    json!({annotations::POD_GROUP_NAME: "any"});
+                let key = it.key();
+                it.pod("s-1")["metadata"]["labels"][labels::REVISION] = json!(key);
+                it.pod("s-1")["status"]["conditions"] = json!([
+                    {"type": "PodScheduled", "status": "False", "message": "1/2 pods fit"},
+                ]);
+            },
+            State::Pending,
+            "group 1 is pending: pod s-1 finds no node: 1/2 pods fit (it is scheduled as a whole, by PodGroup s-1-KEY)",
+        ),
+        (
+            |it| {
+                it.set["spec"]["startupPolicy"] = json!("LeaderReady");
+                it.runs("s-1");
+                it.remove_workers("s-1");
+            },
+            State::Waiting,
+            "group 1 is waiting: pod s-1 runs, container c is not ready; its workers wait until pod s-1 is ready (startupPolicy LeaderReady)",
+        ),
+        (
+            |it| {
+                let placed = json!({annotations::EXCLUSIVE_TOPOLOGY: "rack"});
+                it.set["metadata"]["annotations"] = placed.clone();
+                it.sts("s")["spec"]["template"] = json!({"metadata": {"annotations": placed}});
+                it.waits_for_node("s-1");
+                it.pod("s-1")["metadata"]["creationTimestamp"] = json!(NOW);
+                it.remove_workers("s-1");
+            },
+            State::Waiting,
+            "group 1 is waiting: pod s-1 waits for a node; its workers wait for the node of pod s-1, whose topology domain they share",
+        ),
+    ]);
 }
 
 #[test]

@@ -88,6 +88,17 @@ async fn a_set_that_does_not_exist_is_told_as_kubectl_tells_it() -> Result<()> {
 }
 
 #[tokio::test]
+async fn that_there_is_no_cluster_is_told_once() -> Result<()> {
+    let nowhere =
+        plugin(&namespace().await?, &["status"])?.env("KUBECONFIG", "/nowhere").output().await?;
+    let message = String::from_utf8(nowhere.stderr)?;
+    let begins = "error: no cluster is configured: give --kubeconfig or $KUBECONFIG: ";
+    anyhow::ensure!(message.starts_with(begins) && nowhere.status.code() == Some(1), "{message}");
+    anyhow::ensure!(message.matches("/nowhere").count() == 1, "{message}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_image_that_cannot_be_pulled_is_the_cause() -> Result<()> {
     let fixture = Fixture::default().pod_annotation(NEVER_READY, "true");
     let set = namespace().await?.create_set(&fixture).await?;
