@@ -37,11 +37,20 @@ pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
     findings
 }
 
+/// A command to type, about an object of this namespace.
+fn kubectl(namespace: &str, command: &str) -> String {
+    format!("kubectl {command} -n {namespace}")
+}
+
 /// Pods that do not come up, one finding for each kind of obstacle.
 fn pods(snapshot: &Snapshot) -> Vec<Finding> {
     let mut kinds: BTreeMap<Kind, Vec<(&PodView, Obstacle)>> = BTreeMap::new();
+    // Where no node has the topology label, that is told, and nothing else helps.
+    let is_told = |it: &Obstacle| {
+        it.kind == Kind::Trouble(TroubleKind::Unscheduled) && snapshot.absent_topology.is_some()
+    };
     for pod in snapshot.entry.pods.values() {
-        if let Some(obstacle) = snapshot.obstacle(pod) {
+        if let Some(obstacle) = snapshot.obstacle(pod).filter(|it| !is_told(it)) {
             kinds.entry(obstacle.kind).or_default().push((pod, obstacle));
         }
     }
@@ -54,7 +63,8 @@ fn pods(snapshot: &Snapshot) -> Vec<Finding> {
 
 fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Finding> {
     let (pod, first) = alike.first()?;
-    let pod = pod.identity.name();
+    let (pod, namespace) = (pod.identity.name(), pod.identity.namespace());
+    let describe = format!("describe pod {pod}");
     let (what, advice) = match kind {
         Kind::Trouble(TroubleKind::Image) => (
             "An image cannot be pulled",
@@ -63,17 +73,22 @@ fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Find
         ),
         Kind::Trouble(TroubleKind::Crash) => (
             "A container ends again and again",
-            format!("read what it has written last: kubectl logs {pod} --previous"),
+            format!(
+                "read what it has written last: {}",
+                kubectl(namespace, &format!("logs {pod} --previous"))
+            ),
         ),
         Kind::Trouble(TroubleKind::Container) => (
             "A container cannot be started",
             format!(
-                "create what the message names, or correct the template: kubectl describe pod {pod}"
+                "create what the message names, or correct the template: {}",
+                kubectl(namespace, &describe)
             ),
         ),
-        Kind::Failed => {
-            ("A pod has failed", format!("see what has ended it: kubectl describe pod {pod}"))
-        }
+        Kind::Failed => (
+            "A pod has failed",
+            format!("see what has ended it: {}", kubectl(namespace, &describe)),
+        ),
         Kind::Trouble(TroubleKind::Unscheduled) => (
             "The scheduler finds no node",
             format!(
@@ -114,7 +129,11 @@ fn unready(snapshot: &Snapshot, alike: Vec<(&PodView, Obstacle)>) -> Vec<Finding
     let awaited = awaited(snapshot);
     let (leaders, others): (Vec<_>, Vec<_>) =
         late.partition(|(pod, _)| awaited.contains(pod.identity.uid()));
-    let look = |pod: &str| format!("kubectl logs {pod}; kubectl describe pod {pod}");
+    let look = |pod: &str| {
+        let [logs, description] = ["logs", "describe pod"]
+            .map(|it| kubectl(snapshot.set.namespace(), &format!("{it} {pod}")));
+        format!("{logs}; {description}")
+    };
     let of_leaders = leaders.first().map(|(pod, told)| {
         let name = pod.identity.name();
         Finding {
@@ -174,7 +193,7 @@ fn refusals(snapshot: &Snapshot) -> Option<Finding> {
     Some(Finding {
         what: refusal_kind(&message).to_owned(),
         evidence: format!("statefulset {name}: {message}"),
-        advice: refusal_advice(&message).to_owned(),
+        advice: refusal_advice(&message, snapshot.set.namespace()),
     })
 }
 
@@ -188,17 +207,19 @@ pub(super) fn refusal_kind(message: &str) -> &'static str {
 }
 
 /// What to do about it.
-pub(super) fn refusal_advice(message: &str) -> &'static str {
+pub(super) fn refusal_advice(message: &str, namespace: &str) -> String {
     match Hindrance::of_refusal(message) {
-        Hindrance::Quota => {
-            "raise the quota, or lower replicas, size or what pods request: kubectl describe quota"
-        }
+        Hindrance::Quota => format!(
+            "raise the quota, or lower replicas, size or what pods request: {}",
+            kubectl(namespace, "describe quota")
+        ),
         Hindrance::Webhook => {
             "see whether the pods behind the webhook run, and its certificate and Service"
+                .to_owned()
         }
-        _ => {
-            "do what the message says; pods are created by the StatefulSet controller from the template of the set"
-        }
+        _ => "do what the message says; pods are created by the StatefulSet controller from the \
+              template of the set"
+            .to_owned(),
     }
 }
 
@@ -215,8 +236,11 @@ fn strangers(snapshot: &Snapshot) -> Vec<Finding> {
             evidence: format!("{kind} {name} {why}"),
             advice: format!(
                 "create the set under another name, or remove that object once nobody needs it: \
-                 kubectl delete {} {name}",
-                kind.to_lowercase()
+                 {}",
+                kubectl(
+                    snapshot.set.namespace(),
+                    &format!("delete {} {name}", kind.to_lowercase())
+                )
             ),
         })
     };
@@ -257,7 +281,8 @@ fn unlabelled_node(snapshot: &Snapshot) -> Option<Finding> {
         ),
         advice: format!(
             "label the nodes (kubectl label node {node} {key}=…), or correct the annotation; then \
-             delete the leader pod: kubectl delete pod {leader}"
+             delete the leader pod: {}",
+            kubectl(snapshot.set.namespace(), &format!("delete pod {leader}"))
         ),
     })
 }
@@ -282,8 +307,8 @@ fn backoff(snapshot: &Snapshot) -> Option<Finding> {
             incident.cause.told(pod)
         ),
         advice: format!(
-            "see why: kubectl logs {pod} --all-containers --previous; its pods stay as they are until \
-             the group is recreated"
+            "see why: {}; its pods stay as they are until the group is recreated",
+            kubectl(snapshot.set.namespace(), &format!("logs {pod} --all-containers --previous"))
         ),
     })
 }

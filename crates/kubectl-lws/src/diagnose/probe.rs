@@ -53,10 +53,10 @@ fn lacks_permission(message: &str) -> bool {
 }
 
 /// What is wrong when the server refuses a pod of the set with this message.
-pub(super) fn finding(message: &str) -> Finding {
+pub(super) fn finding(message: &str, namespace: &str) -> Finding {
     Finding {
         what: refusal_kind(message).to_owned(),
         evidence: format!("a dry run of creating a pod: {message}"),
-        advice: refusal_advice(message).to_owned(),
+        advice: refusal_advice(message, namespace),
     }
 }

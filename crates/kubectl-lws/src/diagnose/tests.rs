@@ -19,6 +19,12 @@ fn is_documented(finding: &Finding) -> bool {
     TROUBLESHOOTING.contains(&format!("`{}`", finding.what))
 }
 
+/// Whether what is to be typed is about the namespace of the set, save where objects have none.
+fn names_namespace(Finding { advice, .. }: &Finding) -> bool {
+    let count = |part: &str| advice.matches(part).count();
+    count(" -n n") == count("kubectl ") - count("kubectl describe node ")
+}
+
 fn found(change: impl FnOnce(&mut Objects)) -> Vec<Finding> {
     let mut objects = Objects::ready(2, 2);
     change(&mut objects);
@@ -129,6 +135,7 @@ fn each_fault_is_found_with_its_evidence() {
         let [finding] = findings.as_slice() else { panic!("{what}: {findings:?}") };
         assert_eq!((finding.what.as_str(), finding.evidence.as_str()), (what, evidence));
         assert!(!finding.advice.is_empty() && is_documented(finding), "{finding:?}");
+        assert!(names_namespace(finding), "{finding:?}");
     }
 }
 
@@ -152,7 +159,7 @@ fn a_node_without_the_topology_label_is_found() {
 }
 
 #[test]
-fn a_topology_that_no_node_is_in_is_found_before_what_comes_of_it() {
+fn a_topology_that_no_node_is_in_is_found_rather_than_what_comes_of_it() {
     let mut objects = Objects::ready(2, 2);
     objects.pod("s-1")["spec"] = json!({"containers": []});
     objects.pod("s-1")["status"] = json!({"phase": "Pending", "conditions": [
@@ -162,7 +169,7 @@ fn a_topology_that_no_node_is_in_is_found_before_what_comes_of_it() {
     snapshot.absent_topology = Some((annotations::EXCLUSIVE_TOPOLOGY, "rack".to_owned()));
     let findings = findings::of(&snapshot);
     let what: Vec<_> = findings.iter().map(|it| &*it.what).collect();
-    assert_eq!(what, ["No node has the topology label", "The scheduler finds no node"]);
+    assert_eq!(what, ["No node has the topology label"]);
     let expected = "no node has label rack, which annotation \
                     leaderworkerset.sigs.k8s.io/exclusive-topology names: pod s-1 finds no node: 0/2 nodes";
     assert_eq!(findings[0].evidence, expected);
@@ -237,7 +244,7 @@ fn a_pod_is_tried_out_at_an_index_where_there_is_none() {
         json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
     let pod = probe::pod(&objects.snapshot()).unwrap();
     assert_eq!(pod["metadata"], json!({"name": "s-2", "labels": {"a": "b"}}));
-    let refused = probe::finding("admission webhook: failed calling webhook \"mpod.kb.io\"");
+    let refused = probe::finding("admission webhook: failed calling webhook \"mpod.kb.io\"", "n");
     assert_eq!(refused.what, "An admission webhook does not answer");
     assert!(refused.evidence.starts_with("a dry run of creating a pod: admission webhook"));
     assert!(is_documented(&refused));

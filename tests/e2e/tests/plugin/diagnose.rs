@@ -81,8 +81,11 @@ async fn a_missing_topology_label_is_found() -> Result<()> {
     let key = "example.org/rack";
     let fixture = Fixture::default().annotation(annotations::EXCLUSIVE_TOPOLOGY, key);
     namespace.create_set(&fixture).await?;
-    // Without a node in any domain the scheduler finds none either.
-    expect(&namespace, "The scheduler finds no node", "test-sample-0").await
+    expect(&namespace, "No node has the topology label", "test-sample-0 finds no node").await?;
+    let (report, _) = found(&namespace).await?;
+    let findings = report["findings"].as_array().context("no findings")?;
+    anyhow::ensure!(findings.len() == 1, "told twice: {report:#}");
+    Ok(())
 }
 
 #[tokio::test]
