@@ -129,7 +129,8 @@ async fn supervise(system: Arc<Mutex<System>>) -> Result<()> {
     }
 }
 
-/// Short leases, delays and lifetimes: what takes minutes in a cluster takes seconds here.
+/// Short leases, delays and lifetimes: what takes minutes in a cluster takes seconds here. But failures are forgotten
+/// after minutes only: that is written, too, while everything else is at rest.
 fn options() -> SystemOptions {
     let lease = [("lease-duration", 6), ("renew-deadline", 4), ("retry-period", 1)];
     SystemOptions {
@@ -141,7 +142,7 @@ fn options() -> SystemOptions {
             .map(|(name, seconds)| format!("--leader-elect-{name}={seconds}s"))
             .into(),
         group_restart: json!({
-            "initialDelay": "1s", "maxDelay": "4s", "resetAfter": "30s", "nodeLostAfter": "1s",
+            "initialDelay": "1s", "maxDelay": "4s", "nodeLostAfter": "1s",
         }),
         rotation: rotation(),
         ..SystemOptions::default()

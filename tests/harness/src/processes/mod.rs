@@ -83,7 +83,7 @@ impl ProcessSpec {
 /// A child process that is, or was, running. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
-    spec: ProcessSpec,
+    spec: Box<ProcessSpec>,
     log: PathBuf,
     child: Child,
 }
@@ -93,13 +93,19 @@ impl Process {
     pub async fn start(spec: &ProcessSpec, log_dir: &Path) -> Result<Self> {
         let log = log_dir.join(format!("{}.log", spec.name));
         let child = Self::spawn(spec, &log).await?;
-        Ok(Self { spec: spec.clone(), log, child })
+        Ok(Self { spec: Box::new(spec.clone()), log, child })
     }
 
     /// Starts it again in the same way. If it still runs, it is killed first.
     pub async fn start_again(&mut self) -> Result<()> {
+        self.start_again_with(&[]).await
+    }
+
+    /// Does the same with more arguments, which the next start forgets.
+    pub async fn start_again_with(&mut self, args: &[String]) -> Result<()> {
         self.kill().await?;
-        self.child = Self::spawn(&self.spec, &self.log).await?;
+        let spec = ProcessSpec::clone(&self.spec).args(args);
+        self.child = Self::spawn(&spec, &self.log).await?;
         Ok(())
     }
 

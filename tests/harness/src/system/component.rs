@@ -25,8 +25,6 @@ const PORT_ATTEMPTS: usize = 3;
 /// A process of the system that is, or was, running. Dropping it kills it.
 #[derive(Debug)]
 pub struct Component {
-    spec: ProcessSpec,
-    log_dir: PathBuf,
     process: Process,
     ports: Ports,
     metrics: Metrics,
@@ -99,10 +97,9 @@ impl Component {
             ])
             .args(args);
         spec.env.clone_from(&options.env);
-        let log_dir = cluster.dir().to_owned();
-        let process = Process::start(&spec, &log_dir).await?;
+        let process = Process::start(&spec, cluster.dir()).await?;
         let metrics = options.metrics;
-        let component = Self { spec, log_dir, process, ports, metrics, proxy };
+        let component = Self { process, ports, metrics, proxy };
         component.ready().await?;
         Ok(component)
     }
@@ -147,9 +144,7 @@ impl Component {
 
     /// Does the same with more arguments, which the next restart forgets.
     pub async fn restart_with(&mut self, args: &[String]) -> Result<()> {
-        self.process.kill().await?;
-        let spec = self.spec.clone().args(args);
-        self.process = Process::start(&spec, &self.log_dir).await?;
+        self.process.start_again_with(args).await?;
         self.ready().await
     }
 

@@ -82,7 +82,7 @@ mod tests {
         type Excuse = fn(&mut MadeUp);
         let excuses: [(Excuse, bool); 3] = [
             (|_| {}, false),
-            (|it| drop(it.history.deleted.insert("leader-1-1".to_owned())), true),
+            (|it| it.history.deleted.extend(["leader-1-1".to_owned()]), true),
             (|it| it.history.blindness.0.push([it.now(), it.now()]), true),
         ];
         for (excuse, is_excused) in excuses {
