@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_of_chance_mutates_the_same_way() {
-        let seeds = [b"one".to_vec(), b"other".to_vec(), Vec::new()];
+        let seeds = [b"one seed of some length".to_vec(), b"another".to_vec(), Vec::new()];
         let some = |seed| {
             let mut random = Rng::with_seed(seed);
             (0..200).map(|_| mutated(&seeds, &mut random)).collect::<Vec<_>>()
@@ -79,6 +79,6 @@ mod tests {
         assert_eq!(some(1), some(1));
         assert_ne!(some(1), some(2));
         let different: HashSet<_> = some(1).into_iter().collect();
-        assert!(different.len() > 150, "{}", different.len());
+        assert!(different.len() > 100, "{}", different.len());
     }
 }
