@@ -74,10 +74,13 @@ impl AuditLog {
         }
     }
 
-    /// All requests since `mark`, in the order in which they were answered.
+    /// All requests since `mark`, in the order in which they were answered. Fails when the log ends before the mark.
     pub fn since(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
         let mut text = String::new();
         let read = std::fs::File::open(&self.path).and_then(|mut file| {
+            if file.metadata()?.len() < mark.0 {
+                return Err(std::io::Error::other("it was begun anew since it was marked"));
+            }
             file.seek(SeekFrom::Start(mark.0))?;
             file.read_to_string(&mut text)
         });
@@ -163,4 +166,21 @@ fn parse(text: &str) -> Result<Option<AuditEvent>> {
         received: line.request_received_timestamp,
         answered: line.stage_timestamp,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_was_begun_anew_is_no_silence() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = AuditLog::new(directory.path().join("audit.log"));
+        std::fs::write(&log.path, "{}\n".repeat(3)).unwrap();
+        let mark = log.mark().unwrap();
+        assert!(log.since(mark).unwrap().is_empty());
+        std::fs::write(&log.path, "").unwrap();
+        let error = log.since(mark).unwrap_err().to_string();
+        assert!(error.contains("begun anew"), "{error}");
+    }
 }

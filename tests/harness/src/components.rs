@@ -8,6 +8,9 @@ use crate::options::ClusterOptions;
 use crate::processes::ProcessSpec;
 use crate::{Error, Result};
 
+/// After so many the API server would begin another audit log: more than any disk has.
+const AUDIT_LOG_MEBIBYTES: u32 = 100_000_000;
+
 /// Requests per second that a component may send: more than it ever does, so that it is not what a test measures.
 const UNTHROTTLED: [&str; 2] = ["--kube-api-qps=2000", "--kube-api-burst=4000"];
 
@@ -81,6 +84,8 @@ impl Components<'_> {
             "--service-cluster-ip-range=10.96.0.0/12".to_owned(),
             format!("--audit-policy-file={}", policy.display()),
             format!("--audit-log-path={}", audit_log(self.directory).display()),
+            // One that was begun anew would have lost what marks point at.
+            format!("--audit-log-maxsize={AUDIT_LOG_MEBIBYTES}"),
         ]);
         if !self.options.controllers {
             // Nobody makes the default service accounts that this plugin insists on, or takes the taints off new nodes.

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Uri};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower::{Layer, Service};
 
-/// Value of label `code` of a request that got no answer, as the clients of Kubernetes say.
+/// Value of label `code` of a request that got no answer, or none before it was given up, as the
+/// clients of Kubernetes say.
 const NO_ANSWER: &str = "<error>";
 
 /// Seconds. The API server answers most requests within some milliseconds; this system gives up
@@ -111,22 +113,55 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let method = request.method().clone();
-        let host = request.uri().authority().cloned();
-        let (verb, resource) = asked(&method, request.uri());
-        let RequestCounter { requests, asked, latency } = self.counter.clone();
-        let begun = Instant::now();
-        let answer = self.inner.call(request).inspect(move |outcome| {
-            let status = outcome.as_ref().ok().map(Response::status);
-            let code = status.as_ref().map_or(NO_ANSWER, StatusCode::as_str);
-            latency.with_label_values(&[verb, resource]).observe(begun.elapsed().as_secs_f64());
-            let host = host.as_ref().map_or("", |it| it.as_str());
-            requests.with_label_values(&[code, method.as_str(), host]).inc();
-            let is_known = status.is_none_or(|it| it.canonical_reason().is_some());
-            let code = if is_known { code } else { OTHER };
-            asked.with_label_values(&[verb, resource, code]).inc();
-        });
-        answer.boxed()
+        let mut under_way = UnderWay {
+            counter: self.counter.clone(),
+            asked: asked(request.method(), request.uri()),
+            method: request.method().clone(),
+            host: request.uri().authority().cloned(),
+            begun: Instant::now(),
+            status: None,
+        };
+        let answer = self.inner.call(request);
+        async move {
+            let outcome = answer.await;
+            under_way.ended(outcome.as_ref().ok().map(Response::status));
+            outcome
+        }
+        .boxed()
+    }
+}
+
+/// A request that is under way. It is counted when it ends: answered, failed, or given up by whoever
+/// waits for it.
+struct UnderWay {
+    counter: RequestCounter,
+    /// Verb and resource.
+    asked: (&'static str, &'static str),
+    method: Method,
+    host: Option<Authority>,
+    begun: Instant,
+    /// What was answered.
+    status: Option<StatusCode>,
+}
+
+impl UnderWay {
+    /// It has an answer, or has failed.
+    fn ended(&mut self, status: Option<StatusCode>) {
+        self.status = status;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let RequestCounter { requests, asked, latency } = &self.counter;
+        let (verb, resource) = self.asked;
+        let code = self.status.as_ref().map_or(NO_ANSWER, StatusCode::as_str);
+        latency.with_label_values(&[verb, resource]).observe(self.begun.elapsed().as_secs_f64());
+        let host = self.host.as_ref().map_or("", Authority::as_str);
+        requests.with_label_values(&[code, self.method.as_str(), host]).inc();
+        let is_known = self.status.is_none_or(|it| it.canonical_reason().is_some());
+        let code = if is_known { code } else { OTHER };
+        asked.with_label_values(&[verb, resource, code]).inc();
     }
 }
 
@@ -163,7 +198,9 @@ fn asked(method: &Method, uri: &Uri) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::time::Duration;
 
+    use tokio::time::timeout;
     use tower::service_fn;
 
     use super::*;
@@ -196,6 +233,22 @@ mod tests {
             let latency = counter.latency.with_label_values(&[verb, resource]);
             assert_eq!(latency.get_sample_count(), count, "{verb}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_given_up_got_no_answer() {
+        let counter = RequestCounter::register(&Registry::new()).unwrap();
+        let silent =
+            service_fn(|_: Request<()>| std::future::pending::<io::Result<Response<()>>>());
+        let mut client = counter.layer(silent);
+        let request = Request::builder().uri("https://h/api/v1/nodes/n").body(()).unwrap();
+        let answer = client.call(request);
+        assert!(timeout(Duration::ZERO, answer).await.is_err());
+        let asked = counter.asked.with_label_values(&["get", "nodes", NO_ANSWER]);
+        assert_eq!(asked.get(), 1);
+        assert_eq!(counter.requests.with_label_values(&[NO_ANSWER, "GET", "h"]).get(), 1);
+        let latency = counter.latency.with_label_values(&["get", "nodes"]);
+        assert_eq!(latency.get_sample_count(), 1);
     }
 
     #[test]

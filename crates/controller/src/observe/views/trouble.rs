@@ -174,8 +174,11 @@ impl WireContainerStatus {
 /// What the scheduler says nodes lack: `0/4 nodes are available: 1 Insufficient cpu, 3 node(s) …`
 /// without the numbers, which change with every pod that comes or goes.
 pub(super) fn unscheduled(message: &str) -> Trouble {
-    let reasons = message.split_once("nodes are available: ").map_or(message, |(_, it)| it);
-    let reasons = reasons.split_once(". preemption: ").map_or(reasons, |(it, _)| it);
+    let reasons = match message.split_once("nodes are available: ") {
+        // Behind the first sentence it tells, node by node, what preemption would not help.
+        Some((_, said)) => said.split_once(". ").map_or(said, |(reasons, _)| reasons),
+        None => message,
+    };
     let unnumbered = |reason: &str| {
         let reason = reason.trim().trim_end_matches('.');
         reason.trim_start_matches(|it: char| it.is_ascii_digit()).trim_start().to_owned()
@@ -245,6 +248,12 @@ mod tests {
                 "0/4 nodes are available: 1 Insufficient nvidia.com/gpu, 3 node(s) had untolerated taint(s). \
                  preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling.",
                 "Insufficient nvidia.com/gpu, node(s) had untolerated taint(s)",
+            ),
+            (
+                "0/3 nodes are available: 1 node(s) had untolerated taint {a: b}, 2 Insufficient cpu. no new \
+                 claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is not helpful for \
+                 scheduling, 2 No preemption victims found for incoming pod.",
+                "Insufficient cpu, node(s) had untolerated taint {a: b}",
             ),
             (
                 "0/97 nodes are available: 90 node(s) had untolerated taint(s), 7 Insufficient nvidia.com/gpu.",
