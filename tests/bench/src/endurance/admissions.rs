@@ -35,10 +35,9 @@ pub(super) async fn run(admissions: u32) -> Result<Samples> {
     while done < admissions {
         answer(&webhook, usize::try_from(each)?).await?;
         done += each * kinds;
+        closed(process).await?;
         samples.look(process, done)?;
     }
-    closed(process).await?;
-    samples.look(process, done)?;
     webhook.stop().await?;
     Ok(samples)
 }

@@ -28,8 +28,9 @@ const GROUPS: i32 = 2;
 /// From when on leaders have been ready, as they are told to be: a second later each time.
 const BEGIN: &str = "2026-01-01T00:00:00Z";
 
-/// How often all sets are rolled out.
-const ROLLOUTS: u32 = 10;
+/// All sets are rolled out once for so many reconciles, and a few times however few there are.
+const RECONCILES_A_ROLLOUT: u32 = 20_000;
+const LEAST_ROLLOUTS: u32 = 2;
 
 /// Requests at a time.
 const CONCURRENCY: usize = 32;
@@ -80,11 +81,14 @@ async fn work(
         Measured::new(controller.process().pid())
     };
     let mut samples = Samples::default();
+    // Buffers have their final size afterwards.
+    roll(sets, 0).await?;
     namespace.silence().await?;
     let before = counted(system).await?;
     samples.look(process, 0)?;
-    for rollout in 1..=ROLLOUTS {
-        let target = before + reconciles / ROLLOUTS * rollout;
+    let rollouts = (reconciles / RECONCILES_A_ROLLOUT).max(LEAST_ROLLOUTS);
+    for rollout in 1..=rollouts {
+        let target = before + reconciles / rollouts * rollout;
         stir(sets, async || {
             sleep(PAUSE).await;
             let done = counted(system).await?;
@@ -92,7 +96,7 @@ async fn work(
             Ok(done >= target)
         })
         .await?;
-        roll(sets, &format!("docker.io/nginxinc/nginx-unprivileged:1.{rollout}")).await?;
+        roll(sets, rollout).await?;
         samples.look(process, counted(system).await? - before)?;
     }
     namespace.silence().await?;
@@ -124,8 +128,9 @@ async fn stir(sets: &[TestSet], mut is_enough: impl AsyncFnMut() -> Result<bool>
     tokio::try_join!(telling, looking).map(drop)
 }
 
-/// Gives all sets another image and waits until all groups have it.
-async fn roll(sets: &[TestSet], image: &str) -> Result<()> {
+/// Gives all sets the image of this number and waits until all groups have it.
+async fn roll(sets: &[TestSet], number: u32) -> Result<()> {
+    let image = &format!("docker.io/nginxinc/nginx-unprivileged:2.{number}");
     let changing = stream::iter(sets).map(Ok::<_, anyhow::Error>);
     changing.try_for_each_concurrent(CONCURRENCY, |set| set.change_workers(image)).await?;
     all_done(sets).await
