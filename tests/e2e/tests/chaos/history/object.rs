@@ -233,7 +233,7 @@ impl fmt::Display for Object {
                 }
             }
             Detail::StatefulSet { replicas, partition } => {
-                write!(out, " p{partition} r{replicas}")?
+                write!(out, " p{partition} r{replicas}")?;
             }
             Detail::Pod { ready, restarts, phase, node } => {
                 let ready = if *ready { "ready" } else { "unready" };

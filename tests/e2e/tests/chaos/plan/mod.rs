@@ -77,7 +77,7 @@ impl Plan {
         let names: Vec<_> = NAMES.into_iter().take(count).collect();
         let sets = names
             .iter()
-            .map(|name| Beginning { name: *name, edits: Edit::beginning(&mut lots) })
+            .map(|name| Beginning { name, edits: Edit::beginning(&mut lots) })
             .collect();
         let mut steps = vec![Action::Rest];
         for _ in 0..ROUNDS {
