@@ -146,11 +146,10 @@ async fn trouble(world: &World, trouble: Trouble, time: Duration) -> Result<()> 
             world.with(number, cut).await?;
         }
         Trouble::WatchesHeld(resource) => {
-            let hold =
-                async |it: &lws_harness::system::Component| Ok(it.proxy()?.hold_watches(resource));
-            let watches = world.with(number, hold).await?;
+            let events =
+                world.with(number, async |it| Ok(it.proxy()?.hold_watches(resource))).await?;
             sleep(time).await;
-            drop(watches);
+            drop(events);
         }
         Trouble::NetworkCut => {
             let cut = world.with(number, async |it| Ok(it.proxy()?.cut_network())).await?;

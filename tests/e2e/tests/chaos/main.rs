@@ -58,7 +58,7 @@ async fn promises_are_kept_whatever_fails() -> Result<()> {
     while let Some(first) = seeds.peek() {
         let directory = directory.join(format!("from-seed-{first}"));
         let seeds = seeds.by_ref().take(SEEDS_OF_A_CLUSTER);
-        LocalSet::new().run_until(run_all(&directory, seeds)).await?;
+        LocalSet::new().run_until(Box::pin(run_all(&directory, seeds))).await?;
         // Nothing has failed, and logs of hours are long.
         std::fs::remove_dir_all(directory)?;
     }
