@@ -145,8 +145,9 @@ sbom: tools ## Write the bills of materials of both programs to target/sbom/ (ne
 	@deploy/sbom target/sbom
 
 .PHONY: plugin
-plugin: tools ## Install the plugin of kubectl, for `kubectl lws` (ROOT: into its bin/, else where cargo puts programs).
+plugin: tools ## Install the plugin of kubectl, for `kubectl lws`, and its completion (ROOT: into its bin/, else where cargo puts programs).
 	@cargo install --path crates/kubectl-lws --locked $(if $(ROOT),--root '$(ROOT)')
+	@install -m 755 crates/kubectl-lws/kubectl_complete-lws "$(or $(ROOT),$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}})/bin/"
 
 .PHONY: deploy
 deploy: ## Install on the cluster of the current kubeconfig (IMAGE is needed; DRY_RUN=1 only tells what would change; FORCE=1 takes over).

@@ -37,6 +37,8 @@ mod snapshot;
 mod status;
 #[cfg(test)]
 mod test_objects;
+#[cfg(test)]
+mod test_server;
 mod tree;
 mod waits;
 

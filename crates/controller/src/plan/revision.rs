@@ -131,7 +131,8 @@ fn placed_key(data: &str, placement: &Placement, number: i64) -> String {
 
 /// The placement that a revision key stands for: the one of the leader `StatefulSet` or else of a
 /// leader pod that carries it. `None` when nothing does: then it may stand for any.
-fn placement_of<'a>(
+#[must_use]
+pub fn placement_of<'a>(
     key: &str,
     leader_set: Option<&'a StatefulSetView>,
     pods: &'a Objects<PodView>,

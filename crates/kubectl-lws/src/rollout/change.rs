@@ -1,15 +1,13 @@
-//! The changes of a set that begin, hold and undo a rollout.
+//! The changes of a set that begin and hold a rollout.
 
 use jiff::Timestamp;
-use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation};
+use json_patch::PatchOperation;
+use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::annotations::PAUSED_PARTITION;
 use lws_api_types::pod_template::PodTemplate;
-use lws_api_types::{LeaderWorkerSet, revision};
 use serde_json::{Value, json};
 
-use super::history::stored;
 use crate::error::Error;
-use crate::snapshot::Snapshot;
 
 /// Who the server notes for what is changed here.
 pub(super) const FIELD_MANAGER: &str = "kubectl-lws";
@@ -33,6 +31,20 @@ pub(super) enum Patch {
     Merge(Value),
     /// By these operations.
     Json(json_patch::Patch),
+}
+
+impl Step {
+    /// Whether `set`, as it is now, is another than the one that this was decided on. Merges leave
+    /// that to the server, which knows it from the version that they name.
+    pub(super) fn is_outdated(&self, set: &LeaderWorkerSet) -> Result<bool, Error> {
+        let Patch::Json(patch) = &self.patch else { return Ok(false) };
+        let set = serde_json::to_value(set)?;
+        let fails = |operation: &PatchOperation| match operation {
+            PatchOperation::Test(it) => it.path.resolve(&set).ok() != Some(&it.value),
+            _ => false,
+        };
+        Ok(patch.iter().any(fails))
+    }
 }
 
 /// Holds the rollout where it is.
@@ -72,13 +84,19 @@ fn partition(set: &LeaderWorkerSet, partition: i64, former: &Value) -> Patch {
     }))
 }
 
+/// Refuses what would have no effect while the rollout is held.
+pub(super) fn refuse_paused(set: &LeaderWorkerSet) -> Result<(), Error> {
+    if !set.has_annotation(PAUSED_PARTITION) {
+        return Ok(());
+    }
+    let name = set.name();
+    let why = format!("{name} is paused: resume it first (kubectl lws rollout resume {name})");
+    Err(Error::Refused(why))
+}
+
 /// Replaces every group by one of the same content.
 pub(super) fn restart(set: &LeaderWorkerSet, now: Timestamp) -> Result<Step, Error> {
-    if set.has_annotation(PAUSED_PARTITION) {
-        let name = set.name();
-        let why = format!("{name} is paused: resume it first (kubectl lws rollout resume {name})");
-        return Err(Error::Refused(why));
-    }
+    refuse_paused(set)?;
     let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let annotated = json!({"metadata": {"annotations": {RESTARTED_AT: time}}});
     let mut templates = json!({"workerTemplate": annotated});
@@ -91,65 +109,9 @@ pub(super) fn restart(set: &LeaderWorkerSet, now: Timestamp) -> Result<Step, Err
     Ok(Step { patch: Patch::Merge(patch), done: "restarted".to_owned() })
 }
 
-/// Gives the set the content of a stored revision: of the one with number `wanted`, without that of
-/// the newest that the set is not at.
-pub(super) fn undo(snapshot: &Snapshot, wanted: Option<i64>) -> Result<Step, Error> {
-    let set = &snapshot.set;
-    let (name, key) = (set.name(), snapshot.key());
-    let revisions = stored(snapshot);
-    let found = match wanted {
-        Some(number) => revisions.iter().find(|it| it.number == number),
-        None => revisions.iter().rev().find(|it| it.key != key),
-    };
-    let Some(found) = found else {
-        let numbers: Vec<_> = revisions.iter().map(|it| it.number.to_string()).collect();
-        let which = match wanted {
-            Some(number) => format!("revision {number} of {name} is not stored"),
-            None => format!("no former revision of {name} is stored"),
-        };
-        return Err(Error::Refused(format!(
-            "{which}: revisions are stored as long as groups are at them (stored: {})",
-            numbers.join(", ")
-        )));
-    };
-    if found.key == key {
-        return Err(Error::Refused(format!("{name} is at revision {} already", found.number)));
-    }
-    let restored = revision::restore(&set.spec, &found.data).map_err(|error| {
-        Error::Refused(format!("revision {} of {name} cannot be restored: {error}", found.number))
-    })?;
-    let mut operations = vec![
-        PatchOperation::Test(TestOperation {
-            // The status may change meanwhile, and often does.
-            path: json_patch::jsonptr::PointerBuf::from_tokens(["metadata", "generation"]),
-            value: json!(set.metadata.generation),
-        }),
-        add("leaderWorkerTemplate", serde_json::to_value(&restored.leader_worker_template)?),
-    ];
-    match &restored.network_config {
-        Some(network) => operations.push(add("networkConfig", serde_json::to_value(network)?)),
-        None if set.spec.network_config.is_some() => {
-            operations
-                .push(PatchOperation::Remove(RemoveOperation { path: path("networkConfig") }));
-        }
-        None => {}
-    }
-    let done = format!("rolled back to revision {}", found.number);
-    Ok(Step { patch: Patch::Json(json_patch::Patch(operations)), done })
-}
-
-fn path(field: &str) -> json_patch::jsonptr::PointerBuf {
-    json_patch::jsonptr::PointerBuf::from_tokens(["spec", field])
-}
-
-fn add(field: &str, value: Value) -> PatchOperation {
-    PatchOperation::Add(AddOperation { path: path(field), value })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::history;
     use crate::test_objects::Objects;
 
     fn set(change: impl FnOnce(&mut Value)) -> LeaderWorkerSet {
@@ -210,49 +172,5 @@ mod tests {
         let step = restart(&with_leader, Timestamp::UNIX_EPOCH).unwrap();
         let templates = &merge(&step)["spec"]["leaderWorkerTemplate"];
         assert_eq!(templates, &json!({"workerTemplate": time, "leaderTemplate": time}));
-    }
-
-    /// A set whose content was changed after its groups were made.
-    fn changed() -> Objects {
-        let mut objects = Objects::ready(2, 1);
-        objects.set["spec"]["leaderWorkerTemplate"]["size"] = json!(3);
-        objects.record(2);
-        objects
-    }
-
-    #[test]
-    fn a_stored_revision_is_restored() {
-        let snapshot = changed().snapshot();
-        for wanted in [None, Some(1)] {
-            let step = undo(&snapshot, wanted).unwrap();
-            let Patch::Json(patch) = &step.patch else { panic!("{step:?}") };
-            let template = patch.0.iter().find_map(|it| match it {
-                PatchOperation::Add(it) if it.path.as_str() == "/spec/leaderWorkerTemplate" => {
-                    Some(&it.value)
-                }
-                _ => None,
-            });
-            assert_eq!(template.unwrap()["size"], json!(1));
-            assert_eq!(step.done, "rolled back to revision 1");
-        }
-        for (wanted, expected) in [
-            (Some(2), "error: s is at revision 2 already"),
-            (
-                Some(9),
-                "error: revision 9 of s is not stored: revisions are stored as long as groups are at them (stored: 1, 2)",
-            ),
-        ] {
-            assert_eq!(undo(&snapshot, wanted).unwrap_err().told(), expected);
-        }
-        let only = undo(&Objects::ready(1, 1).snapshot(), None).unwrap_err().told();
-        assert!(only.starts_with("error: no former revision of s is stored"), "{only}");
-    }
-
-    #[test]
-    fn the_history_has_the_groups_of_each_revision() {
-        let report = history::report(&changed().snapshot());
-        let told: Vec<_> =
-            report.iter().map(|it| (it.revision, it.current, it.groups.clone())).collect();
-        assert_eq!(told, [(1, false, vec![0, 1]), (2, true, vec![])]);
     }
 }

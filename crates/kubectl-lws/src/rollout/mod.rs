@@ -3,6 +3,7 @@
 mod change;
 mod history;
 mod progress;
+mod undo;
 
 use std::time::Duration;
 
@@ -37,14 +38,21 @@ pub(crate) async fn run(connection: &Connection, command: &Rollout) -> Result<()
             })
         }
         Rollout::Undo { name, to_revision } => {
-            let snapshot = connection.snapshot(name, Events::Refusals).await?;
-            let step = change::undo(&snapshot, *to_revision)?;
-            write(connection, name, step).await
+            let decide = async || {
+                let snapshot = connection.snapshot(name, Events::Refusals).await?;
+                undo::undo(&snapshot, *to_revision)
+            };
+            change(connection, name, decide).await
         }
-        Rollout::Pause { name } => change(connection, name, change::pause).await,
-        Rollout::Resume { name } => change(connection, name, change::resume).await,
+        Rollout::Pause { name } => {
+            change(connection, name, async || change::pause(&connection.set(name).await?)).await
+        }
+        Rollout::Resume { name } => {
+            change(connection, name, async || change::resume(&connection.set(name).await?)).await
+        }
         Rollout::Restart { name } => {
-            change(connection, name, |set| change::restart(set, Timestamp::now())).await
+            let decide = async || change::restart(&connection.set(name).await?, Timestamp::now());
+            change(connection, name, decide).await
         }
     }
 }
@@ -53,32 +61,47 @@ pub(crate) async fn run(connection: &Connection, command: &Rollout) -> Result<()
 async fn change(
     connection: &Connection,
     name: &str,
-    decide: impl Fn(&LeaderWorkerSet) -> Result<Step, Error>,
+    decide: impl AsyncFn() -> Result<Step, Error>,
 ) -> Result<(), Error> {
-    let mut attempts = 1;
-    loop {
-        let step = decide(&connection.set(name).await?)?;
-        match write(connection, name, step).await {
-            Err(Error::Request(error)) if code(&error) == Some(409) && attempts < ATTEMPTS => {
-                attempts += 1;
-            }
+    for _ in 0..ATTEMPTS {
+        let step = decide().await?;
+        match write(connection, name, &step).await {
+            Err(error) if is_outdated(connection, name, &step, &error).await? => {}
             outcome => return outcome,
         }
     }
+    let why = format!("{name} is being changed by others ({ATTEMPTS} attempts): try again");
+    Err(Error::Refused(why))
 }
 
 /// Writes a change of the set, unless it has changed meanwhile.
-async fn write(connection: &Connection, name: &str, step: Step) -> Result<(), Error> {
+async fn write(connection: &Connection, name: &str, step: &Step) -> Result<(), Error> {
     let api: Api<LeaderWorkerSet> = connection.api();
     let params =
         PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let written = match step.patch {
+    let written = match step.patch.clone() {
         change::Patch::Merge(patch) => api.patch(name, &params, &Patch::Merge(patch)).await,
         change::Patch::Json(patch) => api.patch(name, &params, &Patch::<()>::Json(patch)).await,
     };
     written?;
     let resource = format!("{}.{}", keys::KIND.to_lowercase(), keys::GROUP);
     output::print(&format!("{resource}/{name} {}\n", step.done))
+}
+
+/// Whether `step` was refused with `error` because the set has changed since it was decided on.
+async fn is_outdated(
+    connection: &Connection,
+    name: &str,
+    step: &Step,
+    error: &Error,
+) -> Result<bool, Error> {
+    let Error::Request(error) = error else { return Ok(false) };
+    match code(error) {
+        Some(409) => Ok(true),
+        // A test that fails and a change that is invalid are answered alike: the set tells them apart.
+        Some(422) => step.is_outdated(&connection.set(name).await?),
+        _ => Ok(false),
+    }
 }
 
 /// Waits until the rollout is complete and tells how far it is meanwhile; no longer than `timeout`,
@@ -123,4 +146,60 @@ async fn wait(connection: &Connection, name: &str) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::test_objects::Objects;
+    use crate::test_server;
+
+    /// Undoes a rollout on a server that refuses the first `refused` changes because the set has
+    /// another generation, or without that. Gives the number of changes sent.
+    async fn undone(refused: u32, is_changed: bool) -> (Result<(), Error>, u32) {
+        let mut objects = Objects::ready(2, 1);
+        objects.set["spec"]["leaderWorkerTemplate"]["size"] = json!(3);
+        objects.record(2);
+        let sent = Arc::new(Mutex::new(0));
+        let seen = sent.clone();
+        let connection = test_server::connection(move |method, path| {
+            if method != "PATCH" {
+                return objects.answer(path);
+            }
+            let mut sent = seen.lock().unwrap();
+            *sent += 1;
+            if *sent > refused {
+                return (200, objects.set.clone());
+            }
+            if is_changed {
+                objects.set["metadata"]["generation"] = json!(1 + *sent);
+            }
+            test_server::refusal(422, "Invalid", "the server rejected our request")
+        });
+        let command = Rollout::Undo { name: "s".to_owned(), to_revision: None };
+        let outcome = run(&connection, &command).await;
+        let sent = *sent.lock().unwrap();
+        (outcome, sent)
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_overtaken_is_decided_on_again() {
+        let (outcome, sent) = undone(2, true).await;
+        outcome.unwrap();
+        assert_eq!(sent, 3);
+        let (outcome, sent) = undone(u32::MAX, true).await;
+        let expected = "error: s is being changed by others (5 attempts): try again";
+        assert_eq!((outcome.unwrap_err().told().as_str(), sent), (expected, ATTEMPTS));
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_invalid_is_told_at_once() {
+        let (outcome, sent) = undone(u32::MAX, false).await;
+        let expected = "Error from server (Invalid): the server rejected our request";
+        assert_eq!((outcome.unwrap_err().told().as_str(), sent), (expected, 1));
+    }
 }
