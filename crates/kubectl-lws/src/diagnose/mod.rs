@@ -1,10 +1,13 @@
 //! `diagnose`: what is wrong with a set, how that shows, and what to do.
 
+mod failure;
 mod findings;
 mod installation;
 mod probe;
+mod refusals;
 #[cfg(test)]
 mod tests;
+mod what;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;

@@ -5,8 +5,7 @@ use kube::api::PostParams;
 use lws_api_types::names;
 use serde_json::{Value, json};
 
-use super::Finding;
-use super::findings::{refusal_advice, refusal_kind};
+use super::{Finding, refusals};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::snapshot::Snapshot;
@@ -55,8 +54,8 @@ fn lacks_permission(message: &str) -> bool {
 /// What is wrong when the server refuses a pod of the set with this message.
 pub(super) fn finding(message: &str, namespace: &str) -> Finding {
     Finding {
-        what: refusal_kind(message).to_owned(),
+        what: refusals::kind(message).to_owned(),
         evidence: format!("a dry run of creating a pod: {message}"),
-        advice: refusal_advice(message, namespace),
+        advice: refusals::advice(message, namespace),
     }
 }

@@ -140,6 +140,40 @@ fn each_fault_is_found_with_its_evidence() {
 }
 
 #[test]
+fn what_the_controller_says_is_told_with_other_findings_and_before_pods_that_are_not_ready() {
+    let failure = |reason: &str, message: &str| {
+        let mut failure = condition("ReplicaFailure", "True");
+        failure["reason"] = json!(reason);
+        failure["message"] = json!(message);
+        json!([failure])
+    };
+    let quota = "statefulsets.apps \"s-1\" is forbidden: exceeded quota: q";
+    let told = |change: fn(&mut Objects), reason: &str, message: &str| {
+        let conditions = failure(reason, message);
+        let findings = found(|it| {
+            change(it);
+            it.set["status"]["conditions"] = conditions;
+        });
+        findings.into_iter().map(|it| it.what).collect::<Vec<_>>()
+    };
+    let controller = "The controller cannot do its work";
+    let unready: fn(&mut Objects) = |it| it.runs("s-1-1");
+    let expected = [controller, "A pod runs and does not become ready"];
+    assert_eq!(told(unready, "FailedCreate", quota), expected);
+    let unpulled: fn(&mut Objects) = |it| it.waits("s-1-1", "ErrImagePull", "no");
+    let expected = ["An image cannot be pulled", controller];
+    assert_eq!(told(unpulled, "FailedCreate", quota), expected, "of something else");
+    let expected = ["An image cannot be pulled"];
+    assert_eq!(told(unpulled, "ImagePullFailed", "pod s-1-1"), expected, "told already");
+    let over_quota: fn(&mut Objects) = |it| {
+        it.sts("s-1")["status"]["replicas"] = json!(0);
+        let message = "pods \"s-1-1\" is forbidden: exceeded quota: pods";
+        it.events.push(event("StatefulSet", "s-1", "s-1-workers", "FailedCreate", message));
+    };
+    assert_eq!(told(over_quota, "FailedCreate", quota), ["A quota is exceeded"]);
+}
+
+#[test]
 fn a_node_without_the_topology_label_is_found() {
     let mut objects = Objects::ready(2, 2);
     objects.set["metadata"]["annotations"] = json!({annotations::EXCLUSIVE_TOPOLOGY: "rack"});
