@@ -53,7 +53,7 @@ pub(crate) async fn run(
     report.findings.extend(installation.findings(snapshot.now));
     if let Some(pod) = probe::pod(&snapshot) {
         let refusal = probe::try_out(connection, &pod, &mut report.unchecked).await?;
-        let finding = refusal.map(|it| probe::finding(&it, &connection.namespace));
+        let finding = refusal.and_then(|it| probe::finding(&snapshot, &it));
         // What pods have shown already is not told again.
         let is_new = |it: &Finding| report.findings.iter().all(|known| known.what != it.what);
         let finding = finding.filter(is_new);

@@ -37,6 +37,14 @@ fn short(snapshot: &Snapshot) -> impl Iterator<Item = &StatefulSetView> {
     .filter(|it| it.status_replicas < it.replicas)
 }
 
+/// Whether the set lacks pods.
+pub(super) fn is_short(snapshot: &Snapshot) -> bool {
+    let size = i64::from(snapshot.set.spec.leader_worker_template.size());
+    let wanted = snapshot.leader_set().map_or(0, |it| it.replicas * size);
+    let present = i64::try_from(snapshot.entry.pods.len()).unwrap_or(i64::MAX);
+    present < wanted || short(snapshot).next().is_some()
+}
+
 /// What a refusal of a pod is about.
 pub(super) fn kind(message: &str) -> &'static str {
     match Hindrance::of_refusal(message) {

@@ -278,8 +278,31 @@ fn a_pod_is_tried_out_at_an_index_where_there_is_none() {
         json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
     let pod = probe::pod(&objects.snapshot()).unwrap();
     assert_eq!(pod["metadata"], json!({"name": "s-2", "labels": {"a": "b"}}));
-    let refused = probe::finding("admission webhook: failed calling webhook \"mpod.kb.io\"", "n");
+    let message = "admission webhook: failed calling webhook \"mpod.kb.io\"";
+    let refused = probe::finding(&objects.snapshot(), message).unwrap();
     assert_eq!(refused.what, "An admission webhook does not answer");
     assert!(refused.evidence.starts_with("a dry run of creating a pod: admission webhook"));
     assert!(is_documented(&refused));
+}
+
+#[test]
+fn a_quota_without_room_for_one_more_pod_is_wrong_only_where_pods_are_missing() {
+    type Change = fn(&mut Objects);
+    let refused = |change: Change, message: &str| {
+        let mut objects = Objects::ready(2, 2);
+        change(&mut objects);
+        probe::finding(&objects.snapshot(), message).map(|it| it.what)
+    };
+    let full = "pods \"s-2\" is forbidden: exceeded quota: q, used: pods=4, limited: pods=4";
+    let whole: [Change; 2] = [|_| {}, |it| it.runs("s-1-1")];
+    for change in whole {
+        assert_eq!(refused(change, full), None);
+        let denied = "admission webhook \"w\" denied the request";
+        assert_eq!(refused(change, denied).as_deref(), Some("Pods cannot be created"));
+    }
+    let short: [Change; 2] =
+        [|it| it.sts("s-1")["status"]["replicas"] = json!(0), |it| it.remove_workers("s-1")];
+    for change in short {
+        assert_eq!(refused(change, full).as_deref(), Some("A quota is exceeded"));
+    }
 }
