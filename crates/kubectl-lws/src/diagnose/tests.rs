@@ -8,7 +8,7 @@ use lws_api_types::keys::annotations;
 use serde_json::{Value, json};
 
 use super::installation::{Installation, Webhook};
-use super::{Finding, Report, findings, probe, text};
+use super::{Finding, Report, findings, installation, probe, text};
 use crate::output::Paint;
 use crate::test_objects::{NOW, Objects, condition, event};
 
@@ -213,9 +213,10 @@ fn a_topology_that_no_node_is_in_is_found_rather_than_what_comes_of_it() {
 fn leased(spec: &Value) -> Installation {
     let lease = json!({"metadata": {"name": "l"}, "spec": spec});
     Installation {
+        namespace: "there".to_owned(),
         webhooks: Some(vec![webhook("mleaderworkerset.kb.io"), webhook("mpod.kb.io")]),
         silent: [].into(),
-        leases: Some(vec![serde_json::from_value::<Lease>(lease).unwrap()]),
+        lease: Some(serde_json::from_value::<Lease>(lease).unwrap()),
     }
 }
 
@@ -224,7 +225,7 @@ fn webhook(name: &str) -> Webhook {
         configuration: "c".to_owned(),
         name: name.to_owned(),
         has_authority: true,
-        service: Some(("lws-system".to_owned(), "webhook".to_owned())),
+        service: Some(("there".to_owned(), "webhook".to_owned())),
     }
 }
 
@@ -244,7 +245,7 @@ fn what_is_wrong_with_the_installation() {
     }));
     let released = leased(&json!({"holderIdentity": ""}));
     let mut silent = works();
-    silent.silent.insert(("lws-system".to_owned(), "webhook".to_owned()));
+    silent.silent.insert(("there".to_owned(), "webhook".to_owned()));
     let mut unsigned = works();
     unsigned.webhooks = Some(vec![
         webhook("mleaderworkerset.kb.io"),
@@ -253,11 +254,7 @@ fn what_is_wrong_with_the_installation() {
     for (installation, evidence) in [
         (stale, "h has renewed its Lease 2m ago, not within 15 s"),
         (released, "nobody holds its Lease"),
-        (
-            Installation { leases: Some(Vec::new()), ..works() },
-            "there is no Lease b8b2488c.x-k8s.io of LeaderWorkerSet",
-        ),
-        (silent, "no pod behind Service lws-system/webhook is ready"),
+        (silent, "no pod behind Service there/webhook is ready"),
         (unsigned, "webhook mpod.kb.io of c has no caBundle"),
         (
             Installation { webhooks: Some(vec![webhook("mpod.kb.io")]), ..works() },
@@ -268,7 +265,25 @@ fn what_is_wrong_with_the_installation() {
         let [finding] = findings.as_slice() else { panic!("{evidence}: {findings:?}") };
         assert_eq!(finding.evidence, evidence);
         assert!(is_documented(finding), "{finding:?}");
+        let advice = &finding.advice;
+        assert!(!advice.contains("kubectl") || advice.contains(" -n there "), "{advice}");
     }
+}
+
+#[test]
+fn that_there_is_no_lease_is_not_checked_rather_than_wrong() {
+    let mut unchecked = Vec::new();
+    let works = works();
+    assert_eq!(installation::present(works.lease.clone(), "there", &mut unchecked), works.lease);
+    assert_eq!(unchecked, Vec::<String>::new());
+    let lease = installation::present(None, "there", &mut unchecked);
+    let [told] = unchecked.as_slice() else { panic!("{unchecked:?}") };
+    let begins = "whether a controller is at work: there is no Lease there/b8b2488c.x-k8s.io. ";
+    assert!(told.starts_with(begins), "{told}");
+    assert!(told.contains("leaderElect)") && told.contains("resourceNamespace)"), "{told}");
+    assert!(told.ends_with("kubectl get pods -n there -l control-plane=controller-manager"));
+    let without = Installation { lease, ..works };
+    assert_eq!(without.findings(NOW.parse().unwrap()), []);
 }
 
 #[test]
