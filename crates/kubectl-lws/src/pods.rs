@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Trouble(TroubleKind),
     /// It has no node, and no scheduler says why.
     Overlooked,
+    /// It has no node, and no scheduler looks for one before somebody lets it.
+    Gated,
     /// Its containers run, and are not ready.
     NotReady,
     /// It is being started.
@@ -43,7 +45,7 @@ impl Kind {
 
     /// Whether the pod lacks a node, and will not get one by itself.
     pub(crate) fn lacks_node(self) -> bool {
-        matches!(self, Self::Trouble(TroubleKind::Unscheduled) | Self::Overlooked)
+        matches!(self, Self::Trouble(TroubleKind::Unscheduled) | Self::Overlooked | Self::Gated)
     }
 }
 
@@ -89,6 +91,12 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
 /// What a pod without a node waits for, of which the scheduler has not said that it finds none.
 fn without_node(view: &PodView, pod: &Pod, now: Timestamp) -> Obstacle {
     let name = view.identity.name();
+    let gates = gates(pod);
+    if !gates.is_empty() {
+        let plural = if gates.len() == 1 { "" } else { "s" };
+        let told = format!("pod {name} waits behind scheduling gate{plural} {}", gates.join(", "));
+        return Obstacle { kind: Kind::Gated, told };
+    }
     let told = scheduled(pod).filter(|it| !it.is_empty());
     if let Some(message) = told {
         let told = format!("pod {name} finds no node: {message}");
@@ -146,11 +154,20 @@ fn ends(container: &ContainerStatus) -> String {
     format!(" ({restarts}{})", how.unwrap_or_default())
 }
 
-/// What the scheduler says of a pod that it has not bound; `None` when it has said nothing.
+/// What the scheduler says of a pod that it has not bound; `None` when it has said nothing. What is
+/// said of gates is over with the gates.
 fn scheduled(pod: &Pod) -> Option<&str> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let found = conditions.iter().find(|it| it.type_ == "PodScheduled")?;
-    Some(found.message.as_deref().unwrap_or_default())
+    let is_about_gates = found.reason.as_deref() == Some("SchedulingGated");
+    let message = found.message.as_deref().filter(|_| !is_about_gates);
+    Some(message.unwrap_or_default())
+}
+
+/// The scheduling gates of a pod: it is not scheduled before those who set them have removed them.
+fn gates(pod: &Pod) -> Vec<&str> {
+    let gates = pod.spec.iter().flat_map(|it| it.scheduling_gates.iter().flatten());
+    gates.map(|it| it.name.as_str()).collect()
 }
 
 /// How often containers of `pod` were restarted.
@@ -271,10 +288,10 @@ mod tests {
                 "pod p finds no node: 0/3 nodes are available",
             ),
             (
-                scheduled("SchedulingGated", "there are gates"),
-                soon,
-                unscheduled,
-                "pod p finds no node: there are gates",
+                scheduled("SchedulingGated", "there were gates"),
+                late,
+                Kind::Starting,
+                "pod p waits for a node",
             ),
             (silent.clone(), soon, Kind::Starting, "pod p waits for a node"),
             (
@@ -287,6 +304,35 @@ mod tests {
             let expected = Obstacle { kind, told: told.to_owned() };
             assert_eq!(found(None, &status, now), Some(expected), "{status} at {now}");
         }
+    }
+
+    #[test]
+    fn a_pod_behind_scheduling_gates_does_not_lack_nodes() {
+        let gated = |gates: &[&str], status: &Value| {
+            let gates: Vec<_> = gates.iter().map(|it| json!({"name": it})).collect();
+            let pod = json!({
+                "metadata": {"name": "p", "creationTimestamp": CREATED},
+                "spec": {"containers": [], "schedulingGates": gates},
+                "status": status,
+            });
+            let view = serde_json::from_value(pod.clone()).unwrap();
+            obstacle(&view, &serde_json::from_value(pod).unwrap(), NOW.parse().unwrap()).unwrap()
+        };
+        let told = json!({"phase": "Pending", "conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+        }]});
+        let one = "pod p waits behind scheduling gate kueue.x-k8s.io/admission";
+        let two = "pod p waits behind scheduling gates kueue.x-k8s.io/admission, other";
+        for (gates, status, expected) in [
+            (&["kueue.x-k8s.io/admission"][..], &told, one),
+            (&["kueue.x-k8s.io/admission"], &json!({"phase": "Pending"}), one),
+            (&["kueue.x-k8s.io/admission", "other"], &told, two),
+        ] {
+            let expected = Obstacle { kind: Kind::Gated, told: expected.to_owned() };
+            assert_eq!(gated(gates, status), expected);
+        }
+        assert!(Kind::Gated.lacks_node() && !Kind::Gated.is_fault());
     }
 
     #[test]

@@ -99,6 +99,14 @@ fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Find
             "No scheduler looks at a pod",
             "see whether that scheduler runs, or correct schedulerName in the templates".to_owned(),
         ),
+        Kind::Gated => (
+            "A pod waits behind scheduling gates",
+            format!(
+                "see why whoever has set the gates does not remove them; gates of Kueue wait for the \
+                 admission of their Workload: {}",
+                kubectl(namespace, "describe workloads.kueue.x-k8s.io")
+            ),
+        ),
         Kind::NotReady | Kind::Starting => return None,
     };
     let evidence = format!("{}{}", first.told, more(alike.len()));

@@ -40,7 +40,7 @@ fn nothing_is_wrong_with_a_healthy_set() {
 #[test]
 fn each_fault_is_found_with_its_evidence() {
     type Case = (fn(&mut Objects), &'static str, &'static str);
-    let cases: [Case; 12] = [
+    let cases: [Case; 13] = [
         (
             |it| {
                 it.waits("s-0-1", "ErrImagePull", "no");
@@ -110,6 +110,18 @@ fn each_fault_is_found_with_its_evidence() {
             |it| it.waits_for_node("s-1-1"),
             "No scheduler looks at a pod",
             "pod s-1-1 has no node, and scheduler own does not say why",
+        ),
+        (
+            |it| {
+                it.waits_for_node("s-1-1");
+                it.pod("s-1-1")["spec"]["schedulingGates"] = json!([{"name": "g"}]);
+                it.pod("s-1-1")["status"]["conditions"] = json!([{
+                    "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                    "message": "blocked",
+                }]);
+            },
+            "A pod waits behind scheduling gates",
+            "pod s-1-1 waits behind scheduling gate g",
         ),
         (
             |it| {
