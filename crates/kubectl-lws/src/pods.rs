@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
-use lws_controller::observe::views::{Phase, PodView, Trouble, TroubleKind};
+use lws_controller::observe::views::{Disruption, Phase, PodView, Trouble, TroubleKind};
 
 use crate::snapshot::Snapshot;
 
@@ -23,6 +23,8 @@ pub(crate) struct Obstacle {
 /// What kind of obstacle there is. Of several the first of these is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
+    /// Its node does not answer.
+    NodeLost,
     /// The pod has ended, or was evicted.
     Failed,
     /// What the controller tells of, too.
@@ -38,9 +40,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Whether the pod has what it needs to run and fails nevertheless.
+    /// Whether the pod had what it needs to run and fails nevertheless.
     pub(crate) fn is_fault(self) -> bool {
-        self == Self::Failed || matches!(self, Self::Trouble(it) if it != TroubleKind::Unscheduled)
+        matches!(self, Self::NodeLost | Self::Failed)
+            || matches!(self, Self::Trouble(it) if it != TroubleKind::Unscheduled)
     }
 
     /// Whether the pod lacks a node, and will not get one by itself.
@@ -66,8 +69,14 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
     let status = pod.status.clone().unwrap_or_default();
     let why = because(status.reason.as_deref(), status.message.as_deref());
     let found = |kind, told| Some(Obstacle { kind, told });
+    if let Some(node) = view.node.as_deref().filter(|_| is_lost(view)) {
+        return found(Kind::NodeLost, format!("pod {name}: its node {node} does not answer{why}"));
+    }
     if view.phase == Phase::Failed {
         return found(Kind::Failed, format!("pod {name} has failed{why}"));
+    }
+    if view.phase == Phase::Succeeded {
+        return found(Kind::Failed, format!("pod {name} has ended, without an error{why}"));
     }
     let lasts = |it: &&Trouble| it.lasts(now).is_none_or(|rest| !rest.is_zero());
     if let Some(trouble) = view.trouble.as_deref().filter(lasts) {
@@ -86,6 +95,11 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
         return found(Kind::NotReady, told);
     }
     found(Kind::Starting, format!("pod {name} is starting{why}"))
+}
+
+/// Whether the control plane has given the node of a pod up.
+fn is_lost(view: &PodView) -> bool {
+    view.disruption == Some(Disruption::NodeLost) || view.phase == Phase::Unknown
 }
 
 /// What a pod without a node waits for, of which the scheduler has not said that it finds none.
@@ -263,6 +277,17 @@ mod tests {
                 "pod p: container c ends again and again (3 restarts, exit code 137, OOMKilled)",
             ),
             (json!({"phase": "Running"}), "pod p runs and is not ready"),
+            (json!({"phase": "Succeeded"}), "pod p has ended, without an error"),
+            (
+                json!({"phase": "Unknown", "reason": "NodeLost"}),
+                "pod p: its node n does not answer: NodeLost",
+            ),
+            (
+                json!({"phase": "Running", "conditions": [{
+                    "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
+                }]}),
+                "pod p: its node n does not answer",
+            ),
             (json!({}), "pod p is starting"),
         ] {
             let found = found(Some("n"), &status, NOW);

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Event;
 use lws_api_types::keys::annotations;
 use lws_controller::observe::views::{Identity, PodView, TroubleKind};
 
+use super::nodes::{self, Lost};
 use super::{Finding, failure, refusals, what};
 use crate::events::last_seen;
 use crate::output::age;
@@ -20,9 +21,9 @@ const STUCK_SECONDS: i64 = 60;
 const PATIENCE_WITH_READINESS: SignedDuration = SignedDuration::from_secs(30);
 
 /// Everything that is wrong, the nearest cause first.
-pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
+pub(super) fn of(snapshot: &Snapshot, lost: &Lost) -> Vec<Finding> {
     let mut findings: Vec<_> = topology(snapshot).into_iter().collect();
-    let mut kinds = obstacles(snapshot);
+    let mut kinds = obstacles(snapshot, lost);
     let unready_pods = kinds.remove(&Kind::NotReady).unwrap_or_default();
     let set = snapshot.set.name();
     findings.extend(kinds.iter().filter_map(|(kind, alike)| of_pods(*kind, alike, set)));
@@ -45,14 +46,18 @@ pub(super) fn kubectl(namespace: &str, command: &str) -> String {
 }
 
 /// Pods that do not come up, by what is in their way.
-fn obstacles(snapshot: &Snapshot) -> BTreeMap<Kind, Vec<(&PodView, Obstacle)>> {
+fn obstacles<'a>(
+    snapshot: &'a Snapshot,
+    lost: &Lost,
+) -> BTreeMap<Kind, Vec<(&'a PodView, Obstacle)>> {
     let mut kinds: BTreeMap<Kind, Vec<(&PodView, Obstacle)>> = BTreeMap::new();
     // Where no node has the topology label, that is told, and nothing else helps.
     let is_told = |it: &Obstacle| {
         it.kind == Kind::Trouble(TroubleKind::Unscheduled) && snapshot.absent_topology.is_some()
     };
     for pod in snapshot.entry.pods.values() {
-        if let Some(obstacle) = snapshot.obstacle(pod).filter(|it| !is_told(it)) {
+        let obstacle = snapshot.obstacle(pod).map(|it| nodes::explain(lost, pod, it));
+        if let Some(obstacle) = obstacle.filter(|it| !is_told(it)) {
             kinds.entry(obstacle.kind).or_default().push((pod, obstacle));
         }
     }
@@ -62,9 +67,18 @@ fn obstacles(snapshot: &Snapshot) -> BTreeMap<Kind, Vec<(&PodView, Obstacle)>> {
 /// One finding for all pods with one kind of obstacle.
 fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Finding> {
     let (pod, first) = alike.first()?;
+    let node = pod.node.as_deref();
     let (pod, namespace) = (pod.identity.name(), pod.identity.namespace());
     let describe = format!("describe pod {pod}");
     let (what, advice) = match kind {
+        Kind::NodeLost => (
+            "The node of a pod does not answer",
+            format!(
+                "see what is known of the node: kubectl describe node {}; where it is lost for good, \
+                 delete it, and its pods are made anew on others",
+                node.unwrap_or("<name>")
+            ),
+        ),
         Kind::Trouble(TroubleKind::Image) => (
             what::IMAGE,
             "check the name of the image, that it is in the registry, and imagePullSecrets"

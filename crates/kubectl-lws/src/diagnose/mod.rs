@@ -3,6 +3,7 @@
 mod failure;
 mod findings;
 mod installation;
+mod nodes;
 mod probe;
 mod refusals;
 #[cfg(test)]
@@ -48,7 +49,9 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, Error> {
     let mut snapshot = connection.whole_snapshot(name).await?;
     connection.look_up_topologies(&mut snapshot).await?;
-    let mut report = Report { findings: findings::of(&snapshot), unchecked: Vec::new() };
+    let mut report = Report::default();
+    let lost = nodes::look(connection, &snapshot, &mut report.unchecked).await?;
+    report.findings = findings::of(&snapshot, &lost);
     let installation = installation::look(connection, &mut report.unchecked).await?;
     report.findings.extend(installation.findings(snapshot.now));
     if let Some(pod) = probe::pod(&snapshot) {

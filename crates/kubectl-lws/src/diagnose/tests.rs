@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Node;
 use lws_api_types::keys::annotations;
 use serde_json::{Value, json};
 
 use super::installation::{Installation, Webhook};
+use super::nodes::{self, Lost};
 use super::{Finding, Report, findings, installation, probe, text};
 use crate::output::Paint;
 use crate::test_objects::{NOW, Objects, condition, event};
@@ -28,7 +30,7 @@ fn names_namespace(Finding { advice, .. }: &Finding) -> bool {
 fn found(change: impl FnOnce(&mut Objects)) -> Vec<Finding> {
     let mut objects = Objects::ready(2, 2);
     change(&mut objects);
-    findings::of(&objects.snapshot())
+    findings::of(&objects.snapshot(), &Lost::new())
 }
 
 #[test]
@@ -186,6 +188,38 @@ fn what_the_controller_says_is_told_with_other_findings_and_before_pods_that_are
 }
 
 #[test]
+fn a_node_that_does_not_answer_is_found_rather_than_that_its_pods_are_not_ready() {
+    let mut objects = Objects::ready(2, 2);
+    objects.runs("s-1");
+    // Nobody is there to say that the containers do not run any more.
+    objects.pod("s-1")["status"]["containerStatuses"][0]["ready"] = json!(true);
+    objects.waits("s-1-1", "ContainerCreating", "");
+    let snapshot = objects.snapshot();
+    assert_eq!(nodes::of_unready(&snapshot), ["node-1"].into());
+    let silence = |status: &str| {
+        let node: Node = serde_json::from_value(json!({"metadata": {}, "status": {"conditions": [
+            {"type": "MemoryPressure", "status": "Unknown"},
+            {"type": "Ready", "status": status, "reason": "NodeStatusUnknown",
+             "message": "Kubelet stopped posting node status."},
+        ]}}))
+        .unwrap();
+        nodes::silence(Some(&node))
+    };
+    assert_eq!(silence("True"), None);
+    assert_eq!(nodes::silence(Some(&Node::default())), None);
+    assert_eq!(nodes::silence(None).as_deref(), Some("it does not exist"));
+    let lost = Lost::from([("node-1".to_owned(), silence("Unknown").unwrap())]);
+    let findings = findings::of(&snapshot, &lost);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.what, "The node of a pod does not answer");
+    let expected = "pod s-1 is on node node-1: its condition Ready is Unknown: NodeStatusUnknown: \
+                    Kubelet stopped posting node status. (and 1 more pod)";
+    assert_eq!(finding.evidence, expected);
+    assert!(finding.advice.contains("kubectl describe node node-1;"), "{finding:?}");
+    assert!(is_documented(finding) && names_namespace(finding), "{finding:?}");
+}
+
+#[test]
 fn a_node_without_the_topology_label_is_found() {
     let mut objects = Objects::ready(2, 2);
     objects.set["metadata"]["annotations"] = json!({annotations::EXCLUSIVE_TOPOLOGY: "rack"});
@@ -195,7 +229,7 @@ fn a_node_without_the_topology_label_is_found() {
     let labelled = BTreeMap::from([("rack".to_owned(), "r1".to_owned())]);
     snapshot.nodes =
         [("node-0".to_owned(), labelled), ("node-1".to_owned(), BTreeMap::new())].into();
-    let findings = findings::of(&snapshot);
+    let findings = findings::of(&snapshot, &Lost::new());
     let evidence = &findings[0].evidence;
     assert!(
         evidence.starts_with("node node-1 of leader pod s-1 has no label rack"),
@@ -213,7 +247,7 @@ fn a_topology_that_no_node_is_in_is_found_rather_than_what_comes_of_it() {
     ]});
     let mut snapshot = objects.snapshot();
     snapshot.absent_topology = Some((annotations::EXCLUSIVE_TOPOLOGY, "rack".to_owned()));
-    let findings = findings::of(&snapshot);
+    let findings = findings::of(&snapshot, &Lost::new());
     let what: Vec<_> = findings.iter().map(|it| &*it.what).collect();
     assert_eq!(what, ["No node has the topology label"]);
     let expected = "no node has label rack, which annotation \
