@@ -42,7 +42,7 @@ fn nothing_is_wrong_with_a_healthy_set() {
 #[test]
 fn each_fault_is_found_with_its_evidence() {
     type Case = (fn(&mut Objects), &'static str, &'static str);
-    let cases: [Case; 13] = [
+    let cases: [Case; 12] = [
         (
             |it| {
                 it.waits("s-0-1", "ErrImagePull", "no");
@@ -115,18 +115,6 @@ fn each_fault_is_found_with_its_evidence() {
         ),
         (
             |it| {
-                it.waits_for_node("s-1-1");
-                it.pod("s-1-1")["spec"]["schedulingGates"] = json!([{"name": "g"}]);
-                it.pod("s-1-1")["status"]["conditions"] = json!([{
-                    "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
-                    "message": "blocked",
-                }]);
-            },
-            "A pod waits behind scheduling gates",
-            "pod s-1-1 waits behind scheduling gate g",
-        ),
-        (
-            |it| {
                 it.runs("s-1-1");
                 let message = "Readiness probe failed: connection refused\n";
                 it.events.push(event("Pod", "s-1-1", "s-1-1-uid", "Unhealthy", message));
@@ -151,6 +139,22 @@ fn each_fault_is_found_with_its_evidence() {
         assert!(!finding.advice.is_empty() && is_documented(finding), "{finding:?}");
         assert!(names_namespace(finding), "{finding:?}");
     }
+}
+
+#[test]
+fn a_pod_behind_scheduling_gates_is_found() {
+    let findings = found(|it| {
+        it.waits_for_node("s-1-1");
+        it.pod("s-1-1")["spec"]["schedulingGates"] = json!([{"name": "g"}]);
+        it.pod("s-1-1")["status"]["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "blocked",
+        }]);
+    });
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.what, "A pod waits behind scheduling gates");
+    assert_eq!(finding.evidence, "pod s-1-1 waits behind scheduling gate g");
+    assert!(is_documented(finding) && names_namespace(finding), "{finding:?}");
 }
 
 #[test]
