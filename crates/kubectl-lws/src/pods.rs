@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
-use lws_controller::observe::views::{Phase, PodView, Trouble, TroubleKind};
+use lws_controller::observe::views::{Disruption, Phase, PodView, Trouble, TroubleKind};
 
 use crate::snapshot::Snapshot;
 
@@ -23,12 +23,16 @@ pub(crate) struct Obstacle {
 /// What kind of obstacle there is. Of several the first of these is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
+    /// Its node does not answer.
+    NodeLost,
     /// The pod has ended, or was evicted.
     Failed,
     /// What the controller tells of, too.
     Trouble(TroubleKind),
     /// It has no node, and no scheduler says why.
     Overlooked,
+    /// It has no node, and no scheduler looks for one before somebody lets it.
+    Gated,
     /// Its containers run, and are not ready.
     NotReady,
     /// It is being started.
@@ -36,14 +40,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Whether the pod has what it needs to run and fails nevertheless.
+    /// Whether the pod had what it needs to run and fails nevertheless.
     pub(crate) fn is_fault(self) -> bool {
-        self == Self::Failed || matches!(self, Self::Trouble(it) if it != TroubleKind::Unscheduled)
+        matches!(self, Self::NodeLost | Self::Failed)
+            || matches!(self, Self::Trouble(it) if it != TroubleKind::Unscheduled)
     }
 
     /// Whether the pod lacks a node, and will not get one by itself.
     pub(crate) fn lacks_node(self) -> bool {
-        matches!(self, Self::Trouble(TroubleKind::Unscheduled) | Self::Overlooked)
+        matches!(self, Self::Trouble(TroubleKind::Unscheduled) | Self::Overlooked | Self::Gated)
     }
 }
 
@@ -64,8 +69,14 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
     let status = pod.status.clone().unwrap_or_default();
     let why = because(status.reason.as_deref(), status.message.as_deref());
     let found = |kind, told| Some(Obstacle { kind, told });
+    if let Some(node) = view.node.as_deref().filter(|_| is_lost(view)) {
+        return found(Kind::NodeLost, format!("pod {name}: its node {node} does not answer{why}"));
+    }
     if view.phase == Phase::Failed {
         return found(Kind::Failed, format!("pod {name} has failed{why}"));
+    }
+    if view.phase == Phase::Succeeded {
+        return found(Kind::Failed, format!("pod {name} has ended, without an error{why}"));
     }
     let lasts = |it: &&Trouble| it.lasts(now).is_none_or(|rest| !rest.is_zero());
     if let Some(trouble) = view.trouble.as_deref().filter(lasts) {
@@ -86,9 +97,20 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
     found(Kind::Starting, format!("pod {name} is starting{why}"))
 }
 
+/// Whether the control plane has given the node of a pod up.
+fn is_lost(view: &PodView) -> bool {
+    view.disruption == Some(Disruption::NodeLost) || view.phase == Phase::Unknown
+}
+
 /// What a pod without a node waits for, of which the scheduler has not said that it finds none.
 fn without_node(view: &PodView, pod: &Pod, now: Timestamp) -> Obstacle {
     let name = view.identity.name();
+    let gates = gates(pod);
+    if !gates.is_empty() {
+        let plural = if gates.len() == 1 { "" } else { "s" };
+        let told = format!("pod {name} waits behind scheduling gate{plural} {}", gates.join(", "));
+        return Obstacle { kind: Kind::Gated, told };
+    }
     let told = scheduled(pod).filter(|it| !it.is_empty());
     if let Some(message) = told {
         let told = format!("pod {name} finds no node: {message}");
@@ -146,11 +168,20 @@ fn ends(container: &ContainerStatus) -> String {
     format!(" ({restarts}{})", how.unwrap_or_default())
 }
 
-/// What the scheduler says of a pod that it has not bound; `None` when it has said nothing.
+/// What the scheduler says of a pod that it has not bound; `None` when it has said nothing. What is
+/// said of gates is over with the gates.
 fn scheduled(pod: &Pod) -> Option<&str> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let found = conditions.iter().find(|it| it.type_ == "PodScheduled")?;
-    Some(found.message.as_deref().unwrap_or_default())
+    let is_about_gates = found.reason.as_deref() == Some("SchedulingGated");
+    let message = found.message.as_deref().filter(|_| !is_about_gates);
+    Some(message.unwrap_or_default())
+}
+
+/// The scheduling gates of a pod: it is not scheduled before those who set them have removed them.
+fn gates(pod: &Pod) -> Vec<&str> {
+    let gates = pod.spec.iter().flat_map(|it| it.scheduling_gates.iter().flatten());
+    gates.map(|it| it.name.as_str()).collect()
 }
 
 /// How often containers of `pod` were restarted.
@@ -246,6 +277,17 @@ mod tests {
                 "pod p: container c ends again and again (3 restarts, exit code 137, OOMKilled)",
             ),
             (json!({"phase": "Running"}), "pod p runs and is not ready"),
+            (json!({"phase": "Succeeded"}), "pod p has ended, without an error"),
+            (
+                json!({"phase": "Unknown", "reason": "NodeLost"}),
+                "pod p: its node n does not answer: NodeLost",
+            ),
+            (
+                json!({"phase": "Running", "conditions": [{
+                    "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
+                }]}),
+                "pod p: its node n does not answer",
+            ),
             (json!({}), "pod p is starting"),
         ] {
             let found = found(Some("n"), &status, NOW);
@@ -271,10 +313,10 @@ mod tests {
                 "pod p finds no node: 0/3 nodes are available",
             ),
             (
-                scheduled("SchedulingGated", "there are gates"),
-                soon,
-                unscheduled,
-                "pod p finds no node: there are gates",
+                scheduled("SchedulingGated", "there were gates"),
+                late,
+                Kind::Starting,
+                "pod p waits for a node",
             ),
             (silent.clone(), soon, Kind::Starting, "pod p waits for a node"),
             (
@@ -287,6 +329,35 @@ mod tests {
             let expected = Obstacle { kind, told: told.to_owned() };
             assert_eq!(found(None, &status, now), Some(expected), "{status} at {now}");
         }
+    }
+
+    #[test]
+    fn a_pod_behind_scheduling_gates_does_not_lack_nodes() {
+        let gated = |gates: &[&str], status: &Value| {
+            let gates: Vec<_> = gates.iter().map(|it| json!({"name": it})).collect();
+            let pod = json!({
+                "metadata": {"name": "p", "creationTimestamp": CREATED},
+                "spec": {"containers": [], "schedulingGates": gates},
+                "status": status,
+            });
+            let view = serde_json::from_value(pod.clone()).unwrap();
+            obstacle(&view, &serde_json::from_value(pod).unwrap(), NOW.parse().unwrap()).unwrap()
+        };
+        let told = json!({"phase": "Pending", "conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+        }]});
+        let one = "pod p waits behind scheduling gate kueue.x-k8s.io/admission";
+        let two = "pod p waits behind scheduling gates kueue.x-k8s.io/admission, other";
+        for (gates, status, expected) in [
+            (&["kueue.x-k8s.io/admission"][..], &told, one),
+            (&["kueue.x-k8s.io/admission"], &json!({"phase": "Pending"}), one),
+            (&["kueue.x-k8s.io/admission", "other"], &told, two),
+        ] {
+            let expected = Obstacle { kind: Kind::Gated, told: expected.to_owned() };
+            assert_eq!(gated(gates, status), expected);
+        }
+        assert!(Kind::Gated.lacks_node() && !Kind::Gated.is_fault());
     }
 
     #[test]

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Event;
-use lws_api_types::conditions::REPLICA_FAILURE;
 use lws_api_types::keys::annotations;
-use lws_controller::observe::views::{Identity, PodView, StatefulSetView, TroubleKind};
-use lws_controller::plan::obstacle::Obstacle as Hindrance;
+use lws_controller::observe::views::{Identity, PodView, TroubleKind};
 
-use super::Finding;
+use super::nodes::{self, Lost};
+use super::{Finding, failure, refusals, what};
 use crate::events::last_seen;
 use crate::output::age;
 use crate::pods::{Kind, Obstacle};
@@ -22,64 +21,78 @@ const STUCK_SECONDS: i64 = 60;
 const PATIENCE_WITH_READINESS: SignedDuration = SignedDuration::from_secs(30);
 
 /// Everything that is wrong, the nearest cause first.
-pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
+pub(super) fn of(snapshot: &Snapshot, lost: &Lost) -> Vec<Finding> {
     let mut findings: Vec<_> = topology(snapshot).into_iter().collect();
-    findings.extend(pods(snapshot));
-    findings.extend(refusals(snapshot));
+    let mut kinds = obstacles(snapshot, lost);
+    let unready_pods = kinds.remove(&Kind::NotReady).unwrap_or_default();
+    let set = snapshot.set.name();
+    findings.extend(kinds.iter().filter_map(|(kind, alike)| of_pods(*kind, alike, set)));
+    findings.extend(refusals::of(snapshot));
     findings.extend(strangers(snapshot));
     findings.extend(backoff(snapshot));
     findings.extend(stuck(snapshot));
-    // What the controller says last is mostly one of these in other words.
-    if findings.is_empty() {
-        findings.extend(failure(snapshot));
-    }
+    // What the controller says is mostly one of these in other words.
+    let failure = failure::of(snapshot, &findings);
+    findings.extend(failure);
+    // That pods are not ready tells least.
+    findings.extend(unready(snapshot, unready_pods));
     findings.extend(unobserved(snapshot));
     findings
 }
 
 /// A command to type, about an object of this namespace.
-fn kubectl(namespace: &str, command: &str) -> String {
+pub(super) fn kubectl(namespace: &str, command: &str) -> String {
     format!("kubectl {command} -n {namespace}")
 }
 
-/// Pods that do not come up, one finding for each kind of obstacle.
-fn pods(snapshot: &Snapshot) -> Vec<Finding> {
+/// Pods that do not come up, by what is in their way.
+fn obstacles<'a>(
+    snapshot: &'a Snapshot,
+    lost: &Lost,
+) -> BTreeMap<Kind, Vec<(&'a PodView, Obstacle)>> {
     let mut kinds: BTreeMap<Kind, Vec<(&PodView, Obstacle)>> = BTreeMap::new();
     // Where no node has the topology label, that is told, and nothing else helps.
     let is_told = |it: &Obstacle| {
         it.kind == Kind::Trouble(TroubleKind::Unscheduled) && snapshot.absent_topology.is_some()
     };
     for pod in snapshot.entry.pods.values() {
-        if let Some(obstacle) = snapshot.obstacle(pod).filter(|it| !is_told(it)) {
+        let obstacle = snapshot.obstacle(pod).map(|it| nodes::explain(lost, pod, it));
+        if let Some(obstacle) = obstacle.filter(|it| !is_told(it)) {
             kinds.entry(obstacle.kind).or_default().push((pod, obstacle));
         }
     }
-    let of_kind = |(kind, alike): (Kind, Vec<_>)| match kind {
-        Kind::NotReady => unready(snapshot, alike),
-        kind => of_pods(kind, &alike, snapshot.set.name()).into_iter().collect(),
-    };
-    kinds.into_iter().flat_map(of_kind).collect()
+    kinds
 }
 
+/// One finding for all pods with one kind of obstacle.
 fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Finding> {
     let (pod, first) = alike.first()?;
+    let node = pod.node.as_deref();
     let (pod, namespace) = (pod.identity.name(), pod.identity.namespace());
     let describe = format!("describe pod {pod}");
     let (what, advice) = match kind {
+        Kind::NodeLost => (
+            "The node of a pod does not answer",
+            format!(
+                "see what is known of the node: kubectl describe node {}; where it is lost for good, \
+                 delete it, and its pods are made anew on others",
+                node.unwrap_or("<name>")
+            ),
+        ),
         Kind::Trouble(TroubleKind::Image) => (
-            "An image cannot be pulled",
+            what::IMAGE,
             "check the name of the image, that it is in the registry, and imagePullSecrets"
                 .to_owned(),
         ),
         Kind::Trouble(TroubleKind::Crash) => (
-            "A container ends again and again",
+            what::CRASH,
             format!(
                 "read what it has written last: {}",
                 kubectl(namespace, &format!("logs {pod} --previous"))
             ),
         ),
         Kind::Trouble(TroubleKind::Container) => (
-            "A container cannot be started",
+            what::CONTAINER,
             format!(
                 "create what the message names, or correct the template: {}",
                 kubectl(namespace, &describe)
@@ -90,7 +103,7 @@ fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Find
             format!("see what has ended it: {}", kubectl(namespace, &describe)),
         ),
         Kind::Trouble(TroubleKind::Unscheduled) => (
-            "The scheduler finds no node",
+            what::UNSCHEDULED,
             format!(
                 "add nodes, or make room on those there are; lower what pods of {set} request; or \
                  correct their selectors, tolerations and placement"
@@ -99,6 +112,14 @@ fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Find
         Kind::Overlooked => (
             "No scheduler looks at a pod",
             "see whether that scheduler runs, or correct schedulerName in the templates".to_owned(),
+        ),
+        Kind::Gated => (
+            "A pod waits behind scheduling gates",
+            format!(
+                "see why whoever has set the gates does not remove them; gates of Kueue wait for the \
+                 admission of their Workload: {}",
+                kubectl(namespace, "describe workloads.kueue.x-k8s.io")
+            ),
         ),
         Kind::NotReady | Kind::Starting => return None,
     };
@@ -175,54 +196,6 @@ fn said<'a>(snapshot: &'a Snapshot, pod: &PodView) -> Option<&'a str> {
     events.max_by_key(|it| last_seen(it))?.message.as_deref().map(str::trim)
 }
 
-/// Pods that Kubernetes refuses to create.
-fn refusals(snapshot: &Snapshot) -> Option<Finding> {
-    let is_ours = |it: &&StatefulSetView| snapshot.stranger("StatefulSet", &it.identity).is_none();
-    let all = snapshot.entry.stateful_sets.values().map(AsRef::as_ref);
-    let short = all.filter(is_ours).filter(|it| it.status_replicas < it.replicas);
-    let newest = short.filter_map(|it| {
-        let about = |event: &&Event| {
-            event.involved_object.uid.as_deref() == Some(it.identity.uid())
-                && event.reason.as_deref() == Some("FailedCreate")
-        };
-        snapshot.events.iter().filter(about).max_by_key(|event| last_seen(event))
-    });
-    let event = newest.max_by_key(|event| last_seen(event))?;
-    let message = event.message.clone().unwrap_or_default();
-    let name = event.involved_object.name.clone().unwrap_or_default();
-    Some(Finding {
-        what: refusal_kind(&message).to_owned(),
-        evidence: format!("statefulset {name}: {message}"),
-        advice: refusal_advice(&message, snapshot.set.namespace()),
-    })
-}
-
-/// What a refusal of a pod is about.
-pub(super) fn refusal_kind(message: &str) -> &'static str {
-    match Hindrance::of_refusal(message) {
-        Hindrance::Quota => "A quota is exceeded",
-        Hindrance::Webhook => "An admission webhook does not answer",
-        _ => "Pods cannot be created",
-    }
-}
-
-/// What to do about it.
-pub(super) fn refusal_advice(message: &str, namespace: &str) -> String {
-    match Hindrance::of_refusal(message) {
-        Hindrance::Quota => format!(
-            "raise the quota, or lower replicas, size or what pods request: {}",
-            kubectl(namespace, "describe quota")
-        ),
-        Hindrance::Webhook => {
-            "see whether the pods behind the webhook run, and its certificate and Service"
-                .to_owned()
-        }
-        _ => "do what the message says; pods are created by the StatefulSet controller from the \
-              template of the set"
-            .to_owned(),
-    }
-}
-
 /// Objects of others that have names which the set needs.
 fn strangers(snapshot: &Snapshot) -> Vec<Finding> {
     let entry = &snapshot.entry;
@@ -232,7 +205,7 @@ fn strangers(snapshot: &Snapshot) -> Vec<Finding> {
         let why = snapshot.stranger(kind, identity).filter(|_| !identity.is_terminating())?;
         let name = identity.name();
         Some(Finding {
-            what: "An object of somebody else has a name that the set needs".to_owned(),
+            what: what::NAME_TAKEN.to_owned(),
             evidence: format!("{kind} {name} {why}"),
             advice: format!(
                 "create the set under another name, or remove that object once nobody needs it: \
@@ -258,7 +231,7 @@ fn absent_topology(snapshot: &Snapshot) -> Option<Finding> {
     let waiting = obstacles.find(|it| it.kind.lacks_node());
     let waiting = waiting.map(|it| format!(": {}", it.told)).unwrap_or_default();
     Some(Finding {
-        what: "No node has the topology label".to_owned(),
+        what: what::NO_TOPOLOGY.to_owned(),
         evidence: format!("no node has label {key}, which annotation {annotation} names{waiting}"),
         advice: format!(
             "label the nodes by the domain that each is in: kubectl label node <name> \
@@ -274,7 +247,7 @@ fn unlabelled_node(snapshot: &Snapshot) -> Option<Finding> {
     let found = leaders.filter_map(|it| Some((it.identity.name(), it.node.as_deref()?)));
     let (leader, node) = found.into_iter().find(|(_, node)| lacks(node))?;
     Some(Finding {
-        what: "A node has no topology label".to_owned(),
+        what: what::UNLABELLED_NODE.to_owned(),
         evidence: format!(
             "node {node} of leader pod {leader} has no label {key}, which annotation {} names",
             annotations::EXCLUSIVE_TOPOLOGY
@@ -336,18 +309,6 @@ fn stuck(snapshot: &Snapshot) -> Option<Finding> {
             age(ends, snapshot.now)
         ),
         advice: format!("see whether the node answers: kubectl describe node {node}"),
-    })
-}
-
-/// What the controller cannot do.
-fn failure(snapshot: &Snapshot) -> Option<Finding> {
-    let conditions = &snapshot.set.status.as_ref()?.conditions;
-    let failure =
-        conditions.iter().find(|it| it.type_ == REPLICA_FAILURE && it.status == "True")?;
-    Some(Finding {
-        what: "The controller cannot do its work".to_owned(),
-        evidence: format!("condition {REPLICA_FAILURE}: {}: {}", failure.reason, failure.message),
-        advice: "do what the message says; it is tried again within 30 s".to_owned(),
     })
 }
 

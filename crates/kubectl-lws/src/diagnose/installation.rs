@@ -11,7 +11,6 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt as _};
-use lws_api_types::keys;
 use serde::de::DeserializeOwned;
 
 use super::Finding;
@@ -40,14 +39,16 @@ pub(super) struct Webhook {
     pub(super) service: Option<(String, String)>,
 }
 
-/// What is known of the installation. What may not be read is `None`.
+/// What is known of the installation. What may not be read, or is not found, is `None`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Installation {
+    /// Where it is.
+    pub(super) namespace: String,
     pub(super) webhooks: Option<Vec<Webhook>>,
     /// Services of webhooks behind which no pod is ready.
     pub(super) silent: BTreeSet<(String, String)>,
-    /// The Lease of the controller; empty where there is none.
-    pub(super) leases: Option<Vec<Lease>>,
+    /// The Lease of the controller.
+    pub(super) lease: Option<Lease>,
 }
 
 /// Looks at the installation; what may not be read goes to `unchecked`.
@@ -75,11 +76,35 @@ pub(super) async fn look(
         }
     }
     let namespace = services.first().map_or(NAMESPACE, |(namespace, _)| namespace.as_str());
+    found.namespace = namespace.to_owned();
     let api: Api<Lease> = Api::namespaced(connection.client.clone(), namespace);
     let lease = api.get_opt(LEASE).await.map_err(Error::from);
     let lease = permitted(lease, &format!("Lease {namespace}/{LEASE}"), unchecked)?;
-    found.leases = lease.map(|it| it.into_iter().collect());
+    found.lease = lease.and_then(|it| present(it, namespace, unchecked));
     Ok(found)
+}
+
+/// The Lease, if there is one: a controller may be at work without it, so that it is absent says
+/// nothing.
+pub(super) fn present(
+    lease: Option<Lease>,
+    namespace: &str,
+    unchecked: &mut Vec<String>,
+) -> Option<Lease> {
+    if lease.is_none() {
+        unchecked.push(format!(
+            "whether a controller is at work: there is no Lease {namespace}/{LEASE}. Either none has \
+             ever run, or leaderElection of its configuration is off (leaderElect) or names another \
+             Lease (resourceName, resourceNamespace). See: {}",
+            pods(namespace, "controller-manager")
+        ));
+    }
+    lease
+}
+
+/// The command that shows the pods of a part of the system.
+fn pods(namespace: &str, part: &str) -> String {
+    format!("kubectl get pods -n {namespace} -l control-plane={part}")
 }
 
 async fn all<K>(connection: &Connection) -> Result<Vec<K>, Error>
@@ -155,11 +180,10 @@ impl Installation {
         findings.extend(self.silent.iter().map(|(namespace, name)| Finding {
             what: "The webhook cannot be reached".to_owned(),
             evidence: format!("no pod behind Service {namespace}/{name} is ready"),
-            advice: format!("see why: kubectl get pods -n {namespace} -l control-plane=webhook"),
+            advice: format!("see why: {}", pods(namespace, "webhook")),
         }));
-        if let Some(leases) = &self.leases {
-            findings.extend(leadership(leases.first(), now));
-        }
+        let lease = self.lease.as_ref();
+        findings.extend(lease.and_then(|it| leadership(it, &self.namespace, now)));
         findings
     }
 }
@@ -186,16 +210,12 @@ fn unsigned(webhook: &Webhook) -> Finding {
 }
 
 /// Whether a controller leads.
-fn leadership(lease: Option<&Lease>, now: Timestamp) -> Option<Finding> {
+fn leadership(lease: &Lease, namespace: &str, now: Timestamp) -> Option<Finding> {
     let advice = format!(
-        "see whether the controller runs and what it logs: kubectl get pods -n {NAMESPACE} -l \
-         control-plane=controller-manager"
+        "see whether the controller runs and what it logs: {}",
+        pods(namespace, "controller-manager")
     );
     let what = "No controller is at work".to_owned();
-    let Some(lease) = lease else {
-        let evidence = format!("there is no Lease {LEASE} of {}", keys::KIND);
-        return Some(Finding { what, evidence, advice });
-    };
     let spec = lease.spec.clone().unwrap_or_default();
     let holder = spec.holder_identity.filter(|it| !it.is_empty());
     let Some(holder) = holder else {

@@ -1,10 +1,14 @@
 //! `diagnose`: what is wrong with a set, how that shows, and what to do.
 
+mod failure;
 mod findings;
 mod installation;
+mod nodes;
 mod probe;
+mod refusals;
 #[cfg(test)]
 mod tests;
+mod what;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -45,12 +49,14 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, Error> {
     let mut snapshot = connection.whole_snapshot(name).await?;
     connection.look_up_topologies(&mut snapshot).await?;
-    let mut report = Report { findings: findings::of(&snapshot), unchecked: Vec::new() };
+    let mut report = Report::default();
+    let lost = nodes::look(connection, &snapshot, &mut report.unchecked).await?;
+    report.findings = findings::of(&snapshot, &lost);
     let installation = installation::look(connection, &mut report.unchecked).await?;
     report.findings.extend(installation.findings(snapshot.now));
     if let Some(pod) = probe::pod(&snapshot) {
         let refusal = probe::try_out(connection, &pod, &mut report.unchecked).await?;
-        let finding = refusal.map(|it| probe::finding(&it, &connection.namespace));
+        let finding = refusal.and_then(|it| probe::finding(&snapshot, &it));
         // What pods have shown already is not told again.
         let is_new = |it: &Finding| report.findings.iter().all(|known| known.what != it.what);
         let finding = finding.filter(is_new);

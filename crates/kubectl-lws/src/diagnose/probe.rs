@@ -3,10 +3,10 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use lws_api_types::names;
+use lws_controller::plan::obstacle::Obstacle as Hindrance;
 use serde_json::{Value, json};
 
-use super::Finding;
-use super::findings::{refusal_advice, refusal_kind};
+use super::{Finding, refusals};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::snapshot::Snapshot;
@@ -52,11 +52,16 @@ fn lacks_permission(message: &str) -> bool {
     message.contains("is forbidden: User ")
 }
 
-/// What is wrong when the server refuses a pod of the set with this message.
-pub(super) fn finding(message: &str, namespace: &str) -> Finding {
-    Finding {
-        what: refusal_kind(message).to_owned(),
-        evidence: format!("a dry run of creating a pod: {message}"),
-        advice: refusal_advice(message, namespace),
+/// What is wrong when the server refuses a pod of the set with this message. The pod is one more
+/// than there are: that a quota has no room for it is wrong only where the set lacks pods.
+pub(super) fn finding(snapshot: &Snapshot, message: &str) -> Option<Finding> {
+    let is_quota = Hindrance::of_refusal(message) == Hindrance::Quota;
+    if is_quota && !refusals::is_short(snapshot) {
+        return None;
     }
+    Some(Finding {
+        what: refusals::kind(message).to_owned(),
+        evidence: format!("a dry run of creating a pod: {message}"),
+        advice: refusals::advice(message, snapshot.set.namespace()),
+    })
 }

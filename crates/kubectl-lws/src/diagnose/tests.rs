@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Node;
 use lws_api_types::keys::annotations;
 use serde_json::{Value, json};
 
 use super::installation::{Installation, Webhook};
-use super::{Finding, Report, findings, probe, text};
+use super::nodes::{self, Lost};
+use super::{Finding, Report, findings, installation, probe, text};
 use crate::output::Paint;
 use crate::test_objects::{NOW, Objects, condition, event};
 
@@ -28,7 +30,7 @@ fn names_namespace(Finding { advice, .. }: &Finding) -> bool {
 fn found(change: impl FnOnce(&mut Objects)) -> Vec<Finding> {
     let mut objects = Objects::ready(2, 2);
     change(&mut objects);
-    findings::of(&objects.snapshot())
+    findings::of(&objects.snapshot(), &Lost::new())
 }
 
 #[test]
@@ -140,6 +142,88 @@ fn each_fault_is_found_with_its_evidence() {
 }
 
 #[test]
+fn a_pod_behind_scheduling_gates_is_found() {
+    let findings = found(|it| {
+        it.waits_for_node("s-1-1");
+        it.pod("s-1-1")["spec"]["schedulingGates"] = json!([{"name": "g"}]);
+        it.pod("s-1-1")["status"]["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "blocked",
+        }]);
+    });
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.what, "A pod waits behind scheduling gates");
+    assert_eq!(finding.evidence, "pod s-1-1 waits behind scheduling gate g");
+    assert!(is_documented(finding) && names_namespace(finding), "{finding:?}");
+}
+
+#[test]
+fn what_the_controller_says_is_told_with_other_findings_and_before_pods_that_are_not_ready() {
+    let failure = |reason: &str, message: &str| {
+        let mut failure = condition("ReplicaFailure", "True");
+        failure["reason"] = json!(reason);
+        failure["message"] = json!(message);
+        json!([failure])
+    };
+    let quota = "statefulsets.apps \"s-1\" is forbidden: exceeded quota: q";
+    let told = |change: fn(&mut Objects), reason: &str, message: &str| {
+        let conditions = failure(reason, message);
+        let findings = found(|it| {
+            change(it);
+            it.set["status"]["conditions"] = conditions;
+        });
+        findings.into_iter().map(|it| it.what).collect::<Vec<_>>()
+    };
+    let controller = "The controller cannot do its work";
+    let unready: fn(&mut Objects) = |it| it.runs("s-1-1");
+    let expected = [controller, "A pod runs and does not become ready"];
+    assert_eq!(told(unready, "FailedCreate", quota), expected);
+    let unpulled: fn(&mut Objects) = |it| it.waits("s-1-1", "ErrImagePull", "no");
+    let expected = ["An image cannot be pulled", controller];
+    assert_eq!(told(unpulled, "FailedCreate", quota), expected, "of something else");
+    let expected = ["An image cannot be pulled"];
+    assert_eq!(told(unpulled, "ImagePullFailed", "pod s-1-1"), expected, "told already");
+    let over_quota: fn(&mut Objects) = |it| {
+        it.sts("s-1")["status"]["replicas"] = json!(0);
+        let message = "pods \"s-1-1\" is forbidden: exceeded quota: pods";
+        it.events.push(event("StatefulSet", "s-1", "s-1-workers", "FailedCreate", message));
+    };
+    assert_eq!(told(over_quota, "FailedCreate", quota), ["A quota is exceeded"]);
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_found_rather_than_that_its_pods_are_not_ready() {
+    let mut objects = Objects::ready(2, 2);
+    objects.runs("s-1");
+    // Nobody is there to say that the containers do not run any more.
+    objects.pod("s-1")["status"]["containerStatuses"][0]["ready"] = json!(true);
+    objects.waits("s-1-1", "ContainerCreating", "");
+    let snapshot = objects.snapshot();
+    assert_eq!(nodes::of_unready(&snapshot), ["node-1"].into());
+    let silence = |status: &str| {
+        let node: Node = serde_json::from_value(json!({"metadata": {}, "status": {"conditions": [
+            {"type": "MemoryPressure", "status": "Unknown"},
+            {"type": "Ready", "status": status, "reason": "NodeStatusUnknown",
+             "message": "Kubelet stopped posting node status."},
+        ]}}))
+        .unwrap();
+        nodes::silence(Some(&node))
+    };
+    assert_eq!(silence("True"), None);
+    assert_eq!(nodes::silence(Some(&Node::default())), None);
+    assert_eq!(nodes::silence(None).as_deref(), Some("it does not exist"));
+    let lost = Lost::from([("node-1".to_owned(), silence("Unknown").unwrap())]);
+    let findings = findings::of(&snapshot, &lost);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.what, "The node of a pod does not answer");
+    let expected = "pod s-1 is on node node-1: its condition Ready is Unknown: NodeStatusUnknown: \
+                    Kubelet stopped posting node status. (and 1 more pod)";
+    assert_eq!(finding.evidence, expected);
+    assert!(finding.advice.contains("kubectl describe node node-1;"), "{finding:?}");
+    assert!(is_documented(finding) && names_namespace(finding), "{finding:?}");
+}
+
+#[test]
 fn a_node_without_the_topology_label_is_found() {
     let mut objects = Objects::ready(2, 2);
     objects.set["metadata"]["annotations"] = json!({annotations::EXCLUSIVE_TOPOLOGY: "rack"});
@@ -149,7 +233,7 @@ fn a_node_without_the_topology_label_is_found() {
     let labelled = BTreeMap::from([("rack".to_owned(), "r1".to_owned())]);
     snapshot.nodes =
         [("node-0".to_owned(), labelled), ("node-1".to_owned(), BTreeMap::new())].into();
-    let findings = findings::of(&snapshot);
+    let findings = findings::of(&snapshot, &Lost::new());
     let evidence = &findings[0].evidence;
     assert!(
         evidence.starts_with("node node-1 of leader pod s-1 has no label rack"),
@@ -167,7 +251,7 @@ fn a_topology_that_no_node_is_in_is_found_rather_than_what_comes_of_it() {
     ]});
     let mut snapshot = objects.snapshot();
     snapshot.absent_topology = Some((annotations::EXCLUSIVE_TOPOLOGY, "rack".to_owned()));
-    let findings = findings::of(&snapshot);
+    let findings = findings::of(&snapshot, &Lost::new());
     let what: Vec<_> = findings.iter().map(|it| &*it.what).collect();
     assert_eq!(what, ["No node has the topology label"]);
     let expected = "no node has label rack, which annotation \
@@ -179,9 +263,10 @@ fn a_topology_that_no_node_is_in_is_found_rather_than_what_comes_of_it() {
 fn leased(spec: &Value) -> Installation {
     let lease = json!({"metadata": {"name": "l"}, "spec": spec});
     Installation {
+        namespace: "there".to_owned(),
         webhooks: Some(vec![webhook("mleaderworkerset.kb.io"), webhook("mpod.kb.io")]),
         silent: [].into(),
-        leases: Some(vec![serde_json::from_value::<Lease>(lease).unwrap()]),
+        lease: Some(serde_json::from_value::<Lease>(lease).unwrap()),
     }
 }
 
@@ -190,7 +275,7 @@ fn webhook(name: &str) -> Webhook {
         configuration: "c".to_owned(),
         name: name.to_owned(),
         has_authority: true,
-        service: Some(("lws-system".to_owned(), "webhook".to_owned())),
+        service: Some(("there".to_owned(), "webhook".to_owned())),
     }
 }
 
@@ -210,7 +295,7 @@ fn what_is_wrong_with_the_installation() {
     }));
     let released = leased(&json!({"holderIdentity": ""}));
     let mut silent = works();
-    silent.silent.insert(("lws-system".to_owned(), "webhook".to_owned()));
+    silent.silent.insert(("there".to_owned(), "webhook".to_owned()));
     let mut unsigned = works();
     unsigned.webhooks = Some(vec![
         webhook("mleaderworkerset.kb.io"),
@@ -219,11 +304,7 @@ fn what_is_wrong_with_the_installation() {
     for (installation, evidence) in [
         (stale, "h has renewed its Lease 2m ago, not within 15 s"),
         (released, "nobody holds its Lease"),
-        (
-            Installation { leases: Some(Vec::new()), ..works() },
-            "there is no Lease b8b2488c.x-k8s.io of LeaderWorkerSet",
-        ),
-        (silent, "no pod behind Service lws-system/webhook is ready"),
+        (silent, "no pod behind Service there/webhook is ready"),
         (unsigned, "webhook mpod.kb.io of c has no caBundle"),
         (
             Installation { webhooks: Some(vec![webhook("mpod.kb.io")]), ..works() },
@@ -234,7 +315,25 @@ fn what_is_wrong_with_the_installation() {
         let [finding] = findings.as_slice() else { panic!("{evidence}: {findings:?}") };
         assert_eq!(finding.evidence, evidence);
         assert!(is_documented(finding), "{finding:?}");
+        let advice = &finding.advice;
+        assert!(!advice.contains("kubectl") || advice.contains(" -n there "), "{advice}");
     }
+}
+
+#[test]
+fn that_there_is_no_lease_is_not_checked_rather_than_wrong() {
+    let mut unchecked = Vec::new();
+    let works = works();
+    assert_eq!(installation::present(works.lease.clone(), "there", &mut unchecked), works.lease);
+    assert_eq!(unchecked, Vec::<String>::new());
+    let lease = installation::present(None, "there", &mut unchecked);
+    let [told] = unchecked.as_slice() else { panic!("{unchecked:?}") };
+    let begins = "whether a controller is at work: there is no Lease there/b8b2488c.x-k8s.io. ";
+    assert!(told.starts_with(begins), "{told}");
+    assert!(told.contains("leaderElect)") && told.contains("resourceNamespace)"), "{told}");
+    assert!(told.ends_with("kubectl get pods -n there -l control-plane=controller-manager"));
+    let without = Installation { lease, ..works };
+    assert_eq!(without.findings(NOW.parse().unwrap()), []);
 }
 
 #[test]
@@ -244,8 +343,31 @@ fn a_pod_is_tried_out_at_an_index_where_there_is_none() {
         json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
     let pod = probe::pod(&objects.snapshot()).unwrap();
     assert_eq!(pod["metadata"], json!({"name": "s-2", "labels": {"a": "b"}}));
-    let refused = probe::finding("admission webhook: failed calling webhook \"mpod.kb.io\"", "n");
+    let message = "admission webhook: failed calling webhook \"mpod.kb.io\"";
+    let refused = probe::finding(&objects.snapshot(), message).unwrap();
     assert_eq!(refused.what, "An admission webhook does not answer");
     assert!(refused.evidence.starts_with("a dry run of creating a pod: admission webhook"));
     assert!(is_documented(&refused));
+}
+
+#[test]
+fn a_quota_without_room_for_one_more_pod_is_wrong_only_where_pods_are_missing() {
+    type Change = fn(&mut Objects);
+    let refused = |change: Change, message: &str| {
+        let mut objects = Objects::ready(2, 2);
+        change(&mut objects);
+        probe::finding(&objects.snapshot(), message).map(|it| it.what)
+    };
+    let full = "pods \"s-2\" is forbidden: exceeded quota: q, used: pods=4, limited: pods=4";
+    let whole: [Change; 2] = [|_| {}, |it| it.runs("s-1-1")];
+    for change in whole {
+        assert_eq!(refused(change, full), None);
+        let denied = "admission webhook \"w\" denied the request";
+        assert_eq!(refused(change, denied).as_deref(), Some("Pods cannot be created"));
+    }
+    let short: [Change; 2] =
+        [|it| it.sts("s-1")["status"]["replicas"] = json!(0), |it| it.remove_workers("s-1")];
+    for change in short {
+        assert_eq!(refused(change, full).as_deref(), Some("A quota is exceeded"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Event;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use lws_api_types::keys::annotations;
 use lws_api_types::set::StartupPolicy;
 use lws_e2e::{DEADLINE, Fixture, Namespace};
@@ -63,6 +63,16 @@ async fn a_quota_that_is_exceeded_is_found() -> Result<()> {
     let findings = report["findings"].as_array().context("no findings")?;
     let quotas = findings.iter().filter(|it| it["what"] == "A quota is exceeded");
     anyhow::ensure!(quotas.count() == 1, "told twice: {report:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_by_a_healthy_set_is_not_wrong() -> Result<()> {
+    let set = settled(&Fixture::default()).await?;
+    let pods = set.namespace().pods().list(&ListParams::default()).await?.items.len();
+    set.namespace().allow_pods(pods.try_into()?).await?;
+    let (report, code) = found(set.namespace()).await?;
+    anyhow::ensure!(report["findings"] == json!([]) && code == 0, "{report:#}");
     Ok(())
 }
 
