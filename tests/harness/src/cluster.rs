@@ -224,6 +224,15 @@ impl Cluster {
         api_server.while_running(api_server_ready(&self.client)).await
     }
 
+    /// Starts those of its processes again that have ended, as a kubelet does: the scheduler, for one, ends when it finds
+    /// its cache wrong.
+    pub async fn start_ended_again(&mut self) -> Result<()> {
+        for process in self.processes.iter_mut().filter(|it| it.exit_status().is_some()) {
+            process.start_again().await?;
+        }
+        Ok(())
+    }
+
     /// What requests were made.
     #[must_use]
     pub fn audit(&self) -> AuditLog {

@@ -176,6 +176,9 @@ async fn an_api_server_that_was_killed_goes_on_where_it_was() {
     cluster.restart_api_server().await.unwrap();
     assert_ne!(cluster.process("kube-apiserver").unwrap().pid(), pid);
     maps.get("before").await.unwrap();
+    cluster.process("etcd").unwrap().kill().await.unwrap();
+    cluster.start_ended_again().await.unwrap();
+    assert!(cluster.process("etcd").unwrap().exit_status().is_none());
     let requests = cluster.audit().since(lws_harness::audit::Mark::START).unwrap();
     let about = requests.iter().filter(|it| it.name == "before" && it.received <= it.answered);
     assert_eq!(about.count(), 2, "one before, one after");

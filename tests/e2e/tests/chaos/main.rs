@@ -55,13 +55,19 @@ async fn promises_are_kept_whatever_fails() -> Result<()> {
         (None, None) => Box::new(SEEDS.into_iter()),
     };
     let mut seeds = seeds.take_while(|_| end.is_none_or(|end| Instant::now() < end)).peekable();
-    let directory = fresh_directory(env!("CARGO_TARGET_TMPDIR").as_ref(), "chaos")?;
-    while let Some(first) = seeds.peek() {
-        let directory = directory.join(format!("from-seed-{first}"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let directory = fresh_directory(target, "chaos")?;
+    while let Some(first) = seeds.peek().copied() {
         let seeds = seeds.by_ref().take(SEEDS_OF_A_CLUSTER);
-        LocalSet::new().run_until(Box::pin(run_all(&directory, seeds))).await?;
+        let outcome = LocalSet::new().run_until(Box::pin(run_all(&directory, seeds))).await;
+        if let Err(error) = outcome {
+            // The next run does not find it there.
+            let kept = target.join(format!("failed-chaos-{first}-{}", std::process::id()));
+            std::fs::rename(&directory, &kept)?;
+            return Err(anyhow!("{error:#}\nWhat happened, and all logs: {}", kept.display()));
+        }
         // Nothing has failed, and logs of hours are long.
-        std::fs::remove_dir_all(directory)?;
+        std::fs::remove_dir_all(&directory)?;
     }
     Ok(())
 }

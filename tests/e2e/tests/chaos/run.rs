@@ -48,7 +48,7 @@ pub(crate) async fn run(world: &Arc<World>, plan: &Plan) -> Result<String> {
         let file = world.cluster.read().await.dir().join(format!("history-{}", plan.seed));
         let text: Vec<_> = run.history().changes.iter().map(ToString::to_string).collect();
         std::fs::write(&file, text.join("\n"))?;
-        return Err(error.context(format!("what happened is in {}", file.display())));
+        return Err(error);
     }
     let summary = invariants::summary(&run.history());
     run.end().await?;
@@ -108,31 +108,11 @@ impl Run {
 
     fn harm(&mut self, victim: Victim, harm: Harm) -> Result<()> {
         let Some(pod) = act::pod_of(&self.state()?, victim) else { return Ok(()) };
-        let began = self.store.now();
-        {
-            let mut history = self.history();
-            match harm {
-                Harm::RestartContainer => {}
-                Harm::Delete | Harm::DeleteAtOnce => drop(history.deleted.insert(pod.uid.clone())),
-                // It ends when the node is back.
-                Harm::LoseNode(_) => {
-                    history.lost.push((pod.node().to_owned(), [began, Duration::MAX / 2]));
-                }
-            }
+        if matches!(harm, Harm::Delete | Harm::DeleteAtOnce) {
+            self.history().deleted.insert(pod.uid.clone());
         }
-        let (world, namespace, history) =
-            (self.world.clone(), self.namespace.clone(), self.history.clone());
-        let clock = self.clock();
-        self.faults.spawn_local(async move {
-            act::harm(&world, &namespace, &pod, harm).await?;
-            let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
-            for (node, [from, to]) in &mut history.lost {
-                if node == pod.node() && *from == began {
-                    *to = clock();
-                }
-            }
-            Ok(())
-        });
+        let (world, namespace) = (self.world.clone(), self.namespace.clone());
+        self.faults.spawn_local(async move { act::harm(&world, &namespace, &pod, harm).await });
         Ok(())
     }
 

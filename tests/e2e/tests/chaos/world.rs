@@ -30,7 +30,7 @@ const MOUNT_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_
 
 /// The running system. Dropped, it ends; its logs stay.
 pub(crate) struct World {
-    pub(crate) cluster: RwLock<Cluster>,
+    pub(crate) cluster: Arc<RwLock<Cluster>>,
     pub(crate) system: Arc<Mutex<System>>,
     pub(crate) webhooks: Webhooks,
     _supervision: JoinSet<Result<()>>,
@@ -57,7 +57,9 @@ impl World {
         let system = Arc::new(Mutex::new(system));
         let mut supervision = JoinSet::new();
         supervision.spawn(supervise(system.clone()));
-        Ok(Self { cluster: RwLock::new(cluster), system, webhooks, _supervision: supervision })
+        let cluster = Arc::new(RwLock::new(cluster));
+        supervision.spawn(supervise_cluster(cluster.clone()));
+        Ok(Self { cluster, system, webhooks, _supervision: supervision })
     }
 
     /// Which controller leads, if one does that can be asked.
@@ -125,6 +127,17 @@ async fn supervise(system: Arc<Mutex<System>>) -> Result<()> {
             let mut system = system.lock().await;
             let component = system.controllers().get_mut(number).context("no such controller")?;
             component.start_again().await?;
+        }
+    }
+}
+
+/// Starts processes of the control plane again that have ended by themselves.
+async fn supervise_cluster(cluster: Arc<RwLock<Cluster>>) -> Result<()> {
+    loop {
+        sleep(PAUSE).await;
+        // While something is done to it, it has time.
+        if let Ok(mut cluster) = cluster.try_write() {
+            cluster.start_ended_again().await?;
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::object::Detail;
 use super::{Change, History, Kind, Object};
 
 /// A history of the set `s`, told change by change, one each second. It begins with groups of two pods that are ready
@@ -91,6 +92,15 @@ impl MadeUp {
         self.is(Kind::Pod, &name, pod);
     }
 
+    /// The leader of a group, which is about to be taken from its node.
+    pub(crate) fn evicted_leader(&mut self, group: i32, key: &str, life: u32) {
+        self.leader(group, key, life, true);
+        let last = self.history.changes.last_mut().and_then(|it| it.object.as_mut());
+        if let Some(Detail::Pod { evicted, .. }) = last.map(|it| &mut Arc::make_mut(it).detail) {
+            *evicted = true;
+        }
+    }
+
     /// The workers of a group.
     pub(crate) fn worker_set(&mut self, group: i32, key: &str, life: u32) {
         let name = format!("s-{group}");
@@ -122,11 +132,16 @@ impl MadeUp {
         self.push(Kind::Pod, name, None);
     }
 
+    /// A `StatefulSet` is gone.
+    pub(crate) fn gone_stateful_set(&mut self, name: &str) {
+        self.push(Kind::StatefulSet, name, None);
+    }
+
     /// A group ends as one: all of it is going, then gone.
     pub(crate) fn ends(&mut self, group: i32, key: &str, life: u32) {
         self.leader(group, key, life, false);
         self.gone(&format!("s-{group}-1"));
-        self.push(Kind::StatefulSet, &format!("s-{group}"), None);
+        self.gone_stateful_set(&format!("s-{group}"));
         self.gone(&format!("s-{group}"));
     }
 

@@ -25,9 +25,6 @@ pub(crate) use object::{Kind, Object};
 pub(crate) use state::State;
 pub(crate) use timeline::Timeline;
 
-/// How long pods of a lost node go on to be evicted once it is back.
-const EVICTION: Duration = Duration::from_secs(10);
-
 /// A change of one object.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
@@ -45,8 +42,6 @@ pub(crate) struct History {
     pub(crate) changes: Vec<Change>,
     /// UIDs of pods that somebody else has deleted.
     pub(crate) deleted: BTreeSet<String>,
-    /// Nodes that were lost, from when to when.
-    pub(crate) lost: Vec<(String, [Duration; 2])>,
     pub(crate) blindness: Blindness,
 }
 
@@ -74,13 +69,9 @@ impl History {
         }
     }
 
-    /// Whether somebody else has deleted this pod, or its node was lost before `at`. Of a node that has come back,
-    /// pods go for a while.
-    pub(crate) fn is_harmed(&self, pod: &Object, at: Duration) -> bool {
-        let is_lost = |(node, [from, to]): &(String, [Duration; 2])| {
-            node == pod.node() && *from <= at && at <= *to + EVICTION
-        };
-        self.deleted.contains(&pod.uid) || self.lost.iter().any(is_lost)
+    /// Whether somebody else has deleted this pod: a user, or Kubernetes because of its node.
+    pub(crate) fn is_harmed(&self, pod: &Object) -> bool {
+        self.deleted.contains(&pod.uid) || pod.is_evicted()
     }
 
     /// The objects after the last change.

@@ -49,6 +49,8 @@ pub(crate) enum Detail {
         restarts: i32,
         phase: Phase,
         node: String,
+        /// Kubernetes takes it away, because of its node.
+        evicted: bool,
     },
     /// The policy that groups of it have. Revisions of `StatefulSet`s have none.
     Revision(Option<RestartPolicy>),
@@ -182,6 +184,11 @@ impl Object {
         if let Detail::Revision(policy) = self.detail { policy } else { None }
     }
 
+    /// Whether Kubernetes takes the pod away, because of its node.
+    pub(crate) fn is_evicted(&self) -> bool {
+        matches!(self.detail, Detail::Pod { evicted: true, .. })
+    }
+
     /// The node of the pod.
     pub(crate) fn node(&self) -> &str {
         if let Detail::Pod { node, .. } = &self.detail { node } else { "" }
@@ -200,8 +207,10 @@ fn pod(pod: &Pod) -> Detail {
     let status = pod.status.clone().unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
     let containers = status.container_statuses.into_iter().flatten();
+    let is = |kind: &str| conditions.iter().any(|it| it.type_ == kind && it.status == "True");
     Detail::Pod {
-        ready: conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True"),
+        ready: is("Ready"),
+        evicted: is("DisruptionTarget"),
         restarts: containers.map(|it| it.restart_count).sum(),
         phase: match status.phase.as_deref() {
             Some("Running") => Phase::Running,
@@ -235,9 +244,10 @@ impl fmt::Display for Object {
             Detail::StatefulSet { replicas, partition } => {
                 write!(out, " p{partition} r{replicas}")?;
             }
-            Detail::Pod { ready, restarts, phase, node } => {
+            Detail::Pod { ready, restarts, phase, node, evicted } => {
                 let ready = if *ready { "ready" } else { "unready" };
-                write!(out, " {phase:?} {ready} on `{node}`, {restarts} restarts")?;
+                let evicted = if *evicted { ", evicted" } else { "" };
+                write!(out, " {phase:?} {ready} on `{node}`, {restarts} restarts{evicted}")?;
             }
             Detail::Revision(policy) => write!(out, " {policy:?}")?,
             Detail::Service => {}

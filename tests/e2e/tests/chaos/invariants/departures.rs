@@ -24,7 +24,7 @@ pub(super) struct Departure {
 /// Why a leader pod goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {
-    /// Somebody else has deleted it, or its node was lost.
+    /// Somebody else has deleted it: a user, or Kubernetes because of its node.
     Harmed,
     /// A pod of its group has failed.
     Failed,
@@ -134,7 +134,7 @@ impl<'a> Seen<'a> {
         let since = self.history.blindness.since(at);
         let index = leader.group().unwrap_or_default();
         let mut reasons = BTreeSet::new();
-        if self.history.is_harmed(leader, at) {
+        if self.history.is_harmed(leader) {
             reasons.insert(Reason::Harmed);
         }
         let policy = self.policies.get(&(leader.set().to_owned(), leader.key().to_owned()));

@@ -174,7 +174,7 @@ mod tests {
         it.ends(2, "a", 1);
         it.leader_set("b", 2, 1);
         it.ends(1, "a", 1);
-        it.history.lost.push(("n".to_owned(), [it.now(), it.now()]));
+        it.evicted_leader(0, "a", 1);
         it.ends(0, "a", 1);
         assert_eq!(needless_in(&it), [] as [&str; 0]);
         assert_eq!(departures(&it.history).len(), 4);

@@ -5,9 +5,9 @@ use crate::history::{Change, History, Kind, Object, State, Violation};
 /// Fails where workers are of another revision than the leader they were made for, and where pods of two revisions are
 /// ready in one group.
 ///
-/// Where somebody else deletes a leader at once, its workers may be there, and ready, until they are told. So they may
-/// where the `StatefulSet` controller replaces it in a rollout while something is wrong with the controllers or the API
-/// server: neither ours nor the garbage collector has told them then.
+/// Where a leader is deleted in the background, as users and the `StatefulSet` controller do, its workers may be there,
+/// and ready, until they are told to end. Nothing of ours is late as long as their `StatefulSet` is going, somebody else
+/// has deleted the leader, or something is wrong with the controllers or the API server.
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let all = history.all();
     let mut broken = Vec::new();
@@ -43,12 +43,15 @@ fn mixed(history: &History, state: &State, change: &Change, pod: &Object) -> Opt
     let is_left_behind = |it: &Object| {
         let all = history.all();
         let leader = all.get(it.owner_uid()).and_then(|it| all.get(it.owner_uid()));
-        let is_there = state.leader_of(it).is_some();
+        let is_there = leader.is_some_and(|it| state.all(Kind::Pod).any(|pod| pod.uid == it.uid));
+        let worker_set = state.all(Kind::StatefulSet).find(|set| set.uid == it.owner_uid());
+        let is_told = worker_set.is_none_or(|it| it.deleting);
         let is_late = history.blindness.covers(change.at);
-        !is_there && (is_late || leader.is_some_and(|it| history.is_harmed(it, change.at)))
+        let is_harmed = leader.is_some_and(|it| history.is_harmed(it));
+        !it.is_leader() && !is_there && (is_told || is_late || is_harmed)
     };
-    let other =
-        state.of_set(Kind::Pod, pod.set()).filter(is_other).find(|it| !is_left_behind(it))?;
+    let is_mixed = |it: &&Object| is_other(it) && !is_left_behind(it) && !is_left_behind(pod);
+    let other = state.of_set(Kind::Pod, pod.set()).find(is_mixed)?;
     let what = format!(
         "{} of revision {} is ready beside {} of {}",
         pod.name,
@@ -90,6 +93,9 @@ mod tests {
             excuse(&mut it);
             it.gone("s-1");
             it.leader(1, "b", 2, true);
+            // Those of a StatefulSet that is gone have been told.
+            it.gone_stateful_set("s-1");
+            it.leader(1, "b", 2, true);
             let expected = ["s-1 of revision b is ready beside s-1-1 of a"];
             assert_eq!(broken(&it), if is_excused { &[][..] } else { &expected });
         }
@@ -100,6 +106,7 @@ mod tests {
         let mut it = MadeUp::new(2, 1);
         it.history.blindness.0.push([it.now(), it.now()]);
         it.worker(1, "b", 1, 0);
-        assert!(!broken(&it).is_empty());
+        let expected = "s-1-1 of revision b is ready beside s-1 of a".to_owned();
+        assert!(broken(&it).contains(&expected), "{:?}", broken(&it));
     }
 }
