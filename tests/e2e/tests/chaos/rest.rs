@@ -23,6 +23,17 @@ pub(crate) fn is_reached(state: &State, sets: usize) -> Result<()> {
     Ok(())
 }
 
+/// The pods that stay although their `StatefulSet` is gone. A garbage collector that has lost its connection to the API
+/// server may have forgotten them, and finds them when it is started again; until then, a pod of their name cannot be
+/// created.
+pub(crate) fn left_by_garbage_collector(state: &State) -> Vec<String> {
+    let is_left = |pod: &&Object| {
+        let is_owner = |it: &Object| it.uid == pod.owner_uid();
+        !pod.deleting && !state.all(Kind::StatefulSet).any(is_owner)
+    };
+    state.all(Kind::Pod).filter(is_left).map(|it| it.name.clone()).collect()
+}
+
 fn is_settled(state: &State, object: &Object) -> Result<()> {
     let set = object.as_set().context("not a set")?;
     let name = set.name();
@@ -97,4 +108,19 @@ fn is_owned(state: &State, object: &Object) -> Result<()> {
     let found = state.get(kind, &owner.name).context("its owner is gone")?;
     ensure!(found.uid == owner.uid, "its owner is gone, and another one has its name");
     if kind == Kind::Set { Ok(()) } else { is_owned(state, found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::made_up::MadeUp;
+
+    #[test]
+    fn pods_without_their_stateful_set_are_left() {
+        let mut it = MadeUp::new(2, 1);
+        assert_eq!(left_by_garbage_collector(&it.history.end()), [""; 0]);
+        it.gone("s-1");
+        it.gone_stateful_set("s-1");
+        assert_eq!(left_by_garbage_collector(&it.history.end()), ["s-1-1"]);
+    }
 }

@@ -134,7 +134,19 @@ impl Run {
         }
         self.world.is_led().await?;
         let reached = async || rest::is_reached(&self.state()?, self.sets).map(Some);
-        let waited = wait::eventually(REST, "everything is as the sets ask for", reached).await;
+        let description = "everything is as the sets ask for";
+        let mut waited = wait::eventually(REST, description, &reached).await;
+        let left = rest::left_by_garbage_collector(&self.state()?);
+        if waited.is_err() && !left.is_empty() {
+            #[allow(clippy::print_stdout, reason = "for people who run it with --nocapture")]
+            {
+                println!(
+                    "the garbage collector has forgotten {left:?}: its process is started again"
+                );
+            }
+            self.world.cluster.read().await.process("kube-controller-manager")?.kill().await?;
+            waited = wait::eventually(REST, description, &reached).await;
+        }
         self.judge(waited.is_ok())?;
         waited?;
         let mark = self.namespace.silence().await?;
