@@ -78,8 +78,7 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
     if view.phase == Phase::Succeeded {
         return found(Kind::Failed, format!("pod {name} has ended, without an error{why}"));
     }
-    let lasts = |it: &&Trouble| it.lasts(now).is_none_or(|rest| !rest.is_zero());
-    if let Some(trouble) = view.trouble.as_deref().filter(lasts) {
+    if let Some(trouble) = view.trouble.as_deref().filter(|it| it.is_present(now)) {
         return found(Kind::Trouble(trouble.kind()), in_trouble(name, pod, trouble));
     }
     if view.node.is_none() {

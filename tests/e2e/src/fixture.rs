@@ -153,6 +153,21 @@ impl Fixture {
         self
     }
 
+    /// Every pod ends soon, and leaves a node soon that is lost.
+    #[must_use]
+    pub fn short_lived(self) -> Self {
+        let tolerations = ["unreachable", "not-ready"].map(|condition| {
+            json!({
+                "key": format!("node.kubernetes.io/{condition}"),
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": 1,
+            })
+        });
+        self.pod_spec("tolerations", &json!(tolerations))
+            .pod_spec("terminationGracePeriodSeconds", &json!(1))
+    }
+
     /// An annotation of every pod.
     #[must_use]
     pub fn pod_annotation(mut self, key: &str, value: &str) -> Self {

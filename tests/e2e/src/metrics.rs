@@ -58,6 +58,12 @@ impl Scrape {
             .filter(move |(it, _)| it.starts_with(text))
     }
 
+    /// The values of these series, added up.
+    #[must_use]
+    pub fn sum(&self, text: &str) -> f64 {
+        self.starting_with(text).map(|(_, value)| value).sum()
+    }
+
     /// Every metric with its type and the names of its labels.
     #[must_use]
     pub fn metrics(&self) -> BTreeMap<String, (String, BTreeSet<String>)> {

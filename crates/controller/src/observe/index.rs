@@ -90,8 +90,6 @@ pub struct KindState {
     watched: u64,
     /// Which set each object is filed under, by namespace and name.
     homes: HashMap<(Arc<str>, String), SetKey>,
-    /// What they take in memory.
-    bytes: usize,
     /// During a relist: the objects that are known to exist.
     listed: Option<HashSet<(Arc<str>, String)>>,
 }
@@ -249,24 +247,19 @@ impl Index {
         self.lock().entries.get(key).cloned()
     }
 
-    /// How much of each kind is kept.
+    /// How much of each kind is kept. Looks at every object, which is for whoever asks and not for
+    /// every event.
     #[must_use]
     pub fn kept(&self) -> [Kept; 6] {
-        let Kinds { sets, stateful_sets, pods, services, revisions, pod_groups } =
-            &self.lock().kinds;
+        let mut inner = self.lock();
         [
-            ("leaderworkersets", sets),
-            ("statefulsets", stateful_sets),
-            ("pods", pods),
-            ("services", services),
-            ("controllerrevisions", revisions),
-            ("podgroups", pod_groups),
+            inner.kept::<SetView>("leaderworkersets"),
+            inner.kept::<StatefulSetView>("statefulsets"),
+            inner.kept::<PodView>("pods"),
+            inner.kept::<ServiceView>("services"),
+            inner.kept::<RevisionView>("controllerrevisions"),
+            inner.kept::<PodGroupView>("podgroups"),
         ]
-        .map(|(resource, kind)| Kept {
-            resource,
-            objects: kind.homes.len(),
-            bytes: kind.bytes,
-        })
     }
 
     /// Calls `read` with the entry of a set after dropping what no longer matters in it.
@@ -296,6 +289,14 @@ fn place<V: View>(object: &V) -> Place {
 }
 
 impl Inner {
+    fn kept<V: Indexed>(&mut self, resource: &'static str) -> Kept {
+        let of_set = |entry: &Arc<Mutex<Entry>>| -> usize {
+            V::objects(&mut lock(entry)).values().map(|it| it.bytes()).sum()
+        };
+        let bytes = self.entries.values().map(of_set).sum();
+        Kept { resource, objects: V::kind(&mut self.kinds).homes.len(), bytes }
+    }
+
     /// Whether this very version of `object` is stored.
     fn knows<V: Indexed>(&mut self, object: &V) -> bool {
         let place = place(object);
@@ -332,15 +333,12 @@ impl Inner {
             let may_wait = object.may_wait(before.as_deref()) || V::leaves(&entry, &object);
             concerned.add(key.clone(), may_wait);
         }
-        let state = V::kind(&mut self.kinds);
-        state.bytes += object.bytes();
-        state.bytes -= before.as_ref().map_or(0, |it| it.bytes());
         let replaced = before.filter(|it| it.identity().uid() != object.identity().uid());
         V::objects(&mut entry).insert(place.1.clone(), Arc::new(object));
         if let Some(replaced) = replaced {
             V::removed(&mut entry, &replaced);
         }
-        state.homes.insert(place, key);
+        V::kind(&mut self.kinds).homes.insert(place, key);
         concerned
     }
 
@@ -366,9 +364,7 @@ impl Inner {
         let gone = V::objects(&mut entry).remove(&place.1)?;
         let leaves = V::leaves(&entry, &gone);
         V::removed(&mut entry, &gone);
-        let state = V::kind(&mut self.kinds);
-        state.homes.remove(place);
-        state.bytes -= gone.bytes();
+        V::kind(&mut self.kinds).homes.remove(place);
         if entry.is_empty() {
             self.entries.remove(&key);
         }

@@ -3,7 +3,7 @@
 use super::Scope;
 use super::group::{Group, Groups};
 use super::members::workers;
-use crate::observe::views::{PodView, Trouble, TroubleKind};
+use crate::observe::views::{PodView, TroubleKind};
 
 /// How a group stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,8 +105,7 @@ fn trouble(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
     let leader: &PodView = group.leader;
     let pods = std::iter::once(leader).chain(workers(scope.entry, leader));
     let now = scope.context.now;
-    let lasts = |it: &&Trouble| it.lasts(now).is_none_or(|rest| !rest.is_zero());
-    let troubles = pods.filter_map(|it| it.trouble.as_deref()).filter(lasts);
+    let troubles = pods.filter_map(|it| it.trouble.as_deref()).filter(|it| it.is_present(now));
     troubles
         .map(|it| match it.kind() {
             TroubleKind::Unscheduled => State::Pending,

@@ -139,7 +139,6 @@ async fn roll(sets: &[TestSet], number: u32) -> Result<()> {
 /// How often the controller has reconciled so far.
 async fn counted(system: &mut System) -> Result<u32> {
     let scrape = Scrape::of_controller(system).await?;
-    let counts = scrape.starting_with("controller_runtime_reconcile_total");
-    let sum: f64 = counts.map(|(_, count)| count).sum();
+    let sum = scrape.sum("controller_runtime_reconcile_total");
     Ok(format!("{sum:.0}").parse()?)
 }

@@ -147,8 +147,7 @@ async fn reconciled(client: &Client, begun: Instant, times: usize) -> Result<Dur
     loop {
         let request = Request::get("/metrics").body(Vec::new())?;
         let scrape = Scrape::parse(&client.request_text(request).await?)?;
-        let counts = scrape.starting_with("controller_runtime_reconcile_total");
-        let count: f64 = counts.map(|(_, count)| count).sum();
+        let count = scrape.sum("controller_runtime_reconcile_total");
         if count >= crate::report::count(times) {
             return Ok(begun.elapsed());
         }

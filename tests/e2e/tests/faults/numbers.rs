@@ -15,7 +15,7 @@ async fn scrape() -> Result<Scrape> {
 
 /// The sum of the series that begin so.
 async fn sum(series: &str) -> Result<f64> {
-    Ok(scrape().await?.starting_with(series).map(|(_, value)| value).sum())
+    Ok(scrape().await?.sum(series))
 }
 
 #[tokio::test]

@@ -39,20 +39,11 @@ fn environment() -> Result<&'static Environment> {
 
 /// A set of one group of three pods in a pool of nodes, which are evicted soon after their node is lost.
 async fn settle(pool: &str) -> Result<TestSet> {
-    let tolerations = ["unreachable", "not-ready"].map(|condition| {
-        json!({
-            "key": format!("node.kubernetes.io/{condition}"),
-            "operator": "Exists",
-            "effect": "NoExecute",
-            "tolerationSeconds": 1,
-        })
-    });
     let fixture = Fixture::default()
         .replicas(1)
         .size(3)
         .pod_spec("nodeSelector", &json!({"cloud.google.com/gke-nodepool": pool}))
-        .pod_spec("tolerations", &json!(tolerations))
-        .pod_spec("terminationGracePeriodSeconds", &json!(1));
+        .short_lived();
     let set = environment()?.namespace().await?.create_set(&fixture).await?;
     set.created_leader_set().await?;
     set.done(1).await?;

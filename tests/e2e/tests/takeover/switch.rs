@@ -92,8 +92,7 @@ async fn create_pod(world: &World, number: u32) -> Result<()> {
 async fn is_called(webhook: &Component) -> Result<()> {
     let calls = async || {
         let seen = Scrape::of(webhook).await?;
-        let counts = seen.starting_with("controller_runtime_webhook_requests_total{");
-        anyhow::Ok(counts.map(|(_, count)| count).sum::<f64>())
+        anyhow::Ok(seen.sum("controller_runtime_webhook_requests_total{"))
     };
     wait::until(DEADLINE, "the other webhook is called", calls, |it| *it > 0.0).await?;
     Ok(())

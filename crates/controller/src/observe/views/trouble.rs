@@ -55,24 +55,6 @@ pub enum TroubleKind {
     Unscheduled,
 }
 
-impl TroubleKind {
-    /// What is meant by the reason that a kubelet gives for a container that waits; `None` when that
-    /// is nothing out of the ordinary.
-    fn of_waiting(reason: &str) -> Option<Self> {
-        match reason {
-            "" | "ContainerCreating" | "PodInitializing" => None,
-            "ErrImagePull"
-            | "ImagePullBackOff"
-            | "InvalidImageName"
-            | "ErrImageNeverPull"
-            | "RegistryUnavailable"
-            | "ImageInspectError" => Some(Self::Image),
-            "CrashLoopBackOff" => Some(Self::Crash),
-            _ => Some(Self::Container),
-        }
-    }
-}
-
 impl Trouble {
     /// What kind of trouble it is.
     #[must_use]
@@ -103,6 +85,12 @@ impl Trouble {
         let Self::Crash { ended: Some(ended), .. } = self else { return None };
         let ago = Duration::try_from(now.duration_since(*ended)).unwrap_or_default();
         Some(RECOVERED.saturating_sub(ago))
+    }
+
+    /// Whether it is not over.
+    #[must_use]
+    pub fn is_present(&self, now: Timestamp) -> bool {
+        self.lasts(now).is_none_or(|rest| !rest.is_zero())
     }
 }
 
@@ -154,13 +142,16 @@ impl WireContainerStatus {
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let container = self.name.clone();
         let Some(waiting) = &self.state.waiting else { return self.crash() };
-        match TroubleKind::of_waiting(&waiting.reason)? {
-            TroubleKind::Image => Some(Trouble::Image { container, image: self.image.clone() }),
-            TroubleKind::Crash => Some(Trouble::Crash { container, ended: None }),
-            TroubleKind::Container => {
-                Some(Trouble::Container { container, reason: waiting.reason.clone() })
-            }
-            TroubleKind::Unscheduled => None,
+        match waiting.reason.as_str() {
+            "" | "ContainerCreating" | "PodInitializing" => None,
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "RegistryUnavailable"
+            | "ImageInspectError" => Some(Trouble::Image { container, image: self.image.clone() }),
+            "CrashLoopBackOff" => Some(Trouble::Crash { container, ended: None }),
+            reason => Some(Trouble::Container { container, reason: reason.to_owned() }),
         }
     }
 

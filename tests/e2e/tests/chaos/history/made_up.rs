@@ -95,8 +95,7 @@ impl MadeUp {
     /// The leader of a group, which is about to be taken from its node.
     pub(crate) fn evicted_leader(&mut self, group: i32, key: &str, life: u32) {
         self.leader(group, key, life, true);
-        let last = self.history.changes.last_mut().and_then(|it| it.object.as_mut());
-        if let Some(Detail::Pod { evicted, .. }) = last.map(|it| &mut Arc::make_mut(it).detail) {
+        if let Detail::Pod { evicted, .. } = &mut self.last().detail {
             *evicted = true;
         }
     }
@@ -148,6 +147,12 @@ impl MadeUp {
     /// An object is as in this JSON.
     pub(crate) fn is(&mut self, kind: Kind, name: &str, value: Value) {
         self.push(kind, name, Some(Arc::new(Object::read(kind, value).unwrap())));
+    }
+
+    /// The object that was told last, to be told otherwise.
+    pub(crate) fn last(&mut self) -> &mut Object {
+        let last = self.history.changes.last_mut().and_then(|it| it.object.as_mut());
+        Arc::make_mut(last.unwrap())
     }
 
     fn push(&mut self, kind: Kind, name: &str, object: Option<Arc<Object>>) {

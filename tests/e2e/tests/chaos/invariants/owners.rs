@@ -62,8 +62,6 @@ fn before<'a>(state: &'a State, change: &Change) -> Option<&'a crate::history::O
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::history::made_up::MadeUp;
 
@@ -76,14 +74,7 @@ mod tests {
         let mut it = MadeUp::new(1, 1);
         assert_eq!(broken(&it), [] as [&str; 0]);
         it.worker_set(0, "a", 1);
-        let last = it
-            .history
-            .changes
-            .last_mut()
-            .and_then(|it| it.object.as_mut())
-            .map(Arc::make_mut)
-            .unwrap();
-        last.owner.as_mut().unwrap().uid = "other".to_owned();
+        it.last().owner.as_mut().unwrap().uid = "other".to_owned();
         assert_eq!(broken(&it), ["s-0 of leader-0-1 now belongs to other"]);
     }
 
@@ -99,14 +90,7 @@ mod tests {
     fn nothing_is_created_twice() {
         let mut it = MadeUp::new(1, 1);
         it.worker_set(0, "a", 1);
-        let last = it
-            .history
-            .changes
-            .last_mut()
-            .and_then(|it| it.object.as_mut())
-            .map(Arc::make_mut)
-            .unwrap();
-        last.uid = "another".to_owned();
+        it.last().uid = "another".to_owned();
         assert_eq!(broken(&it), ["StatefulSet s-0 was created twice for Pod leader-0-1"]);
     }
 
@@ -114,9 +98,8 @@ mod tests {
     fn a_revision_is_there_once() {
         let mut it = MadeUp::new(1, 1);
         it.revision("a", "None");
-        let last = it.history.changes.last_mut().unwrap();
-        last.name = "s-a-2".to_owned();
-        last.object.as_mut().map(Arc::make_mut).unwrap().uid = "another".to_owned();
+        it.history.changes.last_mut().unwrap().name = "s-a-2".to_owned();
+        it.last().uid = "another".to_owned();
         assert_eq!(broken(&it), ["s-a-1 is the same revision as s-a-1"]);
     }
 }

@@ -1,5 +1,7 @@
 //! All pods of a group are of one revision.
 
+use std::collections::BTreeMap;
+
 use crate::history::{Change, History, Kind, Object, State, Violation};
 
 /// Fails where workers are of another revision than the leader they were made for, and where pods of two revisions are
@@ -29,19 +31,24 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
                 broken.push(Violation::new(change.at, what));
             }
         }
-        broken.extend(mixed(history, state, change, object));
+        broken.extend(mixed(history, &all, state, change, object));
     });
     broken
 }
 
-fn mixed(history: &History, state: &State, change: &Change, pod: &Object) -> Option<Violation> {
+fn mixed(
+    history: &History,
+    all: &BTreeMap<&str, &Object>,
+    state: &State,
+    change: &Change,
+    pod: &Object,
+) -> Option<Violation> {
     if change.kind != Kind::Pod || !pod.is_ready() {
         return None;
     }
     let is_other =
         |it: &&Object| it.is_ready() && it.group() == pod.group() && it.key() != pod.key();
     let is_left_behind = |it: &Object| {
-        let all = history.all();
         let leader = all.get(it.owner_uid()).and_then(|it| all.get(it.owner_uid()));
         let is_there = leader.is_some_and(|it| state.all(Kind::Pod).any(|pod| pod.uid == it.uid));
         let worker_set = state.all(Kind::StatefulSet).find(|set| set.uid == it.owner_uid());

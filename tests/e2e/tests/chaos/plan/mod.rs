@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use lws_e2e::Fixture;
-use serde_json::json;
 
 pub(crate) use edit::{Cascade, Edit};
 pub(crate) use fault::{Controller, Failing, Fault, Harm, Trouble, Victim};
@@ -101,17 +100,7 @@ impl Plan {
 impl Beginning {
     /// The set to create. Its pods end soon, and leave nodes that are lost soon.
     pub(crate) fn fixture(&self) -> Fixture {
-        let tolerations = ["unreachable", "not-ready"].map(|condition| {
-            json!({
-                "key": format!("node.kubernetes.io/{condition}"),
-                "operator": "Exists",
-                "effect": "NoExecute",
-                "tolerationSeconds": 1,
-            })
-        });
-        let fixture = Fixture::named(self.name)
-            .pod_spec("tolerations", &json!(tolerations))
-            .pod_spec("terminationGracePeriodSeconds", &json!(1));
+        let fixture = Fixture::named(self.name).short_lived();
         fixture.changed(|set| self.edits.iter().for_each(|edit| edit.apply(set)))
     }
 }
