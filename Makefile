@@ -25,8 +25,9 @@ PROGRAMS := lws-controller lws-webhook lws-harness lws-demo
 # The program of `make run`, once it is built: `make stop` works with it even while the sources do not compile.
 DEMO := $(or $(CARGO_TARGET_DIR),target)/debug/lws-demo
 
-# Benchmarks run the programs as they are shipped.
-BENCH := $(or $(CARGO_TARGET_DIR),target)/release/lws-bench
+# Benchmarks run the programs as they are shipped: linked statically.
+SHIPPED := $(CURDIR)/target/shipped
+BENCH := LWS_PROGRAMS='$(SHIPPED)' $(or $(CARGO_TARGET_DIR),target)/release/lws-bench
 
 .DEFAULT_GOAL := help
 
@@ -100,7 +101,8 @@ endurance: bench-programs control-plane ## See whether a million reviews and 200
 
 .PHONY: bench-programs
 bench-programs: tools
-	@cargo build --release $(addprefix --package ,lws-controller lws-webhook lws-harness lws-bench) --bins
+	@deploy/programs release '$(SHIPPED)'
+	@cargo build --release $(addprefix --package ,lws-harness lws-bench) --bins
 
 .PHONY: lint
 lint: tools ## Check format, style and, where cargo-deny is installed, what dependencies are.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::client::{self, Connection, Request};
+use super::reviews::Review;
 use super::webhook::Webhook;
 use crate::latency::Latencies;
 
@@ -28,23 +29,29 @@ pub(crate) struct Sent {
 }
 
 impl Clients {
-    /// Opens the connections and looks at one answer. Fails when the webhook does not allow the request.
+    /// Opens the connections and looks at one answer. Fails when the webhook judges the review otherwise than is right.
     pub(crate) async fn connect(
         webhook: &Webhook,
         connections: usize,
-        request: &Request,
+        review: Review,
     ) -> Result<Self> {
+        let request = review.request();
         let tls = client::tls(webhook.authority_pem())?;
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
             open.push(Connection::open(webhook.address(), &tls).await?);
         }
         let mut first = Connection::open(webhook.address(), &tls).await?;
-        let answer: Arc<[u8]> = first.exchange(request).await?.into();
-        let review: Value = serde_json::from_slice(&answer)?;
-        let allowed = review.pointer("/response/allowed").and_then(Value::as_bool);
-        ensure!(allowed == Some(true), "the webhook refuses the request: {review}");
-        Ok(Self { connections: open, request: request.clone(), answer })
+        let answer: Arc<[u8]> = first.exchange(&request).await?.into();
+        let judged: Value = serde_json::from_slice(&answer)?;
+        let allowed = judged.pointer("/response/allowed").and_then(Value::as_bool);
+        ensure!(allowed == Some(review.is_allowed()), "the webhook judges: {judged}");
+        Ok(Self { connections: open, request, answer })
+    }
+
+    /// The size of the request's body.
+    pub(crate) fn request_bytes(&self) -> usize {
+        self.request.body_bytes()
     }
 
     /// The size of the answer's body.

@@ -61,12 +61,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
 /// Runs one scenario on a process of its own, and tells its figures.
 async fn scenario(review: Review, arguments: &Arguments) -> Result<Vec<Figure>> {
     let webhook = Webhook::start().await?;
-    let request = review.request();
     let mut loads = Vec::new();
-    let mut answer_bytes = 0;
+    let [mut request_bytes, mut answer_bytes] = [0; 2];
     for connections in &arguments.connections {
         let connections = connections.get();
-        let mut clients = load::Clients::connect(&webhook, connections, &request).await?;
+        let mut clients = load::Clients::connect(&webhook, connections, review).await?;
+        request_bytes = clients.request_bytes();
         answer_bytes = clients.answer_bytes();
         clients.send(WARM_UP).await?;
         let before = webhook.measured().processor_time()?;
@@ -91,9 +91,8 @@ async fn scenario(review: Review, arguments: &Arguments) -> Result<Vec<Figure>> 
     ]);
     webhook.stop().await?;
     say(format!(
-        "### {}\n\nA review of {} bytes is answered with {answer_bytes} bytes; {} requests for each number of connections.\n\n{}",
+        "### {}\n\nA review of {request_bytes} bytes is answered with {answer_bytes} bytes; {} requests for each number of connections.\n\n{}",
         review.title(),
-        request.body_bytes(),
         arguments.requests,
         report::figures(&figures)
     ))?;

@@ -30,12 +30,20 @@ pub(crate) enum Review {
     MutateSet,
     /// A new set that is validated.
     ValidateSet,
+    /// A new set that is refused.
+    RefuseSet,
 }
 
 impl Review {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Worker, Self::Tpu, Self::NineContainers, Self::MutateSet, Self::ValidateSet];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Worker,
+        Self::Tpu,
+        Self::NineContainers,
+        Self::MutateSet,
+        Self::ValidateSet,
+        Self::RefuseSet,
+    ];
 
     /// What it is, in a few words.
     pub(super) fn title(self) -> &'static str {
@@ -45,6 +53,7 @@ impl Review {
             Self::NineContainers => "worker pod, 9 containers",
             Self::MutateSet => "defaults of a set",
             Self::ValidateSet => "validation of a set",
+            Self::RefuseSet => "validation of a set that is refused",
         }
     }
 
@@ -54,8 +63,13 @@ impl Review {
             Self::Worker => Some((65.0, "610–700")),
             Self::Tpu => Some((110.0, "1130")),
             Self::NineContainers => Some((150.0, "1560")),
-            Self::MutateSet | Self::ValidateSet => None,
+            Self::MutateSet | Self::ValidateSet | Self::RefuseSet => None,
         }
+    }
+
+    /// Whether the webhook shall allow what is asked for.
+    pub(crate) fn is_allowed(self) -> bool {
+        self != Self::RefuseSet
     }
 
     /// The request that asks for it.
@@ -67,8 +81,9 @@ impl Review {
             Self::NineContainers => {
                 Request::post(POD_PATH, &pod_review(&Pod::plain(9)).to_string())
             }
-            Self::MutateSet => Request::post(mutate, &set_review().to_string()),
-            Self::ValidateSet => Request::post(validate, &set_review().to_string()),
+            Self::MutateSet => Request::post(mutate, &set_review(4).to_string()),
+            Self::ValidateSet => Request::post(validate, &set_review(4).to_string()),
+            Self::RefuseSet => Request::post(validate, &set_review(-1).to_string()),
         }
     }
 }
@@ -249,8 +264,8 @@ fn review(kind: &Value, resource: &Value, name: &str, user: &str, object: &Value
     })
 }
 
-/// A set with two templates, after the defaults of its schema.
-fn set_review() -> Value {
+/// A set of so many groups with two templates, after the defaults of its schema.
+fn set_review(replicas: i32) -> Value {
     let template = || {
         let containers: Vec<Value> = (0..2).map(|index| container(index, false)).collect();
         json!({"spec": {"containers": containers}})
@@ -260,7 +275,7 @@ fn set_review() -> Value {
         "kind": KIND,
         "metadata": {"name": "llama-serving", "namespace": "serving"},
         "spec": {
-            "replicas": 4,
+            "replicas": replicas,
             "startupPolicy": "LeaderCreated",
             "networkConfig": {"subdomainPolicy": "Shared"},
             "leaderWorkerTemplate": {

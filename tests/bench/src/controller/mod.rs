@@ -6,6 +6,7 @@
 //! | `world` | the cluster, and what the controller uses there |
 //! | `sets` | sets, made and changed as users do |
 //! | `floor` | the same objects without a controller |
+//! | `processors` | who had the processors meanwhile |
 //! | `completion` | waiting for objects by watch |
 //! | `speed`, `faults`, `rest` | scenarios |
 //! | `scale` | sets of all sizes, and what a group costs in each |
@@ -13,6 +14,7 @@
 mod completion;
 mod faults;
 mod floor;
+mod processors;
 mod rest;
 pub(crate) mod scale;
 mod sets;

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::completion::all_done;
 use super::{CONCURRENCY, IMAGE, Shape};
 
-/// How long objects may take to go.
-const REMOVAL: Duration = Duration::from_mins(5);
+/// How long objects may take to go: 10 000 pods and what they belong to, on any machine.
+const REMOVAL: Duration = Duration::from_mins(15);
 
 /// Creates the sets and gives how long it took until all were available.
 pub(super) async fn create(namespace: &Namespace, shape: Shape) -> Result<Duration> {

@@ -10,11 +10,16 @@ use lws_harness::system::{Component, System, SystemOptions};
 use lws_harness::{Cluster, ClusterOptions, wait};
 use tokio::time::sleep;
 
+use super::processors::{Processors, Shares};
 use super::{Shape, sets};
 use crate::process::{Measured, Memory};
 
 /// The feature gate that lets the `StatefulSet` controller replace several pods at once.
 const MAX_UNAVAILABLE: &str = "MaxUnavailableStatefulSet";
+
+/// The processes of the control plane.
+const CONTROL_PLANE: [&str; 4] =
+    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// How long is looked for requests once everything is as it shall be: what comes late counts too.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -44,6 +49,7 @@ pub(super) struct Options {
 pub(super) struct Begin {
     mark: Mark,
     processor_time: Duration,
+    processors: Processors,
 }
 
 /// What the controller has used for something.
@@ -52,6 +58,9 @@ pub(super) struct Spent {
     pub(super) processor_time: Duration,
     pub(super) memory: Memory,
     pub(super) requests: Requests,
+    /// Of all processors, by process: the controller, the webhook, the control plane, and this program with its
+    /// simulated kubelets.
+    pub(super) shares: Shares,
 }
 
 /// Requests of the controller.
@@ -153,18 +162,35 @@ impl World {
     /// Begins to measure something else that the same controller does.
     pub(super) fn go_on(&mut self) -> Result<Begin> {
         let processor_time = self.controller()?.processor_time()?;
-        Ok(Begin { mark: self.audit().mark()?, processor_time })
+        let processors = Processors::look(&self.processes()?)?;
+        Ok(Begin { mark: self.audit().mark()?, processor_time, processors })
     }
 
     /// What the controller has used since `begin`, and uses in the aftermath.
     pub(super) async fn end(&mut self, begin: &Begin) -> Result<Spent> {
+        let shares = Processors::look(&self.processes()?)?.shares_since(&begin.processors)?;
         sleep(AFTERMATH).await;
         let controller = self.controller()?;
         Ok(Spent {
             processor_time: controller.processor_time()?.saturating_sub(begin.processor_time),
             memory: controller.memory()?,
             requests: self.requests(begin.mark)?,
+            shares,
         })
+    }
+
+    /// All processes that have a part in what is measured.
+    fn processes(&mut self) -> Result<Vec<(&'static str, Measured)>> {
+        let webhook = Measured::new(self.system.webhook()?.process().pid());
+        let mut processes = vec![
+            ("lws-controller", self.controller()?),
+            ("lws-webhook", webhook),
+            ("simulated kubelets", Measured::new(std::process::id())),
+        ];
+        for name in CONTROL_PLANE {
+            processes.push((name, Measured::new(self.cluster.process(name)?.pid())));
+        }
+        Ok(processes)
     }
 
     /// The running controller.

@@ -45,7 +45,7 @@ pub(super) async fn run(admissions: u32) -> Result<Samples> {
 /// Has the webhook answer so many reviews of each kind.
 async fn answer(webhook: &Webhook, each: usize) -> Result<()> {
     for review in Review::ALL {
-        let mut clients = Clients::connect(webhook, CONNECTIONS, &review.request()).await?;
+        let mut clients = Clients::connect(webhook, CONNECTIONS, review).await?;
         clients.send(each).await?;
     }
     Ok(())

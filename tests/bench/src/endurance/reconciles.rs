@@ -1,16 +1,17 @@
 //! News and rollouts for the controller: settled sets whose leaders become ready at another time without end, so that each
-//! reconcile is one plan that finds nothing to do, and rollouts of all of them in between.
+//! reconcile is one plan that finds nothing to do; in between, all are rolled out and some give way to others.
 //!
 //! News of pods cost the API server less than edits of sets do, whose definition is large.
 
 use std::future::ready;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use lws_e2e::metrics::Scrape;
 use lws_e2e::{Fixture, Namespace, TestSet};
 use lws_harness::system::{System, SystemOptions};
@@ -24,6 +25,9 @@ use crate::process::Measured;
 /// Sets of two groups of two pods.
 const SETS: usize = 40;
 const GROUPS: i32 = 2;
+
+/// So many of them are deleted after each rollout, and others created: what is known of a set must go with it.
+const REPLACED: usize = 10;
 
 /// From when on leaders have been ready, as they are told to be: a second later each time.
 const BEGIN: &str = "2026-01-01T00:00:00Z";
@@ -46,23 +50,35 @@ pub(super) async fn run(reconciles: u32) -> Result<Samples> {
     let cluster = Cluster::start(ClusterOptions::default()).await?;
     let mut system = System::install(&cluster, &SystemOptions::default()).await?;
     let namespace = Namespace::create(cluster.client(), cluster.audit(), true).await?;
-    let sets = create(&namespace).await?;
-    let samples = work(&mut system, &namespace, &sets, reconciles).await?;
+    let sets = create(&namespace, 0..SETS).await?;
+    let samples = work(&mut system, &namespace, sets, reconciles).await?;
     drop(system);
     cluster.stop().await?;
     Ok(samples)
 }
 
-async fn create(namespace: &Namespace) -> Result<Vec<TestSet>> {
-    let sets: Vec<_> = stream::iter(0..SETS)
-        .map(|index| async move {
-            namespace.create_set(&Fixture::named(&format!("set-{index}")).replicas(GROUPS)).await
+/// Creates the sets of these numbers and waits until they are available.
+async fn create(namespace: &Namespace, numbers: Range<usize>) -> Result<Vec<TestSet>> {
+    let sets: Vec<_> = stream::iter(numbers)
+        .map(|number| async move {
+            namespace.create_set(&Fixture::named(&format!("set-{number}")).replicas(GROUPS)).await
         })
         .buffered(CONCURRENCY)
         .try_collect()
         .await?;
     all_done(&sets).await?;
     Ok(sets)
+}
+
+/// Deletes the oldest of the sets and creates as many, of numbers from `next` on.
+async fn replace(sets: &mut Vec<TestSet>, next: usize) -> Result<()> {
+    let old: Vec<_> = sets.drain(..REPLACED).collect();
+    let namespace = old.first().context("nothing is replaced")?.namespace();
+    for set in &old {
+        namespace.sets().delete(set.name(), &DeleteParams::background()).await?;
+    }
+    sets.extend(create(namespace, next..next + REPLACED).await?);
+    Ok(())
 }
 
 async fn all_done(sets: &[TestSet]) -> Result<()> {
@@ -73,30 +89,33 @@ async fn all_done(sets: &[TestSet]) -> Result<()> {
 async fn work(
     system: &mut System,
     namespace: &Namespace,
-    sets: &[TestSet],
+    mut sets: Vec<TestSet>,
     reconciles: u32,
 ) -> Result<Samples> {
     let process = {
         let controller = system.controllers().first().context("no controller runs")?;
         Measured::new(controller.process().pid())
     };
+    let mut next = sets.len();
     let mut samples = Samples::default();
     // Buffers have their final size afterwards.
-    roll(sets, 0).await?;
+    roll(&sets, 0).await?;
     namespace.silence().await?;
     let before = counted(system).await?;
     samples.look(process, 0)?;
     let rollouts = (reconciles / RECONCILES_A_ROLLOUT).max(LEAST_ROLLOUTS);
     for rollout in 1..=rollouts {
         let target = before + reconciles / rollouts * rollout;
-        stir(sets, async || {
+        stir(&sets, async || {
             sleep(PAUSE).await;
             let done = counted(system).await?;
             samples.look(process, done - before)?;
             Ok(done >= target)
         })
         .await?;
-        roll(sets, rollout).await?;
+        roll(&sets, rollout).await?;
+        replace(&mut sets, next).await?;
+        next += REPLACED;
         samples.look(process, counted(system).await? - before)?;
     }
     namespace.silence().await?;

@@ -75,7 +75,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let after = |of: fn(&world::Start) -> Duration| controller.iter().map(of).collect::<Vec<_>>();
     let first = format!("first reconcile with {} sets", arguments.sets);
     figures.extend(slowest_and_median(&first, &after(|it| it.first), Some(RECONCILE_TARGET)));
-    let all = format!("all {} sets reconciled", arguments.sets);
+    let all = format!("as many reconciles as sets ({})", arguments.sets);
     figures.extend(slowest_and_median(&all, &after(|it| it.all), None));
     world.stop().await?;
 

@@ -9,14 +9,18 @@
 mod life;
 mod plot;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 use lws_harness::ClusterOptions;
 
 use super::Shape;
 use crate::guide::Guide;
 use crate::report::{self, say};
-use life::{Life, Part};
+use life::{Life, Part, Step};
+
+/// The steps of which is told who had the processors, and the least share that is worth a word.
+const PACED: [Step; 2] = [Step::Create, Step::Update];
+const TOLD_SHARE: f64 = 0.01;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -80,24 +84,31 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     };
     let machine = report::machine(Some(&ClusterOptions::default().kubernetes_version))?;
     say(&machine)?;
-    let mut lives = Vec::new();
+    let (mut lives, mut tables, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for size in sizes {
         let name = size.to_possible_value().context("a size without a name")?.get_name().to_owned();
-        let life = Life::measure(size.shape()).await.context(name)?;
-        say(table(&life))?;
-        lives.push(life);
+        let text = match Life::measure(size.shape()).await {
+            Ok(life) => {
+                let text = table(&life);
+                lives.push(life);
+                text
+            }
+            // What the others showed is worth having.
+            Err(error) => {
+                report::complain(&error);
+                let text = format!("{}\n\nNot measured: {error:#}.\n", heading(size.shape()));
+                failed.push(name);
+                text
+            }
+        };
+        say(&text)?;
+        tables.push(text);
     }
-    let tables = lives.iter().map(table).collect::<Vec<_>>().join(
-        "
-",
-    );
     let pictures = plot::draw(&arguments.guide, &lives)?;
-    let text = format!(
-        "{machine}
-{tables}
-{pictures}"
-    );
-    arguments.guide.write("performance.md", "make bench-scale", &text)
+    let text = format!("{machine}\n{}\n{pictures}", tables.join("\n"));
+    arguments.guide.write("performance.md", "make bench-scale", &text)?;
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    Ok(())
 }
 
 /// A life as a table under a heading.
@@ -133,6 +144,13 @@ fn table(life: &Life) -> String {
             report::number(spent.memory.resident_mebibytes()),
         ]
     });
+    let peak = report::number(life.peak_mebibytes());
+    let table = report::table(&header, &rows.collect::<Vec<_>>());
+    let pace: String = parts.iter().filter(|it| PACED.contains(&it.step)).map(pace).collect();
+    format!("{}\n\n{table}\nPeak memory {peak} MiB.\n{pace}", heading(*shape))
+}
+
+fn heading(shape: Shape) -> String {
     let sets = match shape.sets {
         1 => "1 set".to_owned(),
         many => format!("{many} sets"),
@@ -141,8 +159,14 @@ fn table(life: &Life) -> String {
         1 => "1 group".to_owned(),
         many => format!("{many} groups"),
     };
-    let title = format!("#### {sets} of {groups} of {}", shape.size);
-    let peak = report::number(life.peak_mebibytes());
-    let table = report::table(&header, &rows.collect::<Vec<_>>());
-    format!("{title}\n\n{table}\nPeak memory {peak} MiB.\n")
+    format!("#### {sets} of {groups} of {}", shape.size)
+}
+
+/// Who had the processors during a step, which tells what sets its pace.
+fn pace(part: &Part) -> String {
+    let percent = |share: f64| report::number((share * 100.0).round());
+    let shares = part.spent.shares.iter();
+    let told = shares.filter(|(_, share)| *share >= TOLD_SHARE);
+    let told: Vec<_> = told.map(|(name, share)| format!("{name} {} %", percent(*share))).collect();
+    format!("Processors, {}: {}.\n", part.step, told.join(", "))
 }
