@@ -1,5 +1,6 @@
 //! Reviews of all kinds for the webhook, on connections that come and go.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,8 +15,10 @@ use crate::process::Measured;
 /// Connections at a time, each with one request in flight.
 const CONNECTIONS: usize = 16;
 
-/// Looks at the process, at least: each after reviews of every kind, on connections of their own.
-const LOOKS: u32 = 100;
+/// Looks at the process: each after reviews of every kind, on connections of their own. There is one for so many reviews,
+/// within limits.
+const REVIEWS_A_LOOK: u32 = 5_000;
+const LOOKS: RangeInclusive<u32> = 8..=100;
 
 /// How long the webhook may take to close connections that its clients have closed.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,7 +33,8 @@ pub(super) async fn run(admissions: u32) -> Result<Samples> {
     closed(process).await?;
     samples.look(process, 0)?;
     let kinds = u32::try_from(Review::ALL.len())?;
-    let each = admissions.div_ceil(LOOKS * kinds);
+    let looks = (admissions / REVIEWS_A_LOOK).clamp(*LOOKS.start(), *LOOKS.end());
+    let each = admissions.div_ceil(looks * kinds);
     let mut done = 0;
     while done < admissions {
         answer(&webhook, usize::try_from(each)?).await?;

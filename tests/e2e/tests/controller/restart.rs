@@ -171,6 +171,10 @@ async fn workers_of_the_former_revision_take_no_updated_leader_with_them() -> Re
     set.all_ready().await?;
     set.done(4).await?;
     set.create_workers(3).await?;
+    // A member that goes before it is on record is not missed.
+    let wanted = set.wanted_record(3, 4).await?;
+    let record = async || set.record().await;
+    wait::until(DEADLINE, "group 3 is on record", record, |it| it.contains(&wanted)).await?;
     set.delete_pod(&set.worker(3, 1)).await?;
     expect_recreation(&set, 3, "test-sample-3-1").await
 }

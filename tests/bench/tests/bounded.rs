@@ -1,0 +1,99 @@
+//! The benchmarks that write the guide, in small: each runs to its end, finds what it looks for, and writes its part.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed step is a failed test"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// The guide's pages that benchmarks write, and its pictures.
+const PAGES: [&str; 2] = ["performance.md", "reliability.md"];
+
+/// Runs a benchmark on a copy of the guide, and gives that and what the benchmark has put on a page of it.
+fn written(page: &str, command: &str, arguments: &[&str]) -> (TempDir, String) {
+    let guide = tempfile::tempdir().unwrap();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    for page in PAGES {
+        std::fs::copy(docs.join(page), guide.path().join(page)).unwrap();
+    }
+    std::fs::create_dir(guide.path().join("images")).unwrap();
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_lws-bench"));
+    let output = bench.args(arguments).arg("--guide").arg(guide.path()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {}: {errors}", output.status);
+    assert_eq!(errors, "");
+    let page = std::fs::read_to_string(guide.path().join(page)).unwrap();
+    let (_, rest) = page.split_once(&format!("<!-- {command} -->")).unwrap();
+    let (part, _) = rest.split_once(&format!("<!-- end of {command} -->")).unwrap();
+    // Every picture that is shown is there.
+    for (_, shown) in part.match_indices("](images/").map(|(at, _)| part.split_at(at + 2)) {
+        let (file, _) = shown.split_once(')').unwrap();
+        assert!(guide.path().join(file).is_file(), "{file}");
+    }
+    let part = part.to_owned();
+    (guide, part)
+}
+
+/// The cells of the row of a table that begins with `name`.
+fn row<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let cells = |line: &'a str| line.split('|').map(str::trim).skip(1).collect::<Vec<_>>();
+    let found = text.lines().map(cells).find(|it| it.first() == Some(&name));
+    found.unwrap_or_else(|| panic!("there is no row {name:?} in\n{text}"))
+}
+
+fn number(cell: &str) -> f64 {
+    cell.parse().unwrap_or_else(|_| panic!("{cell:?} is no number"))
+}
+
+#[test]
+fn the_life_of_a_set_is_measured() {
+    let (_guide, text) = written("performance.md", "make bench-scale", &["scale", "groups-10"]);
+    assert!(text.contains("#### 1 set of 10 groups of 4"), "{text}");
+    for step in
+        ["create", "left alone", "update", "add half as many groups", "remove them", "delete"]
+    {
+        row(&text, step);
+    }
+    // At most 3 for each group and 8 for the set, and 7 and 12 for an update.
+    let requests = |step| number(row(&text, step)[6]);
+    assert!(requests("create") <= 38.0, "{text}");
+    assert!(requests("update") <= 82.0, "{text}");
+    assert!(requests("left alone").abs() < f64::EPSILON, "{text}");
+    assert!(text.contains("Processors, create:"), "{text}");
+}
+
+#[test]
+fn starts_and_rest_are_measured() {
+    let arguments = ["startup", "--starts=2", "--sets=4", "--resting-sets=2", "--seconds=2"];
+    let (_guide, text) = written("performance.md", "make bench-startup", &arguments);
+    for figure in [
+        "size of lws-controller, MiB",
+        "lws-webhook listens, slowest of 2, ms",
+        "lws-controller at rest with 2 sets, % of a processor",
+        "first reconcile with 4 sets, slowest of 2, ms",
+    ] {
+        assert!(number(row(&text, figure)[1]) > 0.0, "{text}");
+    }
+}
+
+#[test]
+fn what_works_for_long_keeps_no_files_open() {
+    let arguments = ["endurance", "--admissions=6000", "--reconciles=400"];
+    let (_guide, text) = written("reliability.md", "make endurance", &arguments);
+    let in_the_end = |it: &&str| it.contains("more open files in the end");
+    let verdicts = text.lines().filter(in_the_end).collect::<Vec<_>>();
+    assert_eq!(verdicts.len(), 2, "{text}");
+    assert!(verdicts.iter().all(|it| it.contains("| met")), "{text}");
+}
+
+#[test]
+fn the_arithmetic_is_measured() {
+    let (_guide, text) = written("performance.md", "make bench-planner", &["planner", "10", "100"]);
+    assert!(number(row(&text, "ns a group-step, 100 groups")[1]) > 0.0, "{text}");
+}
