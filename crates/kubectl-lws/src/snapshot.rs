@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{Event, Pod, Service};
 use kube::{Resource, ResourceExt};
 use lws_api_types::LeaderWorkerSet;
-use lws_api_types::keys::labels;
+use lws_api_types::keys::{self, labels};
 use lws_api_types::revision::encode;
 use lws_api_types::set::SubdomainPolicy;
 use lws_controller::observe::entry::{Entry, Objects};
@@ -124,6 +124,16 @@ impl Snapshot {
             absent_topology: None,
             now,
         })
+    }
+
+    /// When a controller last changed the status of the set, if the server tells.
+    pub(crate) fn status_written(&self) -> Option<Timestamp> {
+        let entries = self.set.metadata.managed_fields.iter().flatten();
+        let of_controller = entries.filter(|it| {
+            it.manager.as_deref() == Some(keys::FIELD_MANAGER)
+                && it.subresource.as_deref() == Some("status")
+        });
+        of_controller.filter_map(|it| it.time.as_ref()).map(|it| it.0).max()
     }
 
     /// Names that the set needs and that none of its objects has.
