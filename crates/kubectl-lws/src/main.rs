@@ -79,7 +79,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         }
         Command::Status { name: None, all_namespaces, format, .. } => {
             let scope = if all_namespaces { Scope::Cluster } else { Scope::Namespace };
-            status::list(&connection().await?, scope, Output::new(format.output)).await?;
+            return status::list(&connection().await?, scope, Output::new(format.output)).await;
         }
         Command::Tree { name, format } => {
             tree::run(&connection().await?, &name, Output::new(format.output)).await?;
