@@ -16,7 +16,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::labels;
 use lws_controller::act::nodes::is_carried;
-use lws_controller::observe::views::SetView;
+use lws_controller::observe::views::{PodGroupView, SetView};
 use lws_controller::plan::build;
 use serde::de::DeserializeOwned;
 
@@ -131,6 +131,13 @@ impl Connection {
         .await
         .map(|((a, b, c), (d, e, f))| (a, b, c, d, e, f))?;
         Ok(Parts { stateful_sets, pods, services, revisions, pod_groups, events })
+    }
+
+    /// Whether there are `PodGroup`s of sets in the namespace: gang scheduling is on then.
+    pub(crate) async fn has_pod_groups(&self) -> Result<bool, Error> {
+        let any = ListParams::default().labels(labels::NAME).limit(1);
+        let found: Vec<PodGroupView> = self.permitted(Scope::Namespace, &any).await?;
+        Ok(!found.is_empty())
     }
 
     /// The objects of one kind that have these names.
