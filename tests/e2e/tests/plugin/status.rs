@@ -241,8 +241,8 @@ async fn reader(namespace: &Namespace) -> Result<PathBuf> {
         ],
     });
     let (client, name) = (environment()?.cluster().client(), namespace.name());
-    let roles: Api<Role> = Api::namespaced(client.clone(), name);
-    roles.create(&PostParams::default(), &serde_json::from_value(role)?).await?;
+    let of_roles: Api<Role> = Api::namespaced(client.clone(), name);
+    of_roles.create(&PostParams::default(), &serde_json::from_value(role)?).await?;
     let bindings: Api<RoleBinding> = Api::namespaced(client, name);
     bindings.create(&PostParams::default(), &serde_json::from_value(binding)?).await?;
     Ok(environment()?.cluster().service_account_kubeconfig(name, "reader").await?)
