@@ -118,9 +118,10 @@ fuzz: tools ## Fuzz one target for a while (TARGET: configuration, patch, pod, q
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo +nightly fuzz run --fuzz-dir tests/fuzz --features link $(TARGET) tests/fuzz/corpus/$(TARGET) tests/fuzz/seeds/$(TARGET) -- -max_total_time=$(SECONDS)
 
 .PHONY: generate
-generate: tools control-plane ## Write the generated files: the definition and manifests.yaml in deploy/, the page about its fields, the table and vectors of Go's encoder.
+generate: tools control-plane ## Write the generated files: the definition and manifests.yaml in deploy/, the pages about its fields and about metrics, the table and vectors of Go's encoder.
 	@cargo run --quiet --package lws-generate -- crd
 	@cargo run --quiet --package lws-generate -- reference
+	@cargo run --quiet --package lws-generate -- metrics
 	@deploy/manifests
 	@cd tests/go-vectors && go run .
 
@@ -128,6 +129,7 @@ generate: tools control-plane ## Write the generated files: the definition and m
 generate-check: tools control-plane ## Check that the generated files are up to date.
 	@cargo run --quiet --package lws-generate -- crd --check
 	@cargo run --quiet --package lws-generate -- reference --check
+	@cargo run --quiet --package lws-generate -- metrics --check
 	@deploy/manifests --check
 	@cd tests/go-vectors && go run . -check
 

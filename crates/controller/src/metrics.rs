@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus};
-use lws_runtime::metrics::InTurn;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use lws_runtime::metrics::{InTurn, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
 
 use crate::observe::index::{Index, SetKey};
 use crate::observe::watch::Synced;
@@ -86,50 +86,59 @@ impl Metrics {
         let gauge = |name, help, label| IntGaugeVec::new(Opts::new(name, help), &[label]);
         let metrics = Self {
             reconciles: IntCounterVec::new(
-                Opts::new("controller_runtime_reconcile_total", "Reconciles by their result."),
+                Opts::new(
+                    "controller_runtime_reconcile_total",
+                    "Reconciles of a set. `success`: nothing is left to do; `requeue_after`: it is \
+                 looked at again later although nothing failed; `requeue`: it had changed \
+                 meanwhile; `error`: it failed.",
+                ),
                 &["controller", "result"],
             )?,
             errors: counter(
                 "controller_runtime_reconcile_errors_total",
-                "Reconciles that failed.",
+                "Reconciles with result `error`.",
                 "controller",
             )?,
             terminal_errors: counter(
                 "controller_runtime_terminal_reconcile_errors_total",
-                "Reconciles that failed because the stored set cannot be read.",
+                "Reconciles of a stored set that cannot be read: it is left alone until it \
+                 changes.",
                 "controller",
             )?,
             timeouts: counter(
                 "controller_runtime_reconcile_timeouts_total",
-                "Reconciles with a request that was not answered in time.",
+                "Reconciles with a request that was not answered in 20 s.",
                 "controller",
             )?,
             panics: counter(
                 "controller_runtime_reconcile_panics_total",
-                "Reconciles that panicked.",
+                "Faults of the controller that were caught; any is worth a report.",
                 "controller",
             )?,
             durations: HistogramVec::new(
                 HistogramOpts::new(
                     "controller_runtime_reconcile_time_seconds",
-                    "Time one reconcile took, requests included.",
+                    "How long reconciles took, requests included.",
                 )
                 .buckets(RECONCILE_TIMES.to_vec()),
                 &["controller"],
             )?,
             workers: gauge(
                 "controller_runtime_max_concurrent_reconciles",
-                "Sets that are reconciled at once, at most.",
+                "Sets that are reconciled at once, at most; 0 while the controller stands by.",
                 "controller",
             )?,
             leading: gauge(
                 "leader_election_master_status",
-                "Whether this process holds the lease of that name: 1, or 0 when it stands by.",
+                "1 for the controller that holds the Lease of that name, 0 for those that stand \
+                 by.",
                 "name",
             )?,
             recreations: counter(
                 "lws_group_recreations_total",
-                "Groups that were recreated because one of their pods failed, by cause.",
+                "Groups whose leader was deleted because a pod failed. Causes: \
+                 `container_restart`, `pod_deleted`, `pod_evicted`, `node_lost`, `pod_lost` (it \
+                 vanished).",
                 "cause",
             )?,
             times: Times::register(registry)?,
@@ -150,12 +159,12 @@ impl Metrics {
             &self.panics,
             &self.recreations,
         ] {
-            registry.register(Box::new(counter.clone()))?;
+            registry.register(counter.clone())?;
         }
-        registry.register(Box::new(self.durations.clone()))?;
-        registry.register(Box::new(self.workers.clone()))?;
-        registry.register(Box::new(self.leading.clone()))?;
-        registry.register(Box::new(self.failed_groups.clone()))
+        registry.register(self.durations.clone())?;
+        registry.register(self.workers.clone())?;
+        registry.register(self.leading.clone())?;
+        registry.register(self.failed_groups.clone())
     }
 
     /// Has every series that is known beforehand exist from the start: a rate needs its zero.
@@ -181,7 +190,7 @@ impl Metrics {
         registry: &Registry,
         queue: Queue<SetKey>,
     ) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(InTurn::new(QueueState::new(queue)?)))
+        registry.register(InTurn::new(QueueState::new(queue)?))
     }
 
     /// Registers what is known of the cluster: `index`, and the watches that it comes from.
@@ -193,7 +202,7 @@ impl Metrics {
         index: Arc<Index>,
         synced: Synced,
     ) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(InTurn::new(Watches::new(index, synced)?)))
+        registry.register(InTurn::new(Watches::new(index, synced)?))
     }
 
     /// Tells how many sets are reconciled at once.

@@ -204,8 +204,9 @@ impl Reconciler {
             };
             let recheck = earlier(plan.recheck, self.pace_record(key, &mut plan));
             if plan.is_complete() {
-                self.actor.tell(&set, plan.events);
-                let End { outcome, recheck: wait, .. } = self.tell(key, &set, plan.status).await;
+                self.actor.tell(&set, &plan.revision, plan.events);
+                let told = self.tell(key, &set, &plan.revision, plan.status).await;
+                let End { outcome, recheck: wait, .. } = told;
                 return End { outcome, recheck: earlier(recheck, wait), has_progressed };
             }
             let Acted { failed, has_written } = self.act(key, &set, plan).await;
@@ -257,7 +258,7 @@ impl Reconciler {
 
     /// Does what a plan asks for before the status.
     async fn act(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> Acted {
-        self.actor.tell(set, plan.events);
+        self.actor.tell(set, &plan.revision, plan.events);
         for task in &plan.tasks {
             let (revision, reason) = (&plan.revision, task.why());
             tracing::info!(set = %key, revision, reason, "{}", task.action);
@@ -274,7 +275,13 @@ impl Reconciler {
     }
 
     /// Writes a changed status, unless it waits for more to say.
-    async fn tell(&self, key: &SetKey, set: &LeaderWorkerSet, change: Option<StatusChange>) -> End {
+    async fn tell(
+        &self,
+        key: &SetKey,
+        set: &LeaderWorkerSet,
+        revision: &str,
+        change: Option<StatusChange>,
+    ) -> End {
         let Some(change) = change else {
             self.numbers.settled(key);
             return End::new(Outcome::Success, None);
@@ -283,10 +290,7 @@ impl Reconciler {
         if may_wait && let Some(wait) = self.numbers.wait(key) {
             return End::new(Outcome::Success, Some(wait));
         }
-        if let Some(event) = &change.event {
-            tracing::info!(set = %key, reason = event.note, "write status");
-        }
-        if let Err(error) = self.actor.write_status(set, change).await {
+        if let Err(error) = self.actor.write_status(set, revision, change).await {
             return End::new(outcome_of(key, [&error]), None);
         }
         if may_wait {
@@ -301,7 +305,7 @@ impl Reconciler {
     async fn tell_present(&self, key: &SetKey, verdict: Verdict<'_>) -> Option<Duration> {
         let (set, plan) = self.plan(key, verdict)?;
         let set = set.ok()?;
-        self.tell(key, &set, plan.status).await.recheck
+        self.tell(key, &set, &plan.revision, plan.status).await.recheck
     }
 
     /// The plan for a set, given what the requests of the former one have shown; `None` when it

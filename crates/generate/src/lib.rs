@@ -1,4 +1,5 @@
-//! What is generated: the custom resource definition, and the page of the guide about its fields.
+//! What is generated: the custom resource definition, and the pages of the guide about its fields and
+//! about metrics.
 //!
 //! | module | owns |
 //! |---|---|
@@ -7,9 +8,11 @@
 //! | [`structural`] | the rules that turn published schemas into structural ones |
 //! | [`definition`] | the definition and its YAML form |
 //! | [`reference`] | the page about its fields |
+//! | [`metrics`] | the page about the metrics of both processes |
 
 pub mod definition;
 mod error;
+pub mod metrics;
 pub mod published;
 pub mod reference;
 pub mod schema;

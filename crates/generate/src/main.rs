@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use lws_generate::{Definition, Published, reference};
+use lws_generate::{Definition, Published, metrics, reference};
 
 /// Generates the files of `deploy/` and `docs/` that are not written by hand.
 #[derive(Parser)]
@@ -38,6 +38,15 @@ enum Command {
         #[arg(long, default_value = "docs/api-reference.md")]
         file: PathBuf,
     },
+    /// Generates the page of the guide about the metrics of both processes.
+    Metrics {
+        /// Compares instead of writing, and fails on a difference.
+        #[arg(long)]
+        check: bool,
+        /// File to write or to compare with.
+        #[arg(long, default_value = "docs/metrics-reference.md")]
+        file: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -51,6 +60,7 @@ fn main() -> anyhow::Result<()> {
             let generated = reference::page(&Definition::template()?);
             put("reference", &file, &generated, check)
         }
+        Command::Metrics { check, file } => put("metrics", &file, &metrics::page()?, check),
     }
 }
 

@@ -92,6 +92,9 @@ pub(crate) enum Command {
         /// Plan for `kubectl apply --server-side`
         #[arg(long)]
         server_side: bool,
+        /// Plan for a controller that has gang scheduling on, also where no PodGroup shows that yet
+        #[arg(long)]
+        gang_scheduling: bool,
         #[command(flatten)]
         format: Formatted,
     },

@@ -1,26 +1,29 @@
 //! Requests for the objects of a set.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::future;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Event, Node, Service};
-use kube::api::ListParams;
+use kube::api::{ListParams, PartialObjectMeta};
+use kube::core::Status;
 use kube::runtime::watcher::Error as WatchError;
 use kube::{Api, Resource, ResourceExt as _};
 use lws_api_types::LeaderWorkerSet;
-use lws_api_types::keys::{annotations, labels};
+use lws_api_types::keys::labels;
 use lws_controller::act::nodes::is_carried;
+use lws_controller::observe::views::{PodGroupView, SetView};
 use lws_controller::plan::build;
 use serde::de::DeserializeOwned;
 
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::output;
-use crate::snapshot::{Missing, Parts, Snapshot};
+use crate::snapshot::{Missing, Parts, Snapshot, Unreadable};
 
 /// Which events are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +62,27 @@ impl Connection {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// All sets there are, each with its objects, by namespace and name.
-    pub(crate) async fn snapshots(&self, scope: Scope) -> Result<Vec<Snapshot>, Error> {
-        let sets: Vec<LeaderWorkerSet> = self.all(scope, &ListParams::default()).await?;
+    /// All sets there are, each with its objects, by namespace and name. One that cannot be read
+    /// hides no other.
+    pub(crate) async fn snapshots(
+        &self,
+        scope: Scope,
+    ) -> Result<Vec<Result<Snapshot, Unreadable>>, Error> {
+        let sets: Vec<SetView> = self.all(scope, &ListParams::default()).await?;
         let parts = self.parts(scope, labels::NAME, Events::Refusals).await?;
         let now = Timestamp::now();
         let mut parts = parts.by_set();
-        let snapshot = |set: LeaderWorkerSet| {
-            let place = (set.namespace().to_owned(), set.name().to_owned());
-            Snapshot::new(set, parts.remove(&place).unwrap_or_default(), now)
+        let snapshot = |SetView { identity, set, .. }: SetView| {
+            let (namespace, name) = (identity.namespace().to_owned(), identity.name().to_owned());
+            let parts = parts.remove(&(namespace.clone(), name.clone())).unwrap_or_default();
+            let set = set.map(Arc::unwrap_or_clone);
+            let snapshot =
+                set.and_then(|set| Snapshot::new(set, parts, now).map_err(|error| error.told()));
+            snapshot.map_err(|error| Unreadable { namespace, name, error })
         };
-        sets.into_iter().map(snapshot).collect()
+        let mut snapshots: Vec<_> = sets.into_iter().map(snapshot).collect();
+        self.list_nodes(snapshots.iter_mut().flatten()).await?;
+        Ok(snapshots)
     }
 
     /// The set `name`.
@@ -120,6 +133,13 @@ impl Connection {
         Ok(Parts { stateful_sets, pods, services, revisions, pod_groups, events })
     }
 
+    /// Whether there are `PodGroup`s of sets in the namespace: gang scheduling is on then.
+    pub(crate) async fn has_pod_groups(&self) -> Result<bool, Error> {
+        let any = ListParams::default().labels(labels::NAME).limit(1);
+        let found: Vec<PodGroupView> = self.permitted(Scope::Namespace, &any).await?;
+        Ok(!found.is_empty())
+    }
+
     /// The objects of one kind that have these names.
     async fn named<K>(&self, names: &[String]) -> Result<Vec<K>, Error>
     where
@@ -168,7 +188,7 @@ impl Connection {
 
     /// Adds the labels of the nodes of the pods, where they matter and are not known yet.
     pub(crate) async fn look_up_nodes(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
-        if snapshot.set.annotation(annotations::EXCLUSIVE_TOPOLOGY).is_none() {
+        if !snapshot.has_domains() {
             return Ok(());
         }
         let names = snapshot.entry.pods.values().filter_map(|it| it.node.clone());
@@ -181,6 +201,31 @@ impl Connection {
         };
         let labels = |it: Node| (it.name_any(), it.metadata.labels.unwrap_or_default());
         snapshot.nodes.extend(nodes.into_iter().flatten().map(labels));
+        Ok(())
+    }
+
+    /// Adds the labels of the nodes of the pods of many sets, where they matter, from one list.
+    async fn list_nodes<'a>(
+        &self,
+        snapshots: impl Iterator<Item = &'a mut Snapshot>,
+    ) -> Result<(), Error> {
+        let mut placed = snapshots.filter(|it| it.has_domains()).peekable();
+        if placed.peek().is_none() {
+            return Ok(());
+        }
+        let api: Api<Node> = Api::all(self.client.clone());
+        let nodes = match api.list_metadata(&ListParams::default()).await {
+            Ok(nodes) => nodes.items,
+            Err(error) => forbidden("nodes", error.into())?,
+        };
+        let labels =
+            |it: PartialObjectMeta<Node>| (it.name_any(), it.metadata.labels.unwrap_or_default());
+        let nodes: BTreeMap<_, _> = nodes.into_iter().map(labels).collect();
+        for snapshot in placed {
+            let names = snapshot.entry.pods.values().filter_map(|it| it.node.as_ref());
+            let known = names.filter_map(|it| nodes.get_key_value(it));
+            snapshot.nodes = known.map(|(name, it)| (name.clone(), it.clone())).collect();
+        }
         Ok(())
     }
 
@@ -210,15 +255,19 @@ pub(crate) fn code(error: &kube::Error) -> Option<u16> {
     }
 }
 
+/// What the server says of a watch that has failed, if it has answered.
+pub(crate) fn answer(error: &WatchError) -> Option<&Status> {
+    match error {
+        WatchError::InitialListFailed(kube::Error::Api(status))
+        | WatchError::WatchStartFailed(kube::Error::Api(status))
+        | WatchError::WatchError(status) => Some(status),
+        _ => None,
+    }
+}
+
 /// Whether a watch is refused for good.
 pub(crate) fn is_refused(error: &WatchError) -> bool {
-    let (WatchError::InitialListFailed(kube::Error::Api(status))
-    | WatchError::WatchStartFailed(kube::Error::Api(status))
-    | WatchError::WatchError(status)) = error
-    else {
-        return false;
-    };
-    matches!(status.code, 401 | 403)
+    answer(error).is_some_and(|it| matches!(it.code, 401 | 403))
 }
 
 /// Nothing, with a warning, where the user lacks the permission to read `what`.

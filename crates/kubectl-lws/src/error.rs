@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use kube::config::{InferConfigError, KubeconfigError};
 
+use crate::cluster;
+
 /// Why a command has failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -78,9 +80,10 @@ impl Error {
     pub(crate) fn told(&self) -> String {
         let refused = match self {
             Self::Request(source) => match &**source {
-                kube::Error::Api(status) => Some(status),
+                kube::Error::Api(status) => Some(&**status),
                 _ => None,
             },
+            Self::Watch(source) => cluster::answer(source),
             _ => None,
         };
         if let Some(status) = refused {

@@ -51,6 +51,7 @@ use cluster::Scope;
 use connection::Connection;
 use error::Error;
 use output::Output;
+use plan::Mode;
 
 // One thread: this process waits for the API server.
 #[tokio::main(flavor = "current_thread")]
@@ -79,7 +80,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         }
         Command::Status { name: None, all_namespaces, format, .. } => {
             let scope = if all_namespaces { Scope::Cluster } else { Scope::Namespace };
-            status::list(&connection().await?, scope, Output::new(format.output)).await?;
+            return status::list(&connection().await?, scope, Output::new(format.output)).await;
         }
         Command::Tree { name, format } => {
             tree::run(&connection().await?, &name, Output::new(format.output)).await?;
@@ -87,9 +88,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         Command::Events { name, format } => {
             events::run(&connection().await?, &name, Output::new(format.output)).await?;
         }
-        Command::Plan { filename, server_side, format } => {
+        Command::Plan { filename, server_side, gang_scheduling, format } => {
+            let mode = if server_side { Mode::Server } else { Mode::Client };
             let output = Output::new(format.output);
-            plan::run(&connection().await?, &filename, server_side, output).await?;
+            plan::run(&connection().await?, &filename, mode, gang_scheduling, output).await?;
         }
         Command::Rollout { command } => rollout::run(&connection().await?, &command).await?,
         Command::Diagnose { name, format } => {

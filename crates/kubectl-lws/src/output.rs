@@ -54,6 +54,11 @@ impl Output {
         self.format == Format::Table
     }
 
+    /// Whether people see it on a terminal, where a later report takes the place of an earlier one.
+    pub(crate) fn is_redrawn(self) -> bool {
+        self.is_for_people() && std::io::stdout().is_terminal()
+    }
+
     /// Writes `report`, for people as `text` gives it.
     pub(crate) fn report<R: Serialize>(
         self,
@@ -154,9 +159,9 @@ pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// What clears a terminal; nothing elsewhere.
-pub(crate) fn clear() -> &'static str {
-    if std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" }
+/// Writes `text` to a terminal in place of all that is on it.
+pub(crate) fn redraw(text: &str) -> Result<(), Error> {
+    print(&format!("\x1b[H\x1b[2J{text}"))
 }
 
 /// How long ago `then` was, as kubectl writes ages: the two leading units while the first is small.

@@ -78,7 +78,7 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
     if view.phase == Phase::Succeeded {
         return found(Kind::Failed, format!("pod {name} has ended, without an error{why}"));
     }
-    if let Some(trouble) = view.trouble.as_deref().filter(|it| it.is_present(now)) {
+    if let Some(trouble) = view.trouble_at(now) {
         return found(Kind::Trouble(trouble.kind()), in_trouble(name, pod, trouble));
     }
     if view.node.is_none() {

@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{Event, Pod, Service};
 use kube::{Resource, ResourceExt};
 use lws_api_types::LeaderWorkerSet;
-use lws_api_types::keys::labels;
+use lws_api_types::keys::{self, annotations, labels};
 use lws_api_types::revision::encode;
 use lws_api_types::set::SubdomainPolicy;
 use lws_controller::observe::entry::{Entry, Objects};
@@ -86,6 +86,18 @@ pub(crate) struct Missing {
     pub(crate) services: Vec<String>,
 }
 
+/// A set that cannot be read, or has an object that cannot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unreadable {
+    /// Namespace of the set.
+    pub(crate) namespace: String,
+    /// Name of the set.
+    pub(crate) name: String,
+    /// Why it cannot be read.
+    pub(crate) error: String,
+}
+
 /// The objects of a set at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
@@ -124,6 +136,21 @@ impl Snapshot {
             absent_topology: None,
             now,
         })
+    }
+
+    /// Whether groups have topology domains for themselves, which the labels of nodes name.
+    pub(crate) fn has_domains(&self) -> bool {
+        self.set.annotation(annotations::EXCLUSIVE_TOPOLOGY).is_some()
+    }
+
+    /// When a controller last changed the status of the set, if the server tells.
+    pub(crate) fn status_written(&self) -> Option<Timestamp> {
+        let entries = self.set.metadata.managed_fields.iter().flatten();
+        let of_controller = entries.filter(|it| {
+            it.manager.as_deref() == Some(keys::FIELD_MANAGER)
+                && it.subresource.as_deref() == Some("status")
+        });
+        of_controller.filter_map(|it| it.time.as_ref()).map(|it| it.0).max()
     }
 
     /// Names that the set needs and that none of its objects has.

@@ -5,7 +5,6 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use axum::Router;
 use lws_certs::{fallback::FallbackCertificate, issue::IssueError};
-use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -59,7 +58,7 @@ pub enum EndpointError {
 pub async fn start(
     settings: &Settings,
     health: Health,
-    registry: Registry,
+    registry: metrics::Registry,
     log: LogControl,
     client: LazyClient,
     shutdown: &CancellationToken,

@@ -1,6 +1,7 @@
 //! The registry of a process's metrics, and the endpoint that shows it.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,26 +18,125 @@ use nix::sys::{
     time::TimeValLike as _,
 };
 use prometheus::{
-    Encoder as _, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, IntCounter, IntGauge, IntGaugeVec, Opts, TextEncoder,
     core::{Collector, Desc},
     process_collector::ProcessCollector,
-    proto::{Counter, MetricFamily},
+    proto::{Counter, MetricFamily, MetricType},
 };
 use tracing::error;
 
 use crate::version;
 
+/// The metrics of a process. It knows them also while they have no series, which the library's
+/// registry, behind it, does not.
+#[derive(Clone, Default)]
+pub struct Registry {
+    series: prometheus::Registry,
+    collectors: Arc<Mutex<Vec<Arc<dyn Collector>>>>,
+}
+
+impl Registry {
+    /// One without any metric.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the metrics of `collector`.
+    ///
+    /// # Errors
+    /// When a metric of the same name is registered already.
+    pub fn register(&self, collector: impl Collector + 'static) -> Result<(), prometheus::Error> {
+        let collector: Arc<dyn Collector> = Arc::new(collector);
+        self.series.register(Box::new(Shared(collector.clone())))?;
+        self.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(collector);
+        Ok(())
+    }
+
+    /// All metrics that have series.
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.series.gather()
+    }
+
+    /// All metrics, by name.
+    #[must_use]
+    pub fn described(&self) -> Vec<Description> {
+        let collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = collectors.iter().flat_map(|it| described(&**it)).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.series.fmt(formatter)
+    }
+}
+
+/// What a metric is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: &'static str,
+    /// Names of its labels.
+    pub labels: Vec<String>,
+    /// What it tells.
+    pub help: String,
+}
+
+fn described(collector: &dyn Collector) -> impl Iterator<Item = Description> {
+    let families = collector.collect();
+    collector.desc().into_iter().map(move |it| Description {
+        name: it.fq_name.clone(),
+        kind: families.iter().find(|family| family.name() == it.fq_name).map_or("untyped", kind),
+        labels: labels(it),
+        help: it.help.clone(),
+    })
+}
+
+fn labels(description: &Desc) -> Vec<String> {
+    let fixed = description.const_label_pairs.iter().map(|it| it.name().to_owned());
+    fixed.chain(description.variable_labels.iter().cloned()).collect()
+}
+
+fn kind(family: &MetricFamily) -> &'static str {
+    match family.get_field_type() {
+        MetricType::COUNTER => "counter",
+        MetricType::GAUGE => "gauge",
+        MetricType::HISTOGRAM => "histogram",
+        MetricType::SUMMARY => "summary",
+        MetricType::UNTYPED => "untyped",
+    }
+}
+
+/// A collector that somebody else has, too.
+struct Shared(Arc<dyn Collector>);
+
+impl Collector for Shared {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.0.collect()
+    }
+}
+
 /// A registry that holds the metrics of the process itself (`process_*`) and what was built
 /// (`lws_build_info`). There is one per process; whoever counts something registers it there.
 pub fn registry() -> Result<Registry, prometheus::Error> {
     let registry = Registry::new();
-    registry.register(Box::new(ThisProcess(ProcessCollector::for_self())))?;
+    registry.register(ThisProcess(ProcessCollector::for_self()))?;
     let build_info = IntGaugeVec::new(
         Opts::new("lws_build_info", "Always 1; the labels say what was built."),
         &["version", "commit", "build_date"],
     )?;
     build_info.with_label_values(&[version::VERSION, version::COMMIT, version::BUILD_DATE]).set(1);
-    registry.register(Box::new(build_info))?;
+    registry.register(build_info)?;
     Ok(registry)
 }
 
@@ -45,7 +145,7 @@ pub fn register_certificate(
     registry: &Registry,
     certificate: Arc<ReloadingCertificate>,
 ) -> Result<(), prometheus::Error> {
-    registry.register(Box::new(InTurn::new(CertificateCollector {
+    registry.register(InTurn::new(CertificateCollector {
         certificate,
         reads: IntCounter::new(
             "certwatcher_read_certificate_total",
@@ -60,7 +160,7 @@ pub fn register_certificate(
             "When the serving certificate in use expires, in seconds since 1970; 0 when there is \
              none.",
         )?,
-    })))
+    }))
 }
 
 /// `GET /metrics` in the text format of Prometheus. Whoever serves it decides who may ask.
@@ -184,6 +284,27 @@ mod tests {
         assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
         let build = format!("version=\"{}\"}} 1\n", version::VERSION);
         assert!(text.contains("lws_build_info{") && text.contains(&build), "{text}");
+    }
+
+    #[test]
+    fn what_has_no_series_is_described() {
+        let registry = Registry::new();
+        let labelled = Opts::new("b", "Both.").const_label("fixed", "x");
+        registry.register(IntGaugeVec::new(labelled, &["one", "another"]).unwrap()).unwrap();
+        registry.register(IntCounter::new("a", "Alone.").unwrap()).unwrap();
+        let described = |name: &str, kind, labels: &[&str], help: &str| Description {
+            name: name.to_owned(),
+            kind,
+            labels: labels.iter().map(|it| (*it).to_owned()).collect(),
+            help: help.to_owned(),
+        };
+        let expected = [
+            described("a", "counter", &[], "Alone."),
+            described("b", "gauge", &["fixed", "one", "another"], "Both."),
+        ];
+        assert_eq!(registry.described(), expected);
+        assert_eq!(registry.gather().len(), 1, "the other has no series");
+        assert!(registry.register(IntCounter::new("a", "Alone.").unwrap()).is_err());
     }
 
     #[tokio::test]

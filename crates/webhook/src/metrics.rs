@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use lws_api_types::validation::Rule;
+use lws_runtime::metrics::Registry;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
 };
 
 use crate::hook::Hook;
@@ -48,9 +49,7 @@ impl Metrics {
             reviews: IntCounterVec::new(
                 Opts::new(
                     "lws_webhook_reviews_total",
-                    "Admission reviews by path, operation (`unknown` when none could be read) and \
-                     outcome: the status code answered, or `patched` for a request that was \
-                     allowed with changes.",
+                    "Reviews by path, operation (`unknown` where none could be read) and outcome.",
                 ),
                 &["webhook", "operation", "outcome"],
             )?,
@@ -65,21 +64,21 @@ impl Metrics {
             patch_operations: Histogram::with_opts(
                 HistogramOpts::new(
                     "lws_webhook_patch_operations",
-                    "Operations of the JSON patches of requests that were allowed with changes.",
+                    "Operations of the patches of requests that were allowed with changes.",
                 )
                 .buckets(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]),
             )?,
             requests: IntCounterVec::new(
                 Opts::new(
                     "controller_runtime_webhook_requests_total",
-                    "Total number of admission requests by HTTP status code.",
+                    "Requests by HTTP status, which is 200 for refusals too.",
                 ),
                 &["webhook", "code"],
             )?,
             latency: HistogramVec::new(
                 HistogramOpts::new(
                     "controller_runtime_webhook_latency_seconds",
-                    "Histogram of the latency of processing admission requests",
+                    "Time to answer a request, the arrival of its body included.",
                 )
                 .buckets(LATENCY_BUCKETS.to_vec()),
                 &["webhook"],
@@ -87,22 +86,22 @@ impl Metrics {
             in_flight: IntGaugeVec::new(
                 Opts::new(
                     "controller_runtime_webhook_requests_in_flight",
-                    "Current number of admission requests being served.",
+                    "Requests that are being answered.",
                 ),
                 &["webhook"],
             )?,
             panics: IntCounter::new(
                 "controller_runtime_webhook_panics_total",
-                "Total number of webhook panics",
+                "Faults of the webhook that were caught; any is worth a report.",
             )?,
         };
-        registry.register(Box::new(metrics.reviews.clone()))?;
-        registry.register(Box::new(metrics.rejections.clone()))?;
-        registry.register(Box::new(metrics.patch_operations.clone()))?;
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.latency.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        registry.register(Box::new(metrics.panics.clone()))?;
+        registry.register(metrics.reviews.clone())?;
+        registry.register(metrics.rejections.clone())?;
+        registry.register(metrics.patch_operations.clone())?;
+        registry.register(metrics.requests.clone())?;
+        registry.register(metrics.latency.clone())?;
+        registry.register(metrics.in_flight.clone())?;
+        registry.register(metrics.panics.clone())?;
         for hook in Hook::ALL {
             let path = hook.path();
             for code in CODES {

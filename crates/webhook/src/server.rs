@@ -300,7 +300,7 @@ mod tests {
     use std::task::Poll;
 
     use axum::body::HttpBody as _;
-    use prometheus::Registry;
+    use lws_runtime::metrics::Registry;
 
     use super::*;
     use crate::body::BODY_LIMIT;

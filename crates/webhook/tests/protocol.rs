@@ -21,9 +21,10 @@ use lws_api_types::validation::Rule;
 use lws_certs::reload::ReloadingCertificate;
 use lws_documentation::{cells, messages, section};
 use lws_runtime::client::requests::RequestCounter;
+use lws_runtime::metrics::Registry;
 use lws_webhook::hook::Hook;
 use lws_webhook::{Metrics, Settings, router};
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::{Encoder as _, TextEncoder};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -492,10 +493,10 @@ fn values<'a>(metrics: &'a str, label: &str) -> BTreeSet<&'a str> {
 }
 
 /// Every metric has the labels that its row names.
-fn labels_are_documented(text: &str, metrics: &str) {
-    for row in section(text, "Metrics").unwrap().lines().filter_map(cells) {
-        let expected: BTreeSet<_> = messages(row[1]).collect();
-        for name in messages(row[0]).filter(|it| it.contains('_')) {
+fn labels_are_documented(text: &str, heading: &str, metrics: &str) {
+    for row in section(text, heading).unwrap().lines().filter_map(cells) {
+        let expected: BTreeSet<_> = messages(row[2]).collect();
+        for name in messages(row[0]) {
             let is_of = |it: &&str| {
                 it.starts_with(&format!("{name}{{")) || it.starts_with(&format!("{name}_sum{{"))
             };
@@ -518,11 +519,16 @@ async fn everything_is_documented() {
     let requests = RequestCounter::register(&webhook.registry).unwrap();
     let server = service_fn(async |_| Ok::<_, Infallible>(http::Response::new(())));
     requests.layer(server).oneshot(Request::new(())).await.unwrap();
+    let reference = include_str!("../../../docs/metrics-reference.md");
     let text = include_str!("../../../docs/admission.md");
     let metrics = webhook.metrics();
     let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    assert_eq!(names.collect::<BTreeSet<_>>(), documented(text, "Metrics", "Metric"));
-    labels_are_documented(text, &metrics);
+    let sections = ["Of both processes", "Of the webhook"];
+    let expected = sections.into_iter().flat_map(|it| documented(reference, it, "metric"));
+    assert_eq!(names.collect::<BTreeSet<_>>(), expected.collect());
+    for heading in sections {
+        labels_are_documented(reference, heading, &metrics);
+    }
     assert_eq!(values(&metrics, "outcome"), documented(text, "Metrics", "Outcome"));
     let rules = ["Sets: rejections", "Pods: rejections"].map(|it| documented(text, it, "Rule"));
     assert_eq!(values(&metrics, "rule"), rules.into_iter().flatten().collect());

@@ -1,7 +1,7 @@
 //! The dashboard and the alerts in `deploy/` ask for metrics that there are, by labels that these have, and every alert
 //! says what to do.
 //!
-//! What there is stands in the tables of `docs/`, which other tests hold against what both processes export.
+//! What there is stands in a generated page, which other tests hold against what both processes export.
 
 #![allow(
     clippy::indexing_slicing,
@@ -17,8 +17,13 @@ use promql_parser::label::MatchOp;
 use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
 use serde_json::Value;
 
-const METRICS: [&str; 2] =
-    [include_str!("../../../docs/metrics.md"), include_str!("../../../docs/admission.md")];
+const REFERENCE: &str = include_str!("../../../docs/metrics-reference.md");
+/// Where the values of labels are documented.
+const METRICS: [&str; 3] = [
+    REFERENCE,
+    include_str!("../../../docs/metrics.md"),
+    include_str!("../../../docs/admission.md"),
+];
 const MONITORING: &str = include_str!("../../../docs/monitoring.md");
 const DASHBOARD: &str = include_str!("../../../deploy/components/dashboard/lws.json");
 /// Time series on which alerts fire, for promtool.
@@ -41,21 +46,11 @@ type Metrics = BTreeMap<String, Metric>;
 
 fn documented() -> Metrics {
     let mut documented = Metrics::new();
-    for row in METRICS.iter().flat_map(|it| it.lines()).filter_map(cells) {
-        // Of the webhook, types are told where they matter.
-        let (labels, is_histogram) = match row.get(1..4) {
-            Some([kind @ ("counter" | "gauge" | "histogram"), labels, _]) => {
-                (*labels, *kind == "histogram")
-            }
-            Some([labels, tells, _]) => (*labels, tells.contains("(histogram")),
-            _ => continue,
-        };
-        let labels: Labels = messages(labels).map(str::to_owned).collect();
-        for name in messages(row[0]).filter(|it| it.contains('_') && !it.contains(['{', ' '])) {
-            let metric = documented.entry(name.to_owned()).or_default();
-            metric.labels.extend(labels.clone());
-            metric.is_histogram |= is_histogram;
-        }
+    for row in REFERENCE.lines().filter_map(cells) {
+        let [name, kind, labels, ..] = *row else { continue };
+        let labels = messages(labels).map(str::to_owned).collect();
+        let metric = Metric { labels, is_histogram: kind == "histogram" };
+        documented.extend(messages(name).map(|it| (it.to_owned(), metric.clone())));
     }
     assert!(documented.len() > 50, "the tables are not read: {documented:?}");
     documented

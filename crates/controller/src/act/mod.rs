@@ -152,22 +152,32 @@ impl Actor {
         self.warn(set, failed.into_iter().map(|(_, unsaid)| unsaid))
     }
 
-    /// Tells events that belong to no request. One that was told lately is not told again.
-    pub fn tell(&self, set: &LeaderWorkerSet, events: Vec<EventDraft>) {
+    /// Tells events of a set at `revision` that belong to no request. One that was told lately is
+    /// not told again.
+    pub fn tell(&self, set: &LeaderWorkerSet, revision: &str, events: Vec<EventDraft>) {
+        let key = SetKey::new(set.namespace(), set.name());
         for event in events {
+            tracing::debug!(set = %key, revision, reason = event.text(), "found {}", event.reason);
             self.recorder.tell_once(set, event);
         }
     }
 
-    /// Writes the status.
+    /// Writes the status of a set at `revision`.
     ///
     /// # Errors
     /// When the request fails; a conflict means that the set has changed meanwhile.
     pub async fn write_status(
         &self,
         set: &LeaderWorkerSet,
+        revision: &str,
         change: StatusChange,
     ) -> Result<(), Error> {
+        let (key, reason) = (SetKey::new(set.namespace(), set.name()), change.why());
+        if change.may_wait {
+            tracing::debug!(set = %key, revision, reason, "write status");
+        } else {
+            tracing::info!(set = %key, revision, reason, "write status");
+        }
         let written = self.requests.update_status(set, &change.status).await?;
         self.metrics.status_written(set, &change.status);
         self.index.written(written);

@@ -107,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use kube::client::Body;
-    use prometheus::Registry;
+    use lws_runtime::metrics::Registry;
     use serde_json::json;
     use tokio::sync::watch;
     use tokio::time::{Instant, sleep};

@@ -1,7 +1,8 @@
 //! What is measured of certificates.
 
 use lws_certs::{Pair, verify};
-use prometheus::{IntCounter, IntGaugeVec, Opts, Registry};
+use lws_runtime::metrics::Registry;
+use prometheus::{IntCounter, IntGaugeVec, Opts};
 
 use super::stored::Stored;
 
@@ -21,17 +22,18 @@ impl Metrics {
         let expiry = IntGaugeVec::new(
             Opts::new(
                 "lws_stored_certificate_expiry_timestamp_seconds",
-                "When a certificate in the webhook's Secret expires, in seconds since 1970; 0 when \
-                 there is none. Told by the leader if it manages certificates.",
+                "When `authority` and `serving` in the webhook's Secret expire, in seconds since \
+                 1970, told by the controller that leads if it manages certificates; 0: there is \
+                 none.",
             ),
             &["certificate"],
         )?;
         let failures = IntCounter::new(
             "lws_certificate_failures_total",
-            "Times that certificates or the trust in them could not be brought into order.",
+            "Times that certificates or the trust in them could not be put in order.",
         )?;
-        registry.register(Box::new(expiry.clone()))?;
-        registry.register(Box::new(failures.clone()))?;
+        registry.register(expiry.clone())?;
+        registry.register(failures.clone())?;
         Ok(Self { expiry, failures })
     }
 

@@ -14,7 +14,7 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
-use prometheus::Registry;
+use lws_runtime::metrics::Registry;
 use proptest::prelude::*;
 use tokio::{
     sync::{oneshot, watch},

@@ -35,17 +35,18 @@ impl FailedGroups {
             most,
             failing: IntGauge::new(
                 "lws_groups_failing",
-                "Groups that have failed and have not been ready for long enough since.",
+                "Groups that have failed and have not been ready for `resetAfter` since.",
             )?,
             waiting: IntGauge::new(
                 "lws_groups_in_backoff",
-                "Groups that failed and wait for their recreation, because they keep failing.",
+                "Groups that have failed and wait for their recreation, because they keep \
+                 failing.",
             )?,
             failures: IntGaugeVec::new(
                 Opts::new(
                     "lws_group_failures",
-                    "How many times in a row a group has failed, with the cause of the last time. \
-                     Groups that have been ready for long enough since have no series.",
+                    "How many times in a row a group of a set has failed; `cause` is that of the \
+                     last time.",
                 ),
                 &["namespace", "name", "group", "cause"],
             )?,

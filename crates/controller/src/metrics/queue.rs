@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use lws_runtime::metrics::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, exponential_buckets,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Opts, exponential_buckets,
 };
 
 use super::CONTROLLER;
@@ -30,12 +31,12 @@ impl Times {
         let times = Self {
             waited: histogram(
                 "workqueue_queue_duration_seconds",
-                "How long a set was due before it was reconciled.",
+                "How long sets were due before they were reconciled.",
             )?,
-            worked: histogram("workqueue_work_duration_seconds", "How long a reconcile took.")?,
+            worked: histogram("workqueue_work_duration_seconds", "How long reconciles took.")?,
         };
-        registry.register(Box::new(times.waited.clone()))?;
-        registry.register(Box::new(times.worked.clone()))?;
+        registry.register(times.waited.clone())?;
+        registry.register(times.worked.clone())?;
         Ok(times)
     }
 
@@ -72,13 +73,13 @@ impl QueueState {
         let counter = |name, help| IntCounter::with_opts(opts(name, help));
         Ok(Self {
             queue,
-            depth: whole("workqueue_depth", "Sets that wait to be reconciled.")?,
+            depth: whole("workqueue_depth", "Sets that are due and wait for a worker.")?,
             delayed: whole("lws_workqueue_delayed", "Sets that are looked at again later.")?,
             working: IntGauge::with_opts(
-                Opts::new("controller_runtime_active_workers", "Sets that are being reconciled.")
+                Opts::new("controller_runtime_active_workers", "Sets that are being worked on.")
                     .const_label("controller", CONTROLLER),
             )?,
-            oldest: seconds("lws_workqueue_oldest_seconds", "How long the next set has waited.")?,
+            oldest: seconds("lws_workqueue_oldest_seconds", "How long the next set has been due.")?,
             longest_work: seconds(
                 "workqueue_longest_running_processor_seconds",
                 "Age of the longest reconcile that is under way.",
@@ -87,8 +88,12 @@ impl QueueState {
                 "workqueue_unfinished_work_seconds",
                 "Ages of all reconciles that are under way, added up.",
             )?,
-            adds: counter("workqueue_adds_total", "Times a set had to be reconciled.")?,
-            retries: counter("workqueue_retries_total", "Times a failed reconcile was repeated.")?,
+            adds: counter("workqueue_adds_total", "How often a set became due.")?,
+            retries: counter(
+                "workqueue_retries_total",
+                "How often a set became due because its last reconcile failed or had to be \
+                 repeated.",
+            )?,
         })
     }
 
@@ -135,7 +140,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_read_when_it_is_scraped() {
         let (registry, queue) = (Registry::new(), Queue::new(Backoff::default()));
-        registry.register(Box::new(QueueState::new(queue.clone()).unwrap())).unwrap();
+        registry.register(QueueState::new(queue.clone()).unwrap()).unwrap();
         let scraped = |name: &str| {
             let families = registry.gather();
             let metric = &families.iter().find(|it| it.name() == name).unwrap().get_metric()[0];

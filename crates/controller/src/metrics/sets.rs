@@ -12,9 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetStatus};
+use lws_runtime::metrics::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, Histogram, HistogramOpts, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntGaugeVec, Opts};
 
 use crate::observe::index::SetKey;
 use crate::plan::obstacle::Obstacle;
@@ -158,26 +159,42 @@ impl Sets {
         let sets = Self {
             known: Arc::default(),
             most,
-            phases: numbers("lws_sets", "Sets by what their status says.", &["state"])?,
-            groups: numbers("lws_groups", "Groups of all sets by how they stand.", &["state"])?,
+            phases: numbers(
+                "lws_sets",
+                "Sets by what their status says: `available`, `progressing`, `updating`, \
+                 `terminating`; `unreadable`: the stored set cannot be read.",
+                &["state"],
+            )?,
+            groups: numbers(
+                "lws_groups",
+                "Groups of all sets: `ready`, `starting`, `pending` (a pod finds no node), \
+                 `failing` (an image cannot be pulled, a container cannot be started or crashes), \
+                 `recreating` (it has failed), `terminating`, `missing` (no leader pod yet).",
+                &["state"],
+            )?,
             hindered: numbers(
                 "lws_sets_hindered",
-                "Sets of which condition ReplicaFailure is true, by what it is about.",
+                "Sets of which condition `ReplicaFailure` is true, by what it is about.",
                 &["cause"],
             )?,
             hindrance: numbers(
                 "lws_set_hindered",
-                "What condition ReplicaFailure of a set is about; 1 as long as it is true.",
+                "1 while condition `ReplicaFailure` of this set is true, by what it is about.",
                 &["namespace", "name", "cause"],
             )?,
             unavailable: GaugeVec::new(
-                Opts::new("lws_set_unavailable_seconds", "How long a set has not been available."),
+                Opts::new(
+                    "lws_set_unavailable_seconds",
+                    "How long this set has not been available; `state` is `progressing` or \
+                 `updating`.",
+                ),
                 &["namespace", "name", "state"],
             )?,
             updated: GaugeVec::new(
                 Opts::new(
                     "lws_set_updated_ratio",
-                    "The part of the groups of a set that is updated, while a rollout is under way.",
+                    "The part of the groups of this set that is updated, while a rollout is under \
+                     way: 0 to 1.",
                 ),
                 &["namespace", "name"],
             )?,
@@ -190,9 +207,9 @@ impl Sets {
                 "From the beginning of a rollout until the set was available again.",
             )?,
         };
-        registry.register(Box::new(sets.starts.clone()))?;
-        registry.register(Box::new(sets.rollouts.clone()))?;
-        registry.register(Box::new(sets.clone()))?;
+        registry.register(sets.starts.clone())?;
+        registry.register(sets.rollouts.clone())?;
+        registry.register(sets.clone())?;
         Ok(sets)
     }
 

@@ -25,16 +25,21 @@ impl Watches {
         Ok(Self {
             index,
             synced,
-            objects: gauge("lws_cache_objects", "Objects that are kept, by resource.")?,
-            bytes: gauge("lws_cache_bytes", "What they take in memory, about.")?,
+            objects: gauge("lws_cache_objects", "Objects that are kept in memory.")?,
+            bytes: gauge(
+                "lws_cache_bytes",
+                "What cached objects take, in bytes and about: what is kept of them, without what \
+                 the allocator and the index add.",
+            )?,
             are_synced: gauge(
                 "lws_watch_synced",
-                "Whether everything that there is of a resource is known: 1, or 0.",
+                "1 while everything that there is of a resource is known.",
             )?,
             restarts: IntCounterVec::new(
                 Opts::new(
                     "lws_watch_restarts_total",
-                    "Times that a watch failed and was begun anew, by resource.",
+                    "Times that a watch failed and was begun anew. The API server ends watches \
+                     now and then, which is no failure.",
                 ),
                 &["resource"],
             )?,

@@ -25,8 +25,8 @@ use super::views::{PodGroupView, PodView, RevisionView, ServiceView, SetView, St
 /// Receives whom an observation concerns.
 pub type Notify = Arc<dyn Fn(Concerned) + Send + Sync>;
 
-/// How far the watch of each kind has come.
-#[derive(Clone, Debug)]
+/// How far the watch of each kind has come; by default nothing is watched.
+#[derive(Clone, Debug, Default)]
 pub struct Synced {
     kinds: Vec<Kind>,
     /// The watch of `PodGroup`s, where a gang scheduler is configured.

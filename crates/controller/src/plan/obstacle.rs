@@ -113,31 +113,29 @@ pub(super) fn is_told(reason: &str) -> bool {
     matches!(reason, IMAGE_PULL | CONTAINER_START | CRASH | NO_TOPOLOGY | UNSCHEDULABLE)
 }
 
-/// Adds what keeps a pod from coming up: of all, what lasts surest, in the first group that it is
-/// in the way of.
+/// Adds what keeps a pod from coming up: of all that can be told, what lasts surest, in the first
+/// group that it is in the way of.
 pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
-    let mut worst: Option<(&Group<'_>, &PodView, &Trouble)> = None;
+    let now = scope.context.now;
+    let mut found: Vec<(&Group<'_>, &PodView, &Trouble)> = Vec::new();
     for group in groups.all.iter().filter(|it| !it.ready) {
         let leader: &PodView = group.leader;
         for pod in std::iter::once(leader).chain(workers(scope.entry, leader)) {
-            let Some(trouble) = pod.trouble.as_deref() else { continue };
-            if pod.ready_condition || pod.identity.is_terminating() {
+            let Some(trouble) = pod.trouble_at(now) else { continue };
+            if plan.waits(patience(trouble, group).saturating_sub(age(pod, scope))) {
                 continue;
             }
-            let is_early = plan.waits(patience(trouble, group).saturating_sub(age(pod, scope)));
-            let lasts = trouble.lasts(scope.context.now);
-            if is_early || lasts.is_some_and(|rest| !plan.waits(rest)) {
-                continue;
+            if let Some(rest) = trouble.lasts(now) {
+                plan.recheck_after(rest);
             }
-            if worst.is_none_or(|(.., least)| trouble.kind() < least.kind()) {
-                worst = Some((group, pod, trouble));
-            }
+            found.push((group, pod, trouble));
         }
     }
-    if let Some((group, pod, trouble)) = worst {
-        let event = tell(plan, scope, group, pod, trouble);
-        plan.events.extend(event.map(|it| it.about(reference(pod))));
-    }
+    found.sort_by_key(|(.., trouble)| trouble.kind());
+    let told = found.into_iter().find_map(|(group, pod, trouble)| {
+        Some(tell(plan, scope, group, pod, trouble)?.about(reference(pod)))
+    });
+    plan.events.extend(told);
 }
 
 /// A pod that does not say when it was created is old.
@@ -153,7 +151,7 @@ fn patience(trouble: &Trouble, group: &Group<'_>) -> Duration {
     }
 }
 
-/// The event that tells of it; `None` while something has to be read before.
+/// The event that tells of it; `None` while it is early, or something has to be read before.
 fn tell(
     plan: &mut Plan,
     scope: &Scope<'_>,

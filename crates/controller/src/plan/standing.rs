@@ -104,9 +104,7 @@ fn plain_state(group: &Group<'_>, has_failed: bool) -> Option<State> {
 fn trouble(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
     let leader: &PodView = group.leader;
     let pods = std::iter::once(leader).chain(workers(scope.entry, leader));
-    let now = scope.context.now;
-    let troubles = pods.filter_map(|it| it.trouble.as_deref()).filter(|it| it.is_present(now));
-    troubles
+    pods.filter_map(|it| it.trouble_at(scope.context.now))
         .map(|it| match it.kind() {
             TroubleKind::Unscheduled => State::Pending,
             TroubleKind::Image | TroubleKind::Crash | TroubleKind::Container => State::Failing,

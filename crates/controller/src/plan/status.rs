@@ -160,7 +160,7 @@ pub fn change(
         event = transition.map(|it| EventDraft::normal(it.reason, "Update", it.note));
     }
     tell_failure(&mut status.conditions, &stored.conditions, verdict, generation, now);
-    let begins = set.status.is_none() && !has_failure(&status) && available(&status).is_none();
+    let begins = set.status.is_none() && failure(&status).is_none() && available(&status).is_none();
     let may_wait = begins || has_same_conditions(&stored, &status);
     (status != stored).then_some(StatusChange { status, event, may_wait })
 }
@@ -189,8 +189,9 @@ fn tell_failure(
     }
 }
 
-fn has_failure(status: &LeaderWorkerSetStatus) -> bool {
-    status.conditions.iter().any(|it| it.type_ == REPLICA_FAILURE)
+/// Condition `ReplicaFailure`, which is there as long as it is true.
+pub(super) fn failure(status: &LeaderWorkerSetStatus) -> Option<&Condition> {
+    status.conditions.iter().find(|it| it.type_ == REPLICA_FAILURE)
 }
 
 /// Condition `Available`, if it is true.

@@ -11,6 +11,7 @@ use super::history::{Cause, Failing, Incidents};
 use super::obstacle;
 use super::shortage::Shortages;
 use super::standing::Standing;
+use super::status;
 use crate::observe::views::View;
 
 pub use action::{Action, Orphaned};
@@ -62,6 +63,23 @@ pub struct StatusChange {
     /// Whether nobody is kept waiting when it is written a moment later, with more to say: nothing
     /// but numbers of groups has changed, or the set is new and begins to progress.
     pub may_wait: bool,
+}
+
+impl StatusChange {
+    /// Why it is written, in words: what its event and condition `ReplicaFailure` tell, or else how
+    /// many groups there are.
+    pub(crate) fn why(&self) -> String {
+        let LeaderWorkerSetStatus { replicas, ready_replicas, updated_replicas, .. } = self.status;
+        let failure = status::failure(&self.status).filter(|_| !self.may_wait);
+        let failure = failure.map(|it| format!("{}: {}", it.reason, it.message));
+        let told: Vec<_> = self.event.iter().map(EventDraft::text).chain(failure).collect();
+        if told.is_empty() {
+            return format!(
+                "{ready_replicas} of {replicas} groups are ready, {updated_replicas} updated"
+            );
+        }
+        told.join("; ")
+    }
 }
 
 /// Why an object of the set is not what it should be, as condition `ReplicaFailure` tells it.
@@ -314,6 +332,9 @@ pub(crate) fn unspoken<'a>(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use lws_api_types::conditions::set_failure;
+
     use super::*;
 
     #[test]
@@ -323,5 +344,28 @@ mod tests {
         assert_eq!(replaced.why(), "the group is replaced by one of the current revision");
         let event = EventDraft::normal("RecreateGroup", "Delete", "pod s-0-1 failed".to_owned());
         assert_eq!(Task::delete_leader(leader).told(event).why(), "pod s-0-1 failed");
+    }
+
+    #[test]
+    fn a_status_is_written_for_what_it_tells_or_else_for_its_numbers() {
+        let event = EventDraft::normal("GroupsProgressing", "Update", "progress".to_owned());
+        let written = |event, failure, may_wait| {
+            let mut status = LeaderWorkerSetStatus {
+                replicas: 3,
+                ready_replicas: 2,
+                updated_replicas: 1,
+                ..LeaderWorkerSetStatus::default()
+            };
+            set_failure(&mut status.conditions, failure, None, Timestamp::UNIX_EPOCH);
+            StatusChange { status, event, may_wait }.why()
+        };
+        let failure = Some(("FailedCreate", "exceeded quota"));
+        let numbers = "2 of 3 groups are ready, 1 updated";
+        assert_eq!(written(Some(event.clone()), None, false), "progress");
+        assert_eq!(written(None, failure, false), "FailedCreate: exceeded quota");
+        let both = "progress; FailedCreate: exceeded quota";
+        assert_eq!(written(Some(event), failure, false), both);
+        assert_eq!(written(None, failure, true), numbers, "the failure is no news");
+        assert_eq!(written(None, None, false), numbers);
     }
 }

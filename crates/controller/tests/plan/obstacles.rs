@@ -193,3 +193,26 @@ fn it_is_read_whether_any_node_is_in_a_domain_before_that_is_told() {
     world.read_topology("rack", Some(false));
     assert_eq!(world.plan().recheck.map(|it| it.as_secs()), Some(30), "nodes are not watched");
 }
+
+/// A leader that is created anew again and again, say by somebody's hand, is always young.
+#[test]
+fn a_young_pod_without_a_node_hides_no_old_one() {
+    let mut world = World::with_set(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
+    world.change_set(|set| set["metadata"]["annotations"] = json!({EXCLUSIVE_TOPOLOGY: "rack"}));
+    world.carry_out_all();
+    world.read_topology("rack", Some(true));
+    let message = "0/2 nodes are available: 2 Insufficient cpu.";
+    let start = |world: &mut World, index| {
+        world.start_leader(index);
+        world.change("Pod", &format!("s-{index}"), |it| it["status"] = unscheduled(message));
+    };
+    start(&mut world, 1);
+    world.pass(30);
+    let expected = Some("Unschedulable: pod s-1 finds no node: Insufficient cpu".to_owned());
+    assert_eq!(told(&world), expected);
+    start(&mut world, 0);
+    for seconds in [0, 10, 19] {
+        world.pass(seconds);
+        assert_eq!(told(&world), expected, "{seconds} s later");
+    }
+}

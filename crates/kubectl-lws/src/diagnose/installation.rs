@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
@@ -18,6 +18,7 @@ use crate::cluster::code;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::output::age;
+use crate::snapshot::Snapshot;
 
 /// The webhooks of the system, by name.
 const WEBHOOKS: [&str; 3] = ["mleaderworkerset.kb.io", "mpod.kb.io", "vleaderworkerset.kb.io"];
@@ -54,6 +55,7 @@ pub(super) struct Installation {
 /// Looks at the installation; what may not be read goes to `unchecked`.
 pub(super) async fn look(
     connection: &Connection,
+    snapshot: &Snapshot,
     unchecked: &mut Vec<String>,
 ) -> Result<Installation, Error> {
     let mut found = Installation::default();
@@ -80,26 +82,46 @@ pub(super) async fn look(
     let api: Api<Lease> = Api::namespaced(connection.client.clone(), namespace);
     let lease = api.get_opt(LEASE).await.map_err(Error::from);
     let lease = permitted(lease, &format!("Lease {namespace}/{LEASE}"), unchecked)?;
-    found.lease = lease.and_then(|it| present(it, namespace, unchecked));
+    found.lease = lease.and_then(|it| telling(it, namespace, snapshot.status_written(), unchecked));
     Ok(found)
 }
 
-/// The Lease, if there is one: a controller may be at work without it, so that it is absent says
-/// nothing.
-pub(super) fn present(
+/// The Lease, if it says anything: a controller may be at work without it, and leave one behind from
+/// when it had it. `written` is when a controller last wrote the status of the set.
+pub(super) fn telling(
     lease: Option<Lease>,
     namespace: &str,
+    written: Option<Timestamp>,
     unchecked: &mut Vec<String>,
 ) -> Option<Lease> {
-    if lease.is_none() {
-        unchecked.push(format!(
-            "whether a controller is at work: there is no Lease {namespace}/{LEASE}. Either none has \
-             ever run, or leaderElection of its configuration is off (leaderElect) or names another \
-             Lease (resourceName, resourceNamespace). See: {}",
-            pods(namespace, "controller-manager")
-        ));
-    }
-    lease
+    let what = match &lease {
+        None => format!("there is no Lease {namespace}/{LEASE}. Either none has ever run, or"),
+        Some(lease) if is_left_over(lease, written) => format!(
+            "Lease {namespace}/{LEASE} is left over, as the status of the set was written after it \
+             ended:"
+        ),
+        Some(_) => return lease,
+    };
+    unchecked.push(format!(
+        "whether a controller is at work: {what} leaderElection of its configuration is off \
+         (leaderElect) or names another Lease (resourceName, resourceNamespace). See: {}",
+        pods(namespace, "controller-manager")
+    ));
+    None
+}
+
+/// Whether a controller has written after the Lease ended.
+fn is_left_over(lease: &Lease, written: Option<Timestamp>) -> bool {
+    let ended =
+        lease.spec.as_ref().and_then(|it| it.renew_time.as_ref()).map(|it| it.0 + lasts(lease));
+    // The clocks of two machines differ.
+    ended.zip(written).is_some_and(|(ended, written)| written > ended + lasts(lease))
+}
+
+/// How long a Lease lasts once it is renewed.
+fn lasts(lease: &Lease) -> SignedDuration {
+    let seconds = lease.spec.as_ref().and_then(|it| it.lease_duration_seconds).unwrap_or(15);
+    SignedDuration::from_secs(seconds.into())
 }
 
 /// The command that shows the pods of a part of the system.
@@ -211,27 +233,30 @@ fn unsigned(webhook: &Webhook) -> Finding {
 
 /// Whether a controller leads.
 fn leadership(lease: &Lease, namespace: &str, now: Timestamp) -> Option<Finding> {
-    let advice = format!(
-        "see whether the controller runs and what it logs: {}",
-        pods(namespace, "controller-manager")
-    );
-    let what = "No controller is at work".to_owned();
     let spec = lease.spec.clone().unwrap_or_default();
     let holder = spec.holder_identity.filter(|it| !it.is_empty());
-    let Some(holder) = holder else {
-        let evidence = "nobody holds its Lease".to_owned();
-        return Some(Finding { what, evidence, advice });
+    let evidence = match holder {
+        None => format!("nobody holds Lease {namespace}/{LEASE}"),
+        Some(holder) => {
+            let renewed = spec.renew_time?.0;
+            // The clocks of two machines differ.
+            let is_over = now.duration_since(renewed) > lasts(lease) * 2;
+            is_over.then(|| {
+                let (ago, seconds) = (age(renewed, now), lasts(lease).as_secs());
+                format!(
+                    "{holder} has renewed Lease {namespace}/{LEASE} {ago} ago, not within {seconds} s"
+                )
+            })?
+        }
     };
-    let renewed = spec.renew_time?.0;
-    let lasts = i64::from(spec.lease_duration_seconds.unwrap_or(15));
-    // The clocks of two machines differ.
-    let is_over = now.duration_since(renewed).as_secs() > 2 * lasts;
-    is_over.then(|| Finding {
-        what,
-        evidence: format!(
-            "{holder} has renewed its Lease {} ago, not within {lasts} s",
-            age(renewed, now)
+    Some(Finding {
+        what: "No controller leads".to_owned(),
+        evidence,
+        advice: format!(
+            "see whether the controller runs and what it logs: {}; where leaderElection of its \
+             configuration is off, it needs no Lease: remove the one that is left: \
+             kubectl delete lease {LEASE} -n {namespace}",
+            pods(namespace, "controller-manager")
         ),
-        advice,
     })
 }

@@ -52,7 +52,7 @@ pub(crate) async fn run(
     let mut report = Report::default();
     let lost = nodes::look(connection, &snapshot, &mut report.unchecked).await?;
     report.findings = findings::of(&snapshot, &lost);
-    let installation = installation::look(connection, &mut report.unchecked).await?;
+    let installation = installation::look(connection, &snapshot, &mut report.unchecked).await?;
     report.findings.extend(installation.findings(snapshot.now));
     if let Some(pod) = probe::pod(&snapshot) {
         let refusal = probe::try_out(connection, &pod, &mut report.unchecked).await?;

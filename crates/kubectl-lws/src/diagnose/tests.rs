@@ -302,8 +302,8 @@ fn what_is_wrong_with_the_installation() {
         Webhook { has_authority: false, ..webhook("mpod.kb.io") },
     ]);
     for (installation, evidence) in [
-        (stale, "h has renewed its Lease 2m ago, not within 15 s"),
-        (released, "nobody holds its Lease"),
+        (stale, "h has renewed Lease there/b8b2488c.x-k8s.io 2m ago, not within 15 s"),
+        (released, "nobody holds Lease there/b8b2488c.x-k8s.io"),
         (silent, "no pod behind Service there/webhook is ready"),
         (unsigned, "webhook mpod.kb.io of c has no caBundle"),
         (
@@ -324,9 +324,13 @@ fn what_is_wrong_with_the_installation() {
 fn that_there_is_no_lease_is_not_checked_rather_than_wrong() {
     let mut unchecked = Vec::new();
     let works = works();
-    assert_eq!(installation::present(works.lease.clone(), "there", &mut unchecked), works.lease);
-    assert_eq!(unchecked, Vec::<String>::new());
-    let lease = installation::present(None, "there", &mut unchecked);
+    let mut telling = |lease: Option<&Lease>| {
+        unchecked.clear();
+        let found = installation::telling(lease.cloned(), "there", None, &mut unchecked);
+        (found, unchecked.clone())
+    };
+    assert_eq!(telling(works.lease.as_ref()), (works.lease.clone(), vec![]));
+    let (lease, unchecked) = telling(None);
     let [told] = unchecked.as_slice() else { panic!("{unchecked:?}") };
     let begins = "whether a controller is at work: there is no Lease there/b8b2488c.x-k8s.io. ";
     assert!(told.starts_with(begins), "{told}");
@@ -334,6 +338,32 @@ fn that_there_is_no_lease_is_not_checked_rather_than_wrong() {
     assert!(told.ends_with("kubectl get pods -n there -l control-plane=controller-manager"));
     let without = Installation { lease, ..works };
     assert_eq!(without.findings(NOW.parse().unwrap()), []);
+}
+
+#[test]
+fn a_lease_that_ended_before_the_status_was_written_is_left_over() {
+    let mut objects = Objects::ready(2, 2);
+    let renewed = json!({"holderIdentity": "h", "renewTime": "2026-01-01T12:00:00.000000Z"});
+    let left = leased(&renewed).lease;
+    let written = |time: &str, manager: &str, subresource: &str| json!({"manager": manager, "subresource": subresource, "time": time});
+    for (entry, is_left_over) in [
+        (written("2026-01-01T12:00:20Z", "lws", "status"), false),
+        (written("2026-01-01T12:01:00Z", "lws", "status"), true),
+        (written("2026-01-01T12:01:00Z", "kubectl", "status"), false),
+        (written("2026-01-01T12:01:00Z", "lws", ""), false),
+    ] {
+        objects.set["metadata"]["managedFields"] = json!([entry]);
+        let written = objects.snapshot().status_written();
+        let mut unchecked = Vec::new();
+        let lease = installation::telling(left.clone(), "there", written, &mut unchecked);
+        assert_eq!(
+            (lease.is_none(), unchecked.len()),
+            (is_left_over, is_left_over.into()),
+            "{entry}"
+        );
+        let begins = "whether a controller is at work: Lease there/b8b2488c.x-k8s.io is left over";
+        assert!(unchecked.iter().all(|it| it.starts_with(begins)), "{unchecked:?}");
+    }
 }
 
 #[test]

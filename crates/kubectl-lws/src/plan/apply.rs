@@ -22,7 +22,7 @@ pub(super) struct Answer {
 
 /// How a document is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// As `kubectl apply`.
     Client,
     /// As `kubectl apply --server-side`.

@@ -56,13 +56,15 @@ pub(crate) struct DerivedName {
     pub(crate) limit: usize,
 }
 
-/// What happens to the objects of the set once the controller acts on the apply.
+/// What happens to the objects of the set once the controller acts on the apply. Groups that are
+/// `in_gangs` have `PodGroup`s.
 pub(super) fn of(
     snapshot: &Snapshot,
     key: &str,
     is_recorded: bool,
     rollout: Option<&Rollout>,
     changes: bool,
+    in_gangs: bool,
 ) -> Vec<Effect> {
     let set = &snapshot.set;
     let name = set.name();
@@ -80,7 +82,7 @@ pub(super) fn of(
         add(Verb::Create, format!("StatefulSet {name}"));
         let all: Vec<_> = (0..wanted).collect();
         if !all.is_empty() {
-            add(Verb::Create, groups(set, &all));
+            add(Verb::Create, groups(set, &all, in_gangs));
         }
         return effects;
     };
@@ -105,14 +107,14 @@ pub(super) fn of(
         (Verb::Delete, fits(&|index, _| index >= wanted)),
     ] {
         if !indexes.is_empty() {
-            add(verb, groups(set, &indexes));
+            add(verb, groups(set, &indexes, in_gangs));
         }
     }
     effects
 }
 
 /// Groups and what each consists of.
-fn groups(set: &LeaderWorkerSet, indexes: &[i64]) -> String {
+fn groups(set: &LeaderWorkerSet, indexes: &[i64], in_gangs: bool) -> String {
     let size = set.spec.leader_worker_template.size();
     let mut parts = vec![if size == 1 { "a pod".to_owned() } else { format!("{size} pods") }];
     if size > 1 {
@@ -120,6 +122,9 @@ fn groups(set: &LeaderWorkerSet, indexes: &[i64]) -> String {
     }
     if set.spec.subdomain_policy() == SubdomainPolicy::UniquePerReplica {
         parts.push("a Service".to_owned());
+    }
+    if in_gangs {
+        parts.push("a PodGroup".to_owned());
     }
     let each = if indexes.len() == 1 { "" } else { " each" };
     format!("{}:{each} {}", ranges(indexes), parts.join(", "))

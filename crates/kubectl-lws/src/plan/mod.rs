@@ -23,7 +23,8 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::output::{self, Output};
 use crate::snapshot::{Parts, Snapshot};
-use apply::{Answer, Mode};
+use apply::Answer;
+pub(crate) use apply::Mode;
 use difference::Change;
 use effects::{DerivedName, Effect};
 use forecast::{Rollout, Stage};
@@ -62,10 +63,10 @@ pub(crate) struct Report {
 pub(crate) async fn run(
     connection: &Connection,
     file: &Path,
-    server_side: bool,
+    mode: Mode,
+    gang_scheduling: bool,
     output: Output,
 ) -> Result<(), Error> {
-    let mode = if server_side { Mode::Server } else { Mode::Client };
     let mut reports = Vec::new();
     for document in documents(file)? {
         let kind = word(&document, "/kind");
@@ -74,7 +75,7 @@ pub(crate) async fn run(
             output::complain(&format!("Warning: {kind} {name} is no {}: left out", keys::KIND));
             continue;
         }
-        reports.push(planned(&connection.of(&document), document, mode).await?);
+        reports.push(planned(&connection.of(&document), document, mode, gang_scheduling).await?);
     }
     output.report(&reports, |reports, paint| {
         let texts: Vec<_> = reports.iter().map(|it| render::text(it, paint)).collect();
@@ -109,8 +110,13 @@ impl Connection {
     }
 }
 
-/// What an apply of `document` would do.
-async fn planned(connection: &Connection, document: Value, mode: Mode) -> Result<Report, Error> {
+/// What an apply of `document` would do. That there is gang scheduling may be known, or show.
+async fn planned(
+    connection: &Connection,
+    document: Value,
+    mode: Mode,
+    gang_scheduling: bool,
+) -> Result<Report, Error> {
     let name = word(&document, "/metadata/name").to_owned();
     let live = match connection.snapshot(&name, Events::Refusals).await {
         Ok(snapshot) => Some(snapshot),
@@ -120,11 +126,20 @@ async fn planned(connection: &Connection, document: Value, mode: Mode) -> Result
     let stored = live.as_ref().map(|it| serde_json::to_value(&it.set)).transpose()?;
     let Answer { set, warnings } =
         apply::dry_run(connection, &document, stored.as_ref(), mode).await?;
-    report(live, &set, warnings)
+    let is_in_gangs = |it: &Snapshot| it.entry.pods.values().any(|it| it.is_in_gang);
+    let in_gangs = gang_scheduling
+        || live.as_ref().is_some_and(is_in_gangs)
+        || connection.has_pod_groups().await?;
+    report(live, &set, warnings, in_gangs)
 }
 
 /// What changes when `live` becomes `answer`.
-fn report(live: Option<Snapshot>, answer: &Value, warnings: Vec<String>) -> Result<Report, Error> {
+fn report(
+    live: Option<Snapshot>,
+    answer: &Value,
+    warnings: Vec<String>,
+    in_gangs: bool,
+) -> Result<Report, Error> {
     let set = set(answer)?;
     let name = set.name().to_owned();
     let before = live.as_ref().map(|it| it.set.clone());
@@ -156,7 +171,14 @@ fn report(live: Option<Snapshot>, answer: &Value, warnings: Vec<String>) -> Resu
         namespace: snapshot.set.namespace().to_owned(),
         created: before.is_none(),
         warnings,
-        effects: effects::of(&snapshot, &key, is_recorded, rollout.as_ref(), !changes.is_empty()),
+        effects: effects::of(
+            &snapshot,
+            &key,
+            is_recorded,
+            rollout.as_ref(),
+            !changes.is_empty(),
+            in_gangs,
+        ),
         changes,
         longest_names: effects::longest_names(&snapshot.set),
         rollout: stages,

@@ -6,6 +6,7 @@ use super::effects::Verb;
 use super::{Report, render, report};
 use crate::output::Paint;
 use crate::test_objects::Objects;
+use crate::test_server;
 
 const IMAGE: &str = "/spec/leaderWorkerTemplate/workerTemplate/spec/containers/0/image";
 
@@ -14,7 +15,7 @@ fn planned(change: impl FnOnce(&mut Value)) -> Report {
     let objects = Objects::ready(4, 2);
     let mut after = objects.set.clone();
     change(&mut after);
-    report(Some(objects.snapshot()), &after, Vec::new()).unwrap()
+    report(Some(objects.snapshot()), &after, Vec::new(), false).unwrap()
 }
 
 fn effects(report: &Report) -> Vec<(Verb, &str)> {
@@ -74,7 +75,7 @@ fn nothing_changed_is_nothing_to_do() {
 #[test]
 fn a_new_set_is_created_with_everything() {
     let objects = Objects::ready(2, 3);
-    let report = report(None, &objects.set, vec!["odd".to_owned()]).unwrap();
+    let report = report(None, &objects.set, vec!["odd".to_owned()], false).unwrap();
     assert!(report.created && report.new_revision && report.rollout.is_empty());
     let objects: Vec<_> = effects(&report).into_iter().skip(1).collect();
     let expected = [
@@ -88,6 +89,27 @@ fn a_new_set_is_created_with_everything() {
     assert_eq!(names, [("s-1", 3), ("s-1-2", 5)]);
     let text = render::text(&report, Paint::NONE);
     assert!(text.contains("\nWarning: odd\n") && text.contains("the first.\n"), "{text}");
+}
+
+#[test]
+fn groups_in_gangs_have_pod_groups() {
+    let report = report(None, &Objects::ready(2, 3).set, Vec::new(), true).unwrap();
+    let expected = (Verb::Create, "groups 0, 1: each 3 pods, a StatefulSet, a PodGroup");
+    assert_eq!(effects(&report).last(), Some(&expected));
+}
+
+#[tokio::test]
+async fn that_there_is_gang_scheduling_shows_by_pod_groups() {
+    let pod_group = json!({"metadata": {"name": "other-0-key", "namespace": "n"}});
+    for (answer, expected) in [
+        ((200, json!({"metadata": {}, "items": [pod_group]})), true),
+        ((200, json!({"metadata": {}, "items": []})), false),
+        (test_server::refusal(404, "NotFound", "the kind is not known"), false),
+        (test_server::refusal(403, "Forbidden", "podgroups is forbidden"), false),
+    ] {
+        let connection = test_server::connection(move |_, _| answer.clone());
+        assert_eq!(connection.has_pod_groups().await.unwrap(), expected);
+    }
 }
 
 #[test]

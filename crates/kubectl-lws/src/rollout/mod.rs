@@ -7,12 +7,12 @@ mod undo;
 
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher;
+use kube::runtime::watcher::{self, Error as WatchError};
 use lws_api_types::{LeaderWorkerSet, keys};
 
 use crate::arguments::Rollout;
@@ -108,32 +108,46 @@ async fn is_outdated(
 /// where that is not 0.
 async fn status(connection: &Connection, name: &str, timeout: Duration) -> Result<(), Error> {
     // A set that does not exist is an error at once, rather than one that may come.
-    connection.set(name).await?;
-    let waits = wait(connection, name);
+    let set = connection.set(name).await?;
+    let this = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let events = watcher::watcher(connection.api::<LeaderWorkerSet>(), this).default_backoff();
+    let waits = wait(events, &set);
     if timeout.is_zero() {
         return waits.await;
     }
     tokio::time::timeout(timeout, waits).await.unwrap_or(Err(Error::TimedOut))
 }
 
-async fn wait(connection: &Connection, name: &str) -> Result<(), Error> {
-    let this = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let events = watcher::watcher(connection.api::<LeaderWorkerSet>(), this).default_backoff();
+/// Waits until `events`, which go on after an interruption, tell that the rollout of `set` is
+/// complete.
+async fn wait(
+    events: impl Stream<Item = Result<watcher::Event<LeaderWorkerSet>, WatchError>>,
+    set: &LeaderWorkerSet,
+) -> Result<(), Error> {
     let permitted = events.filter(|it| {
         let passes = it.as_ref().err().is_none_or(is_refused);
         std::future::ready(passes)
     });
     let mut events = std::pin::pin!(permitted);
+    let deleted = || Err(Error::Refused(format!("{} has been deleted", set.name())));
     let mut told = String::new();
+    let mut is_listed = false;
     while let Some(event) = events.try_next().await.map_err(|it| Error::Watch(Box::new(it)))? {
-        let set = match event {
-            watcher::Event::Apply(set) | watcher::Event::InitApply(set) => set,
-            watcher::Event::Delete(_) => {
-                return Err(Error::Refused(format!("{name} has been deleted")));
+        let seen = match event {
+            watcher::Event::Init => {
+                is_listed = false;
+                continue;
             }
-            _ => continue,
+            watcher::Event::Apply(seen) | watcher::Event::InitApply(seen) => seen,
+            watcher::Event::InitDone if is_listed => continue,
+            // The watch does not tell of what happens while it is interrupted.
+            watcher::Event::InitDone | watcher::Event::Delete(_) => return deleted(),
         };
-        let (text, is_done) = match progress::of(&set) {
+        if seen.uid() != set.uid() {
+            return deleted();
+        }
+        is_listed = true;
+        let (text, is_done) = match progress::of(&seen) {
             Progress::Done(text) => (text, true),
             Progress::Waiting(text) => (text, false),
         };
@@ -201,5 +215,27 @@ mod tests {
         let (outcome, sent) = undone(u32::MAX, false).await;
         let expected = "Error from server (Invalid): the server rejected our request";
         assert_eq!((outcome.unwrap_err().told().as_str(), sent), (expected, 1));
+    }
+
+    #[tokio::test]
+    async fn a_deletion_during_an_interruption_of_the_watch_ends_the_wait() {
+        use watcher::Event::{Init, InitApply, InitDone};
+        let mut objects = Objects::ready(2, 1);
+        objects.conditions(&["Progressing"]);
+        let read = |uid: &str| -> LeaderWorkerSet {
+            let mut set = objects.set.clone();
+            set["metadata"]["uid"] = json!(uid);
+            serde_json::from_value(set).unwrap()
+        };
+        let (set, another) = (read("set"), read("another"));
+        let first = || [Init, InitApply(set.clone()), InitDone];
+        let outcome = async |events: Vec<watcher::Event<LeaderWorkerSet>>| {
+            let events = futures::stream::iter(first().into_iter().chain(events).map(Ok));
+            wait(events, &set).await.map_err(|error| error.told())
+        };
+        let deleted = Err("error: s has been deleted".to_owned());
+        assert_eq!(outcome(first().into()).await, Ok(()), "it is still there");
+        assert_eq!(outcome(vec![Init, InitDone]).await, deleted);
+        assert_eq!(outcome(vec![Init, InitApply(another), InitDone]).await, deleted);
     }
 }

@@ -7,6 +7,8 @@ mod render;
 mod tests;
 mod watch;
 
+use std::process::ExitCode;
+
 use jiff::Timestamp;
 use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE};
 use serde::Serialize;
@@ -15,7 +17,7 @@ use crate::cluster::{Events, Scope};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::output::{self, Output};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Unreadable};
 
 pub(crate) use group::{GroupReport, State};
 
@@ -63,22 +65,43 @@ pub(crate) async fn run(
     show(&report(&snapshot), snapshot.now, output)
 }
 
-/// Tells how each set stands.
+/// How one of many sets stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Listed {
+    /// As it was found.
+    Report(Report),
+    /// Nobody knows.
+    Unreadable(Unreadable),
+}
+
+/// Tells how each set stands; the exit code says whether all could be read.
 pub(crate) async fn list(
     connection: &Connection,
     scope: Scope,
     output: Output,
-) -> Result<(), Error> {
-    let snapshots = connection.snapshots(scope).await?;
-    let reports: Vec<_> = snapshots.iter().map(report).collect();
-    if reports.is_empty() && output.is_for_people() {
+) -> Result<ExitCode, Error> {
+    let listed = listed(connection, scope).await?;
+    if listed.is_empty() && output.is_for_people() {
         output::complain(&match scope {
             Scope::Namespace => format!("No sets found in {} namespace.", connection.namespace),
             Scope::Cluster => "No sets found".to_owned(),
         });
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
-    output.report(&reports, |reports, paint| render::list(reports, scope, Timestamp::now(), paint))
+    output.report(&listed, |listed, paint| render::list(listed, scope, Timestamp::now(), paint))?;
+    let is_complete = listed.iter().all(|it| matches!(it, Listed::Report(_)));
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How each set stands, by namespace and name.
+async fn listed(connection: &Connection, scope: Scope) -> Result<Vec<Listed>, Error> {
+    let snapshots = connection.snapshots(scope).await?.into_iter();
+    let listed = snapshots.map(|it| match it {
+        Ok(snapshot) => Listed::Report(report(&snapshot)),
+        Err(unreadable) => Listed::Unreadable(unreadable),
+    });
+    Ok(listed.collect())
 }
 
 fn show(report: &Report, now: Timestamp, output: Output) -> Result<(), Error> {

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::{GroupReport, Report};
+use super::{GroupReport, Listed, Report};
 use crate::cluster::Scope;
 use crate::output::{Cell, Paint, Table, Tone, age};
+use crate::snapshot::Unreadable;
 
 /// The report as text.
 pub(super) fn text(report: &Report, now: Timestamp, paint: Paint) -> String {
@@ -34,14 +35,24 @@ fn summary(report: &Report, now: Timestamp) -> Table {
 }
 
 /// All sets as text, one a line, with what is in the way of each.
-pub(super) fn list(reports: &[Report], scope: Scope, now: Timestamp, paint: Paint) -> String {
+pub(super) fn list(listed: &[Listed], scope: Scope, now: Timestamp, paint: Paint) -> String {
     let headings = ["NAMESPACE"].into_iter().chain(SUMMARY).chain(["CAUSE"]);
     let skipped = usize::from(scope == Scope::Namespace);
     let mut table = Table::new(&headings.skip(skipped).collect::<Vec<_>>());
-    for report in reports {
-        let plain = |text: &str| [(text.to_owned(), Tone::Plain)];
-        let cause = plain(report.cause.as_deref().unwrap_or_default());
-        let all = plain(&report.namespace).into_iter().chain(cells(report, now)).chain(cause);
+    for listed in listed {
+        let plain = |text: &str| (text.to_owned(), Tone::Plain);
+        let (namespace, cells, cause) = match listed {
+            Listed::Report(report) => {
+                let cause = plain(report.cause.as_deref().unwrap_or_default());
+                (&report.namespace, cells(report, now), cause)
+            }
+            Listed::Unreadable(Unreadable { namespace, name, error }) => {
+                let mut cells = [""; SUMMARY.len()].map(plain);
+                cells[0] = plain(name);
+                (namespace, cells, (format!("cannot be read: {error}"), Tone::Bad))
+            }
+        };
+        let all = [plain(namespace)].into_iter().chain(cells).chain([cause]);
         table.row(all.skip(skipped));
     }
     table.text(paint)

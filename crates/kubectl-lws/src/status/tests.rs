@@ -1,11 +1,15 @@
 //! Reports of sets in all kinds of states.
 
+use std::sync::{Arc, Mutex};
+
 use lws_api_types::keys::{annotations, labels};
 use serde_json::{Value, json};
 
-use super::{Report, State, render, report};
+use super::{Listed, Report, State, listed, render, report};
+use crate::cluster::Scope;
 use crate::output::Paint;
 use crate::test_objects::{NOW, Objects, condition, event};
+use crate::test_server;
 
 fn states(report: &Report) -> Vec<State> {
     report.groups.iter().map(|it| it.state).collect()
@@ -269,4 +273,59 @@ fn the_text_has_the_set_the_cause_and_the_groups() {
     assert!(lines[3].starts_with("Not available: group 1 is failing: pod s-1-1"), "{text}");
     let start = format!("1       Failing   {key}");
     assert!(lines[7].starts_with(&start) && lines[7].contains("1/2 "), "{text}");
+}
+
+#[tokio::test]
+async fn a_set_that_cannot_be_read_hides_no_other() {
+    let objects = Objects::ready(2, 2);
+    let mut newer = objects.set.clone();
+    newer["metadata"]["name"] = json!("newer");
+    newer["spec"]["startupPolicy"] = json!("FromTheFuture");
+    let connection = test_server::connection(move |_, path| match path.rsplit('/').next() {
+        Some("leaderworkersets") => (200, json!({"metadata": {}, "items": [&newer, &objects.set]})),
+        _ => objects.answer(path),
+    });
+    let listed = listed(&connection, Scope::Namespace).await.unwrap();
+    let seen = serde_json::to_value(&listed).unwrap();
+    assert_eq!((&seen[0]["namespace"], &seen[0]["name"]), (&json!("n"), &json!("newer")));
+    assert_eq!((&seen[1]["name"], &seen[1]["ready"]), (&json!("s"), &json!(2)));
+    let text = render::list(&listed, Scope::Namespace, NOW.parse().unwrap(), Paint::NONE);
+    let lines: Vec<_> = text.lines().collect();
+    let cells: Vec<_> = lines[1].split_whitespace().take(8).collect();
+    assert_eq!(cells, ["newer", "-", "-", "-", "-", "-", "-", "cannot"], "{text}");
+    assert!(lines[1].contains(" cannot be read: ") && lines[1].contains("FromTheFuture"), "{text}");
+    assert!(lines[2].starts_with("s "), "{text}");
+}
+
+#[tokio::test]
+async fn the_domains_of_all_sets_come_from_one_list_of_nodes() {
+    for is_placed in [true, false] {
+        let mut objects = Objects::ready(2, 2);
+        if is_placed {
+            let placed = json!({annotations::EXCLUSIVE_TOPOLOGY: "rack"});
+            objects.set["metadata"]["annotations"] = placed;
+        }
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        let connection = test_server::connection(move |_, path| {
+            if !path.contains("/nodes") {
+                return objects.answer(path);
+            }
+            seen.lock().unwrap().push(path.to_owned());
+            let node = |name: &str, rack: &str| json!({"metadata": {"name": name, "labels": {"rack": rack}}});
+            (200, json!({"metadata": {}, "items": [node("node-0", "a"), node("node-1", "b")]}))
+        });
+        let listed = listed(&connection, Scope::Namespace).await.unwrap();
+        let [Listed::Report(report)] = listed.as_slice() else { panic!("{listed:?}") };
+        let domains: Vec<_> = report.groups.iter().map(|it| it.domain.as_deref()).collect();
+        let asked = asked.lock().unwrap().clone();
+        if is_placed {
+            assert_eq!(
+                (domains, asked),
+                (vec![Some("a"), Some("b")], vec!["/api/v1/nodes".into()])
+            );
+        } else {
+            assert_eq!((domains, asked), (vec![None, None], vec![]));
+        }
+    }
 }

@@ -175,7 +175,8 @@ async fn without_credentials_nothing_is_permitted() {
         burst: 1,
         kubeconfig: Some(directory.path().join("missing")),
     };
-    let counter = crate::client::requests::RequestCounter::register(&prometheus::Registry::new());
+    let counter =
+        crate::client::requests::RequestCounter::register(&crate::metrics::Registry::new());
     let client = LazyClient::wanted(settings, counter.unwrap());
     let endpoint = Access::new(client).protect(Router::new().route("/metrics", get(|| async {})));
     assert_eq!(scrape(&endpoint, "reader").await.0, 500);

@@ -7,8 +7,10 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Uri};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 use tower::{Layer, Service};
+
+use crate::metrics::Registry;
 
 /// Value of label `code` of a request that got no answer, or none before it was given up, as the
 /// clients of Kubernetes say.
@@ -58,28 +60,33 @@ impl RequestCounter {
         let counter = IntCounterVec::new(
             Opts::new(
                 "rest_client_requests_total",
-                "Requests to the API server by the code of the answer, method and host.",
+                "Requests to the API server, watches and those about the Lease included; \
+                 `<error>`: there was no answer, or none before the request was given up.",
             ),
             &["code", "method", "host"],
         )?;
         let asked = IntCounterVec::new(
             Opts::new(
                 "lws_api_requests_total",
-                "Requests to the API server by verb, resource and the code of the answer.",
+                "Requests to the API server by what they ask for. `verb` is `get`, `list`, \
+                 `watch`, `create`, `update`, `patch` or `delete`; `resource` is `other` for what \
+                 this system does not ask for itself, and `code` for codes that HTTP does not \
+                 know, so the number of series is bounded.",
             ),
             &["verb", "resource", "code"],
         )?;
         let latency = HistogramVec::new(
             HistogramOpts::new(
                 "lws_api_request_duration_seconds",
-                "Time until the API server has begun to answer, by verb and resource.",
+                "How long the API server took to begin its answers; `resource` is `other` for \
+                 what this system does not ask for itself.",
             )
             .buckets(LATENCIES.to_vec()),
             &["verb", "resource"],
         )?;
-        registry.register(Box::new(counter.clone()))?;
-        registry.register(Box::new(asked.clone()))?;
-        registry.register(Box::new(latency.clone()))?;
+        registry.register(counter.clone())?;
+        registry.register(asked.clone())?;
+        registry.register(latency.clone())?;
         Ok(Self { requests: counter, asked, latency })
     }
 }

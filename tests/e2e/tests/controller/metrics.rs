@@ -1,12 +1,12 @@
 //! What the controller measures.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, PostParams};
 use lws_api_types::set::RestartPolicy::RecreateGroupOnPodRestart;
+use lws_documentation::{cells, messages, section};
 use lws_e2e::metrics::Scrape;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::wait;
@@ -84,19 +84,18 @@ async fn a_group_that_has_not_failed_has_no_series() -> Result<()> {
     .await
 }
 
-/// The metrics of `docs/metrics.md`, with their types and labels.
+/// The documented metrics of a controller, with their types and labels.
 fn documented() -> Result<BTreeMap<String, (String, BTreeSet<String>)>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
+    let text = include_str!("../../../../docs/metrics-reference.md");
     let mut documented = BTreeMap::new();
-    for line in std::fs::read_to_string(file)?.lines() {
-        let cells: Vec<_> = line.split('|').map(str::trim).collect();
-        let [_, name, kind @ ("counter" | "gauge" | "histogram"), labels, ..] = *cells else {
-            continue;
-        };
-        let plain = |it: &str| it.trim().trim_matches('`').to_owned();
-        let labels = labels.split(',').map(plain).filter(|it| !it.is_empty()).collect();
-        let former = documented.insert(plain(name), (kind.to_owned(), labels));
-        anyhow::ensure!(former.is_none(), "{name} is there twice");
+    for heading in ["Of both processes", "Of the controller"] {
+        let section = section(text, heading).context(heading)?;
+        for row in section.lines().filter_map(cells) {
+            let [name, kind, labels, ..] = *row else { continue };
+            let labels: BTreeSet<_> = messages(labels).map(str::to_owned).collect();
+            let of_name = |it: &str| (it.to_owned(), (kind.to_owned(), labels.clone()));
+            documented.extend(messages(name).map(of_name));
+        }
     }
     Ok(documented)
 }

@@ -118,6 +118,7 @@ async fn decisions_are_logged_with_their_reason_and_values_of_variables_never() 
     let set = namespace.create_set(&fixture).await?;
     set.created_leader_set().await?;
     let key = set.key().await?;
+    set.expect_conditions("progressing").await?;
     set.change_workers("example.org/other").await?;
     set.expect_revisions(2).await?;
     let refused = namespace.create_set(&fixture.size(-1)).await;
@@ -129,16 +130,23 @@ async fn decisions_are_logged_with_their_reason_and_values_of_variables_never() 
         ensure!(!log.contains(VALUE), "{process:?} logs the value of a variable");
     }
     let log = std::fs::read_to_string(Process::Controller.of(&mut system)?.process().log())?;
-    let decision = format!("\tapply statefulset {}: replicas 2, partition 0\t", set.name());
-    let fields = json!({
-        "set": format!("{}/{}", namespace.name(), set.name()), "revision": key,
-        "reason": format!("Created leader statefulset {}", set.name()),
-    });
-    let decided = log
-        .lines()
-        .filter_map(|it| it.split_once(&decision))
-        .any(|(_, told)| serde_json::from_str::<Value>(told).is_ok_and(|it| it == fields));
-    ensure!(decided, "no line{decision}with {fields}");
+    let apply = format!("apply statefulset {}: replicas 2, partition 0", set.name());
+    for (decision, reason) in [
+        (&*apply, format!("Created leader statefulset {}", set.name())),
+        (
+            "write status",
+            "Replicas are progressing, with 0 groups ready of total 2 groups".to_owned(),
+        ),
+    ] {
+        let fields = json!({
+            "set": format!("{}/{}", namespace.name(), set.name()), "revision": key, "reason": reason,
+        });
+        let decided = log
+            .lines()
+            .filter_map(|it| it.split_once(&format!("\t{decision}\t")))
+            .any(|(_, told)| serde_json::from_str::<Value>(told).is_ok_and(|it| it == fields));
+        ensure!(decided, "no line {decision:?} with {fields}");
+    }
     Ok(())
 }
 

@@ -1,17 +1,20 @@
 //! `status`: healthy sets, broken ones, rollouts.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use lws_api_types::set::StartupPolicy;
-use lws_e2e::{DEADLINE, Fixture};
+use lws_e2e::{DEADLINE, Fixture, Namespace};
 use lws_harness::simulator::NEVER_READY;
 use lws_harness::wait;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::{at, complaint, expect, namespace, plugin, run, settled, text};
+use crate::{at, complaint, environment, expect, namespace, plugin, run, settled, text};
 
 const STATUS: &[&str] = &["status", "lws/test-sample"];
 
@@ -190,4 +193,57 @@ async fn a_watch_shows_each_change_and_ends_with_the_set() -> Result<()> {
     let status = child.wait().await?;
     anyhow::ensure!(status.success(), "{status}");
     Ok(())
+}
+
+/// That no scheduler looks at a pod shows by its age: nobody tells of it.
+#[tokio::test]
+async fn a_watch_shows_what_time_brings_about_also_to_who_may_not_watch_events() -> Result<()> {
+    let namespace = namespace().await?;
+    let kubeconfig = reader(&namespace).await?;
+    let fixture = Fixture::default().pod_spec("schedulerName", &json!("nobody"));
+    namespace.create_set(&fixture).await?;
+    let arguments = [STATUS, &["--watch"]].concat();
+    let mut child = plugin(&namespace, &arguments)?.env("KUBECONFIG", kubeconfig).spawn()?;
+    let mut next = async |part: &str| -> Result<()> {
+        let mut lines = BufReader::new(child.stdout.as_mut().context("no output")?).lines();
+        while let Some(line) = lines.next_line().await? {
+            if line.contains(part) {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the output ends without {part}")
+    };
+    let told = next("test-sample-0 has no node, and scheduler nobody does not say why");
+    tokio::time::timeout(DEADLINE, told).await??;
+    child.start_kill()?;
+    let told = String::from_utf8(child.wait_with_output().await?.stderr)?;
+    let warning = "Warning: shown without changes of events: Error from server (Forbidden): ";
+    anyhow::ensure!(told.contains(warning), "{told}");
+    Ok(())
+}
+
+/// A kubeconfig of somebody who may read all objects of sets and list events, not watch them.
+async fn reader(namespace: &Namespace) -> Result<PathBuf> {
+    let rules = json!([
+        {
+            "apiGroups": ["", "apps", "leaderworkerset.x-k8s.io"],
+            "resources": ["leaderworkersets", "statefulsets", "pods", "services", "controllerrevisions"],
+            "verbs": ["get", "list", "watch"],
+        },
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+    ]);
+    let role = json!({"metadata": {"name": "reader"}, "rules": rules});
+    let binding = json!({
+        "metadata": {"name": "reader"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+        "subjects": [
+            {"kind": "ServiceAccount", "name": "reader", "namespace": namespace.name()},
+        ],
+    });
+    let (client, name) = (environment()?.cluster().client(), namespace.name());
+    let of_roles: Api<Role> = Api::namespaced(client.clone(), name);
+    of_roles.create(&PostParams::default(), &serde_json::from_value(role)?).await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(client, name);
+    bindings.create(&PostParams::default(), &serde_json::from_value(binding)?).await?;
+    Ok(environment()?.cluster().service_account_kubeconfig(name, "reader").await?)
 }

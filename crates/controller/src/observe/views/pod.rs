@@ -48,7 +48,7 @@ pub struct PodView {
     pub restarted: bool,
     /// Whether the scheduler has found no node for it.
     pub is_unschedulable: bool,
-    /// What keeps it from coming up, if its status tells.
+    /// What keeps it from coming up, if its status tells: [`PodView::trouble_at`] says until when.
     pub trouble: Option<Box<Trouble>>,
     /// Node it is bound to.
     pub node: Option<String>,
@@ -88,6 +88,14 @@ impl PodView {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.phase == Phase::Running && self.ready_condition && !self.identity.is_terminating()
+    }
+
+    /// What keeps it from coming up at `now`. Nothing is in the way of a pod that is ready or about
+    /// to go.
+    #[must_use]
+    pub fn trouble_at(&self, now: Timestamp) -> Option<&Trouble> {
+        let trouble = self.trouble.as_deref().filter(|it| it.is_present(now))?;
+        (!self.ready_condition && !self.identity.is_terminating()).then_some(trouble)
     }
 
     /// Whether the pod is a leader by its labels.

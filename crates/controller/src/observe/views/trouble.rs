@@ -89,7 +89,7 @@ impl Trouble {
 
     /// Whether it is not over.
     #[must_use]
-    pub fn is_present(&self, now: Timestamp) -> bool {
+    pub(super) fn is_present(&self, now: Timestamp) -> bool {
         self.lasts(now).is_none_or(|rest| !rest.is_zero())
     }
 }

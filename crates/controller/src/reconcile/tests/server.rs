@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use kube::Client;
 use kube::client::Body;
 use lws_api_types::keys::annotations;
-use prometheus::Registry;
+use lws_runtime::metrics::Registry;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch as channel;
