@@ -72,8 +72,8 @@ impl Store {
         let created = lines.next().await?.context("etcd ended the watch")?;
         ensure!(created.created, "etcd has not begun the watch");
         let changes = Arc::new(Mutex::new(Vec::new()));
-        let (hears, heard) = watch::channel(Mark::default());
-        let task = tokio::spawn(record(lines, wanted, Arc::clone(&changes), hears));
+        let (sender, heard) = watch::channel(Mark::default());
+        let task = tokio::spawn(record(lines, wanted, Arc::clone(&changes), sender));
         Ok(Self { client, changes, marks: tokio::sync::Mutex::new(heard), task })
     }
 

@@ -71,7 +71,7 @@ fn verify_arithmetic(first: Quantity, second: Quantity) {
     let must_be = [&one, &other].into_iter().all(|it| it.magnitude() < most.magnitude());
     let is = |computed: Option<Quantity>, expected: &BigInt| match computed {
         Some(quantity) => {
-            assert_eq!(exact(quantity).as_ref(), Some(expected), "{first} and {second}")
+            assert_eq!(exact(quantity).as_ref(), Some(expected), "{first} and {second}");
         }
         None => assert!(!must_be, "{first} and {second}: {expected}"),
     };
