@@ -101,6 +101,9 @@ impl Quantity {
 
     /// The mantissa of the same amount with a power of ten that is not higher.
     fn mantissa_at(self, exponent: i64) -> Option<i128> {
+        if self.mantissa == 0 {
+            return Some(0);
+        }
         let zeros = u32::try_from(self.exponent - exponent).ok()?;
         self.mantissa.checked_mul(10_i128.checked_pow(zeros)?)
     }
@@ -417,6 +420,7 @@ mod tests {
             ("1G", "1Gi", Some("1Gi")),
             ("1000m", "1", Some("1")),
             ("-1", "0", Some("0")),
+            ("0e99", "1", Some("1")),
             ("99999999999999999999999999999999999999", "1m", None),
         ] {
             let [first, second] = [first, second].map(|it| Quantity::parse(it).unwrap());

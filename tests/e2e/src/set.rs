@@ -271,7 +271,12 @@ impl TestSet {
 
 /// Looks for [`QUIET`] and fails as soon as `look` fails: something that must not happen has happened.
 pub async fn stays(look: impl AsyncFn() -> Result<()>) -> Result<()> {
-    let end = Instant::now() + QUIET;
+    stays_for(QUIET, look).await
+}
+
+/// Looks for so long, likewise.
+pub async fn stays_for(time: Duration, look: impl AsyncFn() -> Result<()>) -> Result<()> {
+    let end = Instant::now() + time;
     while Instant::now() < end {
         look().await?;
         tokio::time::sleep(INTERVAL).await;

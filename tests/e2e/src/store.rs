@@ -17,6 +17,7 @@ use kube::{Client, Config};
 use lws_harness::Cluster;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -37,11 +38,23 @@ pub struct Stored {
     pub object: Option<Value>,
 }
 
+/// Where marks are stored; objects of no API server are.
+const MARKS: &str = "marks/";
+
 /// A watch of the store. Dropped, it ends.
 pub struct Store {
-    began: Instant,
+    client: Client,
     changes: Arc<Mutex<Vec<Stored>>>,
+    /// The last mark that was heard of; one is set after the other.
+    marks: tokio::sync::Mutex<watch::Receiver<Mark>>,
     task: JoinHandle<Result<()>>,
+}
+
+/// A place among the changes.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    number: usize,
+    at: Duration,
 }
 
 impl Store {
@@ -52,22 +65,28 @@ impl Store {
     ) -> Result<Self> {
         let client = Client::try_from(Config::new(cluster.etcd_url().parse()?))?;
         let [key, range_end] = KEYS.map(|it| BASE64_STANDARD.encode(it));
-        let watch = json!({"create_request": {"key": key, "range_end": range_end}});
+        let create = json!({"create_request": {"key": key, "range_end": range_end}});
         let request =
-            Request::post("/v3/watch").body(Body::from(watch.to_string().into_bytes()))?;
+            Request::post("/v3/watch").body(Body::from(create.to_string().into_bytes()))?;
         let mut lines = Lines { body: client.send(request).await?.into_body(), begun: Vec::new() };
         let created = lines.next().await?.context("etcd ended the watch")?;
         ensure!(created.created, "etcd has not begun the watch");
         let changes = Arc::new(Mutex::new(Vec::new()));
-        let began = Instant::now();
-        let task = tokio::spawn(record(lines, wanted, began, Arc::clone(&changes)));
-        Ok(Self { began, changes, task })
+        let (sender, heard) = watch::channel(Mark::default());
+        let task = tokio::spawn(record(lines, wanted, Arc::clone(&changes), sender));
+        Ok(Self { client, changes, marks: tokio::sync::Mutex::new(heard), task })
     }
 
-    /// How long it has been watched.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.began.elapsed()
+    /// The present moment among the changes: what is stored before this is called has come before it, what is stored
+    /// after it has answered comes after it, however late they are heard of.
+    pub async fn mark(&self) -> Result<Duration> {
+        let mut heard = self.marks.lock().await;
+        let number = heard.borrow().number + 1;
+        let key = BASE64_STANDARD.encode(format!("{}{MARKS}{number}", KEYS[0]));
+        let put = json!({"key": key}).to_string().into_bytes();
+        self.client.request::<Value>(Request::post("/v3/kv/put").body(put)?).await?;
+        let mark = heard.wait_for(|mark| mark.number == number).await;
+        Ok(mark.context("the watch of the store has ended")?.at)
     }
 
     /// Takes what was stored since the last time. Fails when something may be missing.
@@ -86,15 +105,18 @@ impl Drop for Store {
 async fn record(
     mut lines: Lines,
     wanted: impl Fn(&str) -> bool,
-    began: Instant,
     changes: Arc<Mutex<Vec<Stored>>>,
+    marks: watch::Sender<Mark>,
 ) -> Result<()> {
+    let began = Instant::now();
     while let Some(told) = lines.next().await? {
         ensure!(!told.canceled, "etcd has cancelled the watch");
         let at = began.elapsed();
         for event in told.events {
             let key = event.key()?;
-            if wanted(&key) {
+            if let Some(number) = key.strip_prefix(MARKS) {
+                marks.send_replace(Mark { number: number.parse()?, at });
+            } else if wanted(&key) {
                 let stored = event.read(at, key)?;
                 changes.lock().unwrap_or_else(PoisonError::into_inner).push(stored);
             }

@@ -29,7 +29,7 @@ impl Pod {
 #[derive(Clone, Copy)]
 pub(crate) struct Slot {
     pub(crate) pod: Option<Pod>,
-    /// It is down, and a rollout is not why: it failed, or has just been added.
+    /// It is down, and a rollout is not why: it has failed and not been replaced yet, or has just been added.
     pub(crate) excused: bool,
 }
 
@@ -45,6 +45,7 @@ impl Slot {
 
     pub(crate) fn is_emptied(&mut self) {
         self.pod = None;
+        self.excused = false;
     }
 
     pub(crate) fn fails(&mut self) {

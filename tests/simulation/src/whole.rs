@@ -71,9 +71,16 @@ impl WholeSet {
             unwritten: Incidents::default(),
         };
         whole.set = whole.show::<SetView>(set);
-        while whole.leader_set.is_null() {
-            whole.carry_out();
+        for _ in 0..MOST_PLANS {
+            if whole.leader_set.is_null() {
+                whole.carry_out();
+            }
         }
+        assert!(
+            !whole.leader_set.is_null(),
+            "no leader StatefulSet: {:?}",
+            whole.plan().tasks.first()
+        );
         for group in 0..groups {
             let leader_set = whole.leader_set.clone();
             let label = json!({labels::GROUP_INDEX: group.to_string()});

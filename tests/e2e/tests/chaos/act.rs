@@ -94,11 +94,11 @@ async fn lose_node(world: &World, node: &str, time: Duration) -> Result<()> {
 pub(crate) async fn fail(world: &World, fault: Fault) -> Result<()> {
     match fault {
         Fault::KillController(controller) => {
-            let number = world.number(controller).await;
+            let number = world.number(controller).await?;
             world.with(number, async |it| Ok(it.process().kill().await.map(drop)?)).await?;
         }
         Fault::FreezeController(controller, time) => {
-            let number = world.number(controller).await;
+            let number = world.number(controller).await?;
             world.with(number, async |it| Ok(it.process().signal(Signal::SIGSTOP)?)).await?;
             sleep(time).await;
             world.with(number, async |it| Ok(it.process().signal(Signal::SIGCONT)?)).await?;
@@ -126,12 +126,12 @@ pub(crate) async fn fail(world: &World, fault: Fault) -> Result<()> {
             return insist("remove the certificate", lose).await;
         }
     }
-    world.is_led().await
+    world.is_led().await.map(drop)
 }
 
 async fn trouble(world: &World, trouble: Trouble, time: Duration) -> Result<()> {
     const WRITES: [&str; 4] = ["create", "update", "patch", "delete"];
-    let number = world.number(Controller::Leading).await;
+    let number = world.number(Controller::Leading).await?;
     let add = async |effect: Effect, part: f64| {
         // Decisions about the lease are as late as its times allow, which are short here.
         let rule = Rule::new(effect).verbs(&WRITES).chance(part, 0);

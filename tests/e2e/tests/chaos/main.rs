@@ -11,7 +11,7 @@
 //! | `rest` | what there must be once everything has come to rest |
 //! | `webhook` | one of two webhooks is killed under load |
 //!
-//! Three seeds are fixed. `CHAOS_SEED` names another one to run instead, `CHAOS_WITHOUT` numbers of its steps to leave
+//! Some seeds are fixed. `CHAOS_SEED` names another one to run instead, `CHAOS_WITHOUT` numbers of its steps to leave
 //! out, and `CHAOS_HOURS` how long to go on, with the seeds that follow.
 
 mod act;
@@ -37,8 +37,8 @@ use tokio::time::Instant;
 use plan::Plan;
 use world::World;
 
-/// What is run without further ado.
-const SEEDS: [u64; 3] = [1, 2, 3];
+/// What is run without further ado. Together they have every kind of step.
+const SEEDS: [u64; 2] = [78, 23791];
 
 /// A cluster keeps all that was ever asked of it, so hours need several.
 const SEEDS_OF_A_CLUSTER: usize = 20;

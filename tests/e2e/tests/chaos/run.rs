@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::act;
 use crate::history::{Change, History, Kind, Object, State};
-use crate::invariants::{self, Request};
+use crate::invariants::{self, Request, Scope};
 use crate::plan::{Action, Fault, Harm, Plan, Step, Victim};
 use crate::rest;
 use crate::world::{World, no_panics};
@@ -26,11 +26,16 @@ use crate::world::{World, no_panics};
 /// nodes that were lost included.
 const REST: Duration = Duration::from_mins(2);
 
+/// How long nobody may write at the end of a run. It is longer than the delays after which the controller comes back to
+/// what it has not ended: 10 s at most but for lost nodes, which there are none of any more; longer than a lease (6 s);
+/// and as long as half the time from one authority to the next, so that most runs have a certificate change within.
+const SILENCE_AT_THE_END: Duration = Duration::from_secs(15);
+
 /// A run under way.
 struct Run {
     world: Arc<World>,
     namespace: Namespace,
-    store: Store,
+    store: Arc<Store>,
     began: Timestamp,
     mark: Mark,
     history: Arc<Mutex<History>>,
@@ -41,7 +46,7 @@ struct Run {
 
 /// Carries out a plan, on a `LocalSet`; gives what there was to judge. Fails when a promise is broken, or no rest is
 /// found.
-pub(crate) async fn run(world: &Arc<World>, plan: &Plan) -> Result<String> {
+pub(crate) async fn run(world: &Arc<World>, plan: &Plan) -> Result<Scope> {
     let mut run = Run::begin(world, plan.sets.len()).await?;
     let outcome = run.carry_out(plan).await;
     if let Err(error) = outcome {
@@ -50,9 +55,9 @@ pub(crate) async fn run(world: &Arc<World>, plan: &Plan) -> Result<String> {
         std::fs::write(&file, text.join("\n"))?;
         return Err(error);
     }
-    let summary = invariants::summary(&run.history());
+    let scope = Scope::of(&run.history());
     run.end().await?;
-    Ok(summary)
+    Ok(scope)
 }
 
 impl Run {
@@ -69,6 +74,7 @@ impl Run {
         let namespace = Namespace::create(Client::try_from(config)?, audit, true).await?;
         let name = namespace.name().to_owned();
         let store = Store::watch(&cluster, move |key| Kind::of(key, &name).is_some()).await?;
+        let store = Arc::new(store);
         Ok(Self {
             world: world.clone(),
             namespace,
@@ -90,7 +96,18 @@ impl Run {
             sleep(step.after).await;
             self.step(step).await.with_context(|| format!("step {step}"))?;
         }
+        self.end_is_silent().await?;
+        let judged = Scope::of(&self.history()).takedowns;
+        let least = plan.undisturbed();
+        ensure!(judged >= least, "the budget has judged {judged} groups that went, not {least}");
         Ok(())
+    }
+
+    /// Looks longer at the last rest.
+    async fn end_is_silent(&self) -> Result<()> {
+        let mark = self.namespace.mark()?;
+        let look = async || self.namespace.ensure_silent_since(mark);
+        set::stays_for(SILENCE_AT_THE_END, look).await.context("at the end")
     }
 
     async fn step(&mut self, step: &Step) -> Result<()> {
@@ -117,12 +134,16 @@ impl Run {
     }
 
     fn fail(&mut self, fault: Fault) {
-        let began = self.store.now();
-        let (world, history, clock) = (self.world.clone(), self.history.clone(), self.clock());
+        let (world, store, history) =
+            (self.world.clone(), self.store.clone(), self.history.clone());
         self.faults.spawn_local(async move {
+            let began = store.mark().await?;
             act::fail(&world, fault).await.with_context(|| fault.to_string())?;
+            let ended = store.mark().await?;
             let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
-            history.blindness.0.push([began, clock()]);
+            if let Some(hidden) = fault.hides() {
+                history.blindness.push([began, ended], hidden);
+            }
             Ok(())
         });
     }
@@ -132,6 +153,7 @@ impl Run {
         while let Some(ended) = self.faults.join_next().await {
             ended??;
         }
+        self.world.is_supervised()?;
         self.world.is_led().await?;
         let reached = async || rest::is_reached(&self.state()?, self.sets).map(Some);
         let description = "everything is as the sets ask for";
@@ -179,12 +201,6 @@ impl Run {
 
     fn history(&self) -> std::sync::MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells the time as the history does.
-    fn clock(&self) -> impl Fn() -> Duration + Send + use<> {
-        let (now, began) = (self.store.now(), tokio::time::Instant::now());
-        move || now + began.elapsed()
     }
 
     /// What the controllers have written, the lease included.

@@ -2,7 +2,7 @@
 //! started again, as a kubelet does.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) cluster: Arc<RwLock<Cluster>>,
     pub(crate) system: Arc<Mutex<System>>,
     pub(crate) webhooks: Webhooks,
-    _supervision: JoinSet<Result<()>>,
+    supervision: StdMutex<JoinSet<Result<()>>>,
 }
 
 impl World {
@@ -59,7 +59,7 @@ impl World {
         supervision.spawn(supervise(system.clone()));
         let cluster = Arc::new(RwLock::new(cluster));
         supervision.spawn(supervise_cluster(cluster.clone()));
-        Ok(Self { cluster, system, webhooks, _supervision: supervision })
+        Ok(Self { cluster, system, webhooks, supervision: StdMutex::new(supervision) })
     }
 
     /// Which controller leads, if one does that can be asked.
@@ -73,20 +73,28 @@ impl World {
         None
     }
 
-    /// The number of a controller. Where none leads the first one does as well as any.
-    pub(crate) async fn number(&self, controller: Controller) -> usize {
-        let leader = self.leader().await.unwrap_or(0);
-        match controller {
+    /// The number of a controller, once it is known which one leads.
+    pub(crate) async fn number(&self, controller: Controller) -> Result<usize> {
+        let leader = self.is_led().await?;
+        Ok(match controller {
             Controller::Leading => leader,
             Controller::Other => 1 - leader,
-        }
+        })
     }
 
-    /// Waits until a controller leads.
-    pub(crate) async fn is_led(&self) -> Result<()> {
+    /// Waits until a controller leads; gives which one.
+    pub(crate) async fn is_led(&self) -> Result<usize> {
         let leader = async || Ok::<_, anyhow::Error>(self.leader().await);
-        wait::eventually(DEADLINE, "a controller leads", leader).await?;
-        Ok(())
+        Ok(wait::eventually(DEADLINE, "a controller leads", leader).await?)
+    }
+
+    /// Fails when what has ended is not started again any more.
+    pub(crate) fn is_supervised(&self) -> Result<()> {
+        let mut supervision = self.supervision.lock().unwrap_or_else(PoisonError::into_inner);
+        match supervision.try_join_next() {
+            Some(ended) => ended?.context("start what has ended again"),
+            None => Ok(()),
+        }
     }
 
     /// Does something with a controller.

@@ -196,10 +196,7 @@ impl Pod {
             },
             ip: status.pod_ip.clone(),
             started,
-            ready: status
-                .conditions
-                .iter()
-                .any(|condition| condition.kind == "Ready" && condition.status == "True"),
+            ready: is_ready(object),
             ready_since: started,
             complaint: None,
             unreported: false,
@@ -218,6 +215,8 @@ impl Pod {
     /// Takes note of what others have changed.
     pub(super) fn observe(&mut self, object: &PodObject, delays: Delays, now: Instant) {
         self.read_annotations(object);
+        // The node controller takes pods for not ready whose node was silent, as all are while etcd does not answer.
+        self.unreported |= self.ready && !is_ready(object);
         if object.metadata.deletion_timestamp.is_some() && self.end_due.is_none() {
             self.end_due = Some(now + self.behaviour.terminate_after.unwrap_or(delays.termination));
         }
@@ -316,6 +315,11 @@ impl Pod {
         self.unreported = true;
         true
     }
+}
+
+/// Whether the API server has the pod as ready.
+fn is_ready(object: &PodObject) -> bool {
+    object.status.conditions.iter().any(|it| it.kind == "Ready" && it.status == "True")
 }
 
 fn roles(spec: &PodSpec) -> impl Iterator<Item = (&ContainerSpec, Role)> {

@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use blindness::Blindness;
+pub(crate) use blindness::{Blindness, Hidden};
 pub(crate) use object::{Kind, Object};
 pub(crate) use state::State;
 pub(crate) use timeline::Timeline;

@@ -20,8 +20,15 @@ impl<T> Timeline<T> {
 
     /// What it was like at any moment from `from` on.
     pub(crate) fn since(&self, from: Duration) -> impl Iterator<Item = &T> {
+        self.within([from, Duration::MAX])
+    }
+
+    /// What it was like at any moment between these, both included.
+    pub(crate) fn within(&self, [from, to]: [Duration; 2]) -> impl Iterator<Item = &T> {
         let later = self.0.partition_point(|(at, _)| *at < from);
-        self.0.iter().skip(later.saturating_sub(1)).map(|(_, value)| value)
+        let values =
+            self.0.iter().skip(later.saturating_sub(1)).take_while(move |(at, _)| *at <= to);
+        values.map(|(_, value)| value)
     }
 
     /// Since when `is` has been true of it without a break; `None` when it is not.
@@ -44,6 +51,9 @@ mod tests {
         assert_eq!(since(0), [1, 3, 5]);
         assert_eq!(since(4), [3, 5]);
         assert_eq!(since(9), [5]);
+        let within = |from, to| timeline.within([from, to].map(Duration::from_secs)).copied();
+        assert_eq!(within(3, 4).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(within(4, 5).collect::<Vec<_>>(), [3, 5]);
         assert_eq!(timeline.steady(|it| *it > 1), Some(Duration::from_secs(3)));
         assert_eq!(timeline.steady(|it| *it < 5), None);
     }

@@ -6,15 +6,46 @@ use std::time::Duration;
 use super::departures::{Departure, Reason};
 use crate::history::{Change, History, Kind, State, Timeline, Violation};
 
-/// Fails where a group went for a rollout alone, and too few others stayed.
+/// A group that went for a rollout alone, while others had to stay.
+#[derive(Debug, Clone)]
+pub(super) struct Takedown {
+    at: Duration,
+    leader: String,
+    /// How many others were ready.
+    others: i64,
+    /// How many had to be.
+    required: i64,
+}
+
+impl Takedown {
+    /// Whether not one more could have gone.
+    pub(super) const fn is_last(&self) -> bool {
+        self.others <= self.required
+    }
+}
+
+/// Fails where too few others stayed.
+pub(super) fn check(takedowns: &[Takedown]) -> Vec<Violation> {
+    let is_broken = |it: &&Takedown| it.others < it.required;
+    let violation = |it: &Takedown| {
+        let Takedown { leader, others, required, .. } = it;
+        let what = format!(
+            "the rollout took group {leader} down while {others} others were ready of {required} that must be"
+        );
+        Violation::new(it.at, what)
+    };
+    takedowns.iter().filter(is_broken).map(violation).collect()
+}
+
+/// The groups that went for a rollout alone and can be judged.
 ///
-/// Judged by what the controller could know: a group that failed only moments before counts as ready, and so do
-/// settings that were changed then. Its own doing it always knows.
-pub(super) fn check(history: &History, departures: &[Departure]) -> Vec<Violation> {
+/// That is done by what the controller could know: a group that failed only moments before counts as ready, and
+/// settings that were changed then as they were. Its own doing it always knows.
+pub(super) fn takedowns(history: &History, departures: &[Departure]) -> Vec<Takedown> {
     let mut budget = Budget::of(history, departures);
-    let mut broken = Vec::new();
-    history.replay(|state, change| broken.extend(budget.look(state, change)));
-    broken
+    let mut takedowns = Vec::new();
+    history.replay(|state, change| takedowns.extend(budget.look(state, change)));
+    takedowns
 }
 
 struct Budget<'a> {
@@ -34,7 +65,7 @@ impl<'a> Budget<'a> {
         Self { history, departures, required, replicas, lost }
     }
 
-    fn look(&mut self, state: &State, change: &Change) -> Option<Violation> {
+    fn look(&mut self, state: &State, change: &Change) -> Option<Takedown> {
         if let Some(set) = change.object.as_ref().and_then(|it| it.as_set()) {
             let replicas = i64::from(set.spec.replicas());
             let required = replicas - set.spec.rolling_update().max_unavailable;
@@ -53,9 +84,9 @@ impl<'a> Budget<'a> {
             self.departures.iter().find(|it| begins_to_go && it.leader.uid == object.uid);
         let is_rollout =
             departure.is_some_and(|it| it.reasons == BTreeSet::from([Reason::Outdated]));
-        let violation = departure.filter(|_| is_rollout).and_then(|it| self.judge(&after, it));
+        let takedown = departure.filter(|_| is_rollout).and_then(|it| self.judge(&after, it));
         self.note(state, &after, object.set(), change.at, is_rollout);
-        violation
+        takedown
     }
 
     /// Takes note of the groups that were ready before and are not any more, unless we took them down.
@@ -72,32 +103,30 @@ impl<'a> Budget<'a> {
         }
     }
 
-    fn judge(&self, after: &State, departure: &Departure) -> Option<Violation> {
+    fn judge(&self, after: &State, departure: &Departure) -> Option<Takedown> {
         let Departure { at, leader, .. } = departure;
-        let since = self.history.blindness.since(departure.released.min(*at));
-        if departure.ready_since.is_none_or(|it| it >= since) {
+        let since = |kinds| self.history.blindness.since(departure.released.min(*at), kinds);
+        let readiness_since = since(&[Kind::Pod, Kind::StatefulSet]);
+        if departure.ready_since.is_none_or(|it| it >= readiness_since) {
             return None;
         }
+        let settings_since = since(&[Kind::Set]);
         let set = leader.set();
         // A second template replaces surge groups at once: docs/rollouts.md.
         let is_surge = |wanted: &i64| leader.group().is_some_and(|it| i64::from(it) >= *wanted);
-        if self.replicas.get(set)?.since(since).any(is_surge) {
+        if self.replicas.get(set)?.since(settings_since).any(is_surge) {
             return None;
         }
         let ready = after.leaders(set).filter(|it| after.is_ready(it)).count();
         let prefix = format!("{set}-");
         let failed = self.lost.iter().filter(|(name, lost)| {
-            name.starts_with(&prefix) && **name != leader.name && **lost >= since
+            name.starts_with(&prefix) && **name != leader.name && **lost >= readiness_since
         });
         let others = i64::try_from(ready + failed.count()).unwrap_or(i64::MAX);
-        let required = self.required.get(set)?.since(since).min().copied()?;
-        (others < required).then(|| {
-            let what = format!(
-                "the rollout took group {} down while {others} others were ready of {required} that must be",
-                leader.name
-            );
-            Violation::new(*at, what)
-        })
+        let required = self.required.get(set)?.since(settings_since).min().copied()?;
+        // Where none has to stay nothing can be broken.
+        let takedown = Takedown { at: *at, leader: leader.name.clone(), others, required };
+        (required > 0).then_some(takedown)
     }
 }
 
@@ -109,6 +138,7 @@ fn before_goes(state: &State, change: &Change) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Hidden;
     use crate::history::made_up::MadeUp;
     use crate::invariants::departures::departures;
 
@@ -119,8 +149,12 @@ mod tests {
         it
     }
 
+    fn judged(it: &MadeUp) -> Vec<Takedown> {
+        takedowns(&it.history, &departures(&it.history))
+    }
+
     fn broken(it: &MadeUp) -> Vec<String> {
-        check(&it.history, &departures(&it.history)).into_iter().map(|it| it.what).collect()
+        check(&judged(it)).into_iter().map(|it| it.what).collect()
     }
 
     #[test]
@@ -130,6 +164,39 @@ mod tests {
         it.group(2, "b", 2);
         it.ends(1, "a", 1);
         assert_eq!(broken(&it), [] as [&str; 0]);
+        assert_eq!(judged(&it).iter().map(Takedown::is_last).collect::<Vec<_>>(), [true, true]);
+    }
+
+    #[test]
+    fn what_can_break_nothing_is_not_judged() {
+        let mut it = MadeUp::new(3, 3);
+        it.leader_set("b", 3, 0);
+        it.ends(2, "a", 1);
+        assert_eq!(judged(&it).len(), 0, "all may be down");
+        let mut it = rollout();
+        it.history.deleted.insert("leader-2-1".to_owned());
+        it.ends(2, "a", 1);
+        assert_eq!(judged(&it).len(), 0, "somebody else has deleted it");
+    }
+
+    #[test]
+    fn a_fault_excuses_only_what_it_hides() {
+        for (hidden, count) in [
+            (Hidden::Of(Kind::Pod), 0),
+            (Hidden::Everything, 0),
+            (Hidden::Of(Kind::Set), 1),
+            (Hidden::Nothing, 1),
+        ] {
+            let mut it = MadeUp::new(3, 1);
+            let began = it.now();
+            it.history.deleted.insert("leader-0-1".to_owned());
+            it.leader(0, "a", 1, false);
+            it.wait(60);
+            it.leader_set("b", 3, 1);
+            it.leader(2, "a", 1, false);
+            it.history.blindness.push([began, it.now()], hidden);
+            assert_eq!(broken(&it).len(), count, "{hidden:?}");
+        }
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl<'a> Seen<'a> {
     }
 
     fn reasons(&self, state: &State, leader: &Object, at: Duration) -> BTreeSet<Reason> {
-        let since = self.history.blindness.since(at);
+        let since = self.history.blindness.since(at, &[Kind::Set, Kind::StatefulSet]);
         let index = leader.group().unwrap_or_default();
         let mut reasons = BTreeSet::new();
         if self.history.is_harmed(leader) {

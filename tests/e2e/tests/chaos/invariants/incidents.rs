@@ -110,6 +110,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::history::Hidden;
     use crate::history::made_up::MadeUp;
     use crate::invariants::departures::departures;
 
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn one_that_was_not_on_record_while_nobody_looked_is_not() {
         let mut it = MadeUp::new(1, 1);
-        it.history.blindness.0.push([it.now(), it.now()]);
+        it.history.blindness.push([it.now(), it.now()], Hidden::Nothing);
         it.gone("s-0-1");
         assert_eq!(lost_in(&it).len(), 1, "it is on record");
         let sets = it.history.changes.iter_mut().filter(|it| it.kind == Kind::StatefulSet);

@@ -57,7 +57,10 @@ fn mixed(
         let is_harmed = leader.is_some_and(|it| history.is_harmed(it));
         !it.is_leader() && !is_there && (is_told || is_late || is_harmed)
     };
-    let is_mixed = |it: &&Object| is_other(it) && !is_left_behind(it) && !is_left_behind(pod);
+    if is_left_behind(pod) {
+        return None;
+    }
+    let is_mixed = |it: &&Object| is_other(it) && !is_left_behind(it);
     let other = state.of_set(Kind::Pod, pod.set()).find(is_mixed)?;
     let what = format!(
         "{} of revision {} is ready beside {} of {}",
@@ -72,6 +75,7 @@ fn mixed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Hidden;
     use crate::history::made_up::MadeUp;
 
     fn broken(it: &MadeUp) -> Vec<String> {
@@ -93,7 +97,7 @@ mod tests {
         let excuses: [(Excuse, bool); 3] = [
             (|_| {}, false),
             (|it| it.history.deleted.extend(["leader-1-1".to_owned()]), true),
-            (|it| it.history.blindness.0.push([it.now(), it.now()]), true),
+            (|it| it.history.blindness.push([it.now(), it.now()], Hidden::Nothing), true),
         ];
         for (excuse, is_excused) in excuses {
             let mut it = MadeUp::new(2, 1);
@@ -111,7 +115,7 @@ mod tests {
     #[test]
     fn nothing_excuses_workers_of_a_leader_that_is_there() {
         let mut it = MadeUp::new(2, 1);
-        it.history.blindness.0.push([it.now(), it.now()]);
+        it.history.blindness.push([it.now(), it.now()], Hidden::Nothing);
         it.worker(1, "b", 1, 0);
         let expected = "s-1-1 of revision b is ready beside s-1 of a".to_owned();
         assert!(broken(&it).contains(&expected), "{:?}", broken(&it));

@@ -39,7 +39,7 @@ impl Edit {
     /// What a set begins with.
     pub(super) fn beginning(lots: &mut Rng) -> Vec<Self> {
         vec![
-            Self::Replicas(lots.i32(1..=4)),
+            Self::Replicas(lots.i32(3..=5)),
             Self::Size(lots.i32(1..=3)),
             Self::rollout(lots),
             Self::Restarts(restarts(lots)),
@@ -51,7 +51,7 @@ impl Edit {
         match lots.u8(0..100) {
             0..15 => Self::LeaderImage(lots.u8(0..IMAGES)),
             15..40 => Self::WorkerImage(lots.u8(0..IMAGES)),
-            40..60 => Self::Replicas(lots.i32(0..=5)),
+            40..60 => Self::Replicas(lots.i32(0..=6)),
             60..67 => Self::Size(lots.i32(1..=4)),
             67..77 => Self::rollout(lots),
             77..85 => Self::Partition(lots.i32(0..=4)),
@@ -65,13 +65,23 @@ impl Edit {
         }
     }
 
+    /// A change of the template alone, to an image that is not drawn: the `round`th that begins so.
+    pub(super) fn opening(round: u8) -> Self {
+        Self::WorkerImage(IMAGES + round)
+    }
+
+    /// Budgets that bind: sets are mostly larger. Where none may be down, or a part of them, which may be none, too,
+    /// there is a surge.
     fn rollout(lots: &mut Rng) -> Self {
-        let unavailable = if lots.u8(0..4) == 0 {
-            IntOrString::String(format!("{}%", 100 * lots.i32(1..=2) / 2))
-        } else {
-            IntOrString::Int(lots.i32(1..=3))
+        let part = |percent: u8| IntOrString::String(format!("{percent}%"));
+        let (unavailable, surge) = match lots.u8(0..6) {
+            0 | 1 => (IntOrString::Int(1), lots.i32(0..=1)),
+            2 => (IntOrString::Int(2), lots.i32(0..=1)),
+            3 => (IntOrString::Int(0), lots.i32(1..=2)),
+            4 => (part(25), lots.i32(1..=2)),
+            _ => (part(50), lots.i32(1..=2)),
         };
-        Self::Rollout(unavailable, IntOrString::Int(lots.i32(0..=2)))
+        Self::Rollout(unavailable, IntOrString::Int(surge))
     }
 
     /// Makes it.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::history::{Hidden, Kind};
+
 /// How many replicas of the webhook there are.
 pub(crate) const WEBHOOKS: usize = 2;
 
@@ -77,7 +79,12 @@ pub(crate) enum Failing {
 }
 
 /// What the controller watches.
-const RESOURCES: [&str; 4] = ["pods", "statefulsets", "leaderworkersets", "controllerrevisions"];
+const RESOURCES: [(&str, Kind); 4] = [
+    ("pods", Kind::Pod),
+    ("statefulsets", Kind::StatefulSet),
+    ("leaderworkersets", Kind::Set),
+    ("controllerrevisions", Kind::Revision),
+];
 
 impl Victim {
     pub(super) fn draw(set: &'static str, lots: &mut Rng) -> Self {
@@ -109,11 +116,27 @@ impl Fault {
             _ => Self::Trouble(Trouble::draw(lots), duration(lots, 1..=5)),
         }
     }
+
+    /// What it keeps from the controller that leads; `None` where it is nothing to the controllers.
+    pub(crate) fn hides(self) -> Option<Hidden> {
+        match self {
+            // The next leader lists everything anew before it decides.
+            Self::KillController(Controller::Leading) => Some(Hidden::Nothing),
+            Self::FreezeController(Controller::Leading, _)
+            | Self::KillApiServer
+            | Self::FreezeEtcd(_) => Some(Hidden::Everything),
+            Self::Trouble(trouble, _) => Some(trouble.hides()),
+            Self::KillController(Controller::Other)
+            | Self::FreezeController(Controller::Other, _)
+            | Self::KillWebhook(_)
+            | Self::LoseCertificate => None,
+        }
+    }
 }
 
 impl Trouble {
     fn draw(lots: &mut Rng) -> Self {
-        let resource = lots.choice(RESOURCES).unwrap_or_default();
+        let (resource, _) = lots.choice(RESOURCES).unwrap_or(RESOURCES[0]);
         match lots.u8(0..8) {
             0 | 1 => Self::WatchesCut(resource),
             2 | 3 => Self::WatchesHeld(resource),
@@ -128,6 +151,18 @@ impl Trouble {
                 ])
                 .unwrap_or(Failing::Conflict),
             ),
+        }
+    }
+
+    fn hides(self) -> Hidden {
+        match self {
+            Self::WatchesCut(resource) | Self::WatchesHeld(resource) => {
+                let kind = RESOURCES.into_iter().find(|(name, _)| *name == resource);
+                kind.map_or(Hidden::Everything, |(_, kind)| Hidden::Of(kind))
+            }
+            Self::NetworkCut => Hidden::Everything,
+            // They are late by less than news may be; and what fails is decided anew.
+            Self::Late(_) | Self::Failing(_) => Hidden::Nothing,
         }
     }
 }

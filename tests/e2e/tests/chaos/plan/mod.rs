@@ -18,11 +18,13 @@ pub(crate) use edit::{Cascade, Edit};
 pub(crate) use fault::{Controller, Failing, Fault, Harm, Trouble, Victim};
 
 /// How often everything comes to rest in a run.
-const ROUNDS: usize = 2;
+const ROUNDS: u8 = 2;
 /// Steps from one rest to the next.
 const STEPS: usize = 12;
 /// The longest pause before a step, in ms; the shortest is a tenth of it.
 const PAUSE: u64 = 1200;
+/// How long nothing else happens to the rollouts that begin a round: so that some groups go while nothing is wrong.
+const OPENING: Duration = Duration::from_secs(3);
 
 /// The names of the sets.
 const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -78,22 +80,32 @@ impl Plan {
             .iter()
             .map(|name| Beginning { name, edits: Edit::beginning(&mut lots) })
             .collect();
-        let mut steps = vec![Action::Rest];
-        for _ in 0..ROUNDS {
-            steps.extend((0..STEPS).map(|_| Action::draw(&names, &mut lots)));
-            steps.push(Action::Rest);
+        let mut steps = vec![(Duration::ZERO, Action::Rest)];
+        for round in 0..ROUNDS {
+            let opening = |name: &&'static str| Action::Change(name, Edit::opening(round));
+            steps.extend(names.iter().map(|name| (Duration::ZERO, opening(name))));
+            steps.push((OPENING, Action::draw(&names, &mut lots)));
+            steps.extend((1..STEPS).map(|_| {
+                let pause = Duration::from_millis(lots.u64(PAUSE / 10..=PAUSE));
+                (pause, Action::draw(&names, &mut lots))
+            }));
+            steps.push((Duration::ZERO, Action::Rest));
         }
-        let step = |(number, action)| {
-            let pause = lots.u64(PAUSE / 10..=PAUSE);
-            Step { number, after: Duration::from_millis(pause), action }
-        };
+        let step = |(number, (after, action))| Step { number, after, action };
         Self { seed, sets, steps: steps.into_iter().enumerate().map(step).collect() }
     }
 
-    /// The same without the steps of these numbers.
+    /// The same without the steps of these numbers. The last rest stays: without it nothing would be judged.
     pub(crate) fn without(mut self, numbers: &[usize]) -> Self {
-        self.steps.retain(|step| !numbers.contains(&step.number));
+        let last = self.steps.last().map(|step| step.number);
+        self.steps.retain(|step| Some(step.number) == last || !numbers.contains(&step.number));
         self
+    }
+
+    /// How many sets are rolled out at first, while nothing is wrong.
+    pub(crate) fn undisturbed(&self) -> usize {
+        let is_first = |step: &&Step| matches!(&step.action, Action::Change(_, edit) if *edit == Edit::opening(0));
+        self.steps.iter().filter(is_first).count()
     }
 }
 
@@ -161,8 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_step_is_drawn_sooner_or_later() {
-        let plans: Vec<_> = (0..200).map(Plan::of).collect();
+    fn the_fixed_seeds_have_every_kind_of_step() {
+        let plans = crate::SEEDS.map(Plan::of);
         let text = |step: &Step| {
             let text = step.action.to_string();
             let words = text.split(|it: char| !it.is_alphabetic() && it != '-');
@@ -187,14 +199,21 @@ mod tests {
             "delete at once pod",
             "lose the node of",
             "kill the leading controller",
+            "kill the other controller",
+            "freeze the leading controller",
             "freeze the other controller",
             "kill webhook",
             "kill the API server",
             "freeze etcd",
-            "watches",
+            "cut the watches",
+            "are held back",
             "network",
             "late",
-            "certificate",
+            "fails conflict",
+            "fails refused",
+            "fails done but answered with an error",
+            "fails done but never answered",
+            "remove the certificate",
             "rest",
         ] {
             assert!(all.iter().any(|it| it.contains(part)), "{part}: {all:#?}");
@@ -203,9 +222,21 @@ mod tests {
 
     #[test]
     fn steps_can_be_left_out_and_the_others_keep_their_numbers() {
-        let plan = Plan::of(1).without(&[1, 3]);
-        let numbers: Vec<_> = plan.steps.iter().map(|step| step.number).take(3).collect();
-        assert_eq!(numbers, [0, 2, 4]);
+        let all = Plan::of(1);
+        let last = all.steps.len() - 1;
+        let plan = all.without(&[0, 1, 3, last]);
+        let numbers: Vec<_> = plan.steps.iter().map(|step| step.number).collect();
+        assert_eq!(numbers[..3], [2, 4, 5]);
+        assert_eq!(numbers.last(), Some(&last), "it judges what happened");
+    }
+
+    #[test]
+    fn every_set_is_rolled_out_at_first() {
+        for plan in (0..200).map(Plan::of) {
+            assert_eq!(plan.undisturbed(), plan.sets.len(), "{plan}");
+            let sets = plan.sets.len();
+            assert_eq!(plan.without(&[1]).undisturbed(), sets - 1);
+        }
     }
 
     #[test]
