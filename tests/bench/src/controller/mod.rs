@@ -101,6 +101,11 @@ impl Shape {
     fn groups(self) -> f64 {
         count(self.sets) * f64::from(self.groups)
     }
+
+    /// Pods of all sets.
+    fn pods(self) -> usize {
+        self.sets * usize::try_from(self.groups * self.size).unwrap_or_default()
+    }
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
@@ -173,6 +178,6 @@ mod tests {
     fn a_shape_knows_its_objects() {
         let shape = Shape { sets: 2, groups: 3, ..Shape::default() };
         assert_eq!(shape.names("x").collect::<Vec<_>>(), ["x-0", "x-1"]);
-        assert_eq!(report::number(shape.groups()), "6");
+        assert_eq!((report::number(shape.groups()).as_str(), shape.pods()), ("6", 24));
     }
 }
