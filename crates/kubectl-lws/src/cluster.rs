@@ -10,8 +10,6 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Event, Node, Service};
 use kube::api::{ListParams, PartialObjectMeta};
-use kube::core::Status;
-use kube::runtime::watcher::Error as WatchError;
 use kube::{Api, Resource, ResourceExt as _};
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::labels;
@@ -253,21 +251,6 @@ pub(crate) fn code(error: &kube::Error) -> Option<u16> {
         kube::Error::Api(status) => Some(status.code),
         _ => None,
     }
-}
-
-/// What the server says of a watch that has failed, if it has answered.
-pub(crate) fn answer(error: &WatchError) -> Option<&Status> {
-    match error {
-        WatchError::InitialListFailed(kube::Error::Api(status))
-        | WatchError::WatchStartFailed(kube::Error::Api(status))
-        | WatchError::WatchError(status) => Some(status),
-        _ => None,
-    }
-}
-
-/// Whether a watch is refused for good.
-pub(crate) fn is_refused(error: &WatchError) -> bool {
-    answer(error).is_some_and(|it| matches!(it.code, 401 | 403))
 }
 
 /// Nothing, with a warning, where the user lacks the permission to read `what`.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use kube::config::{InferConfigError, KubeconfigError};
 
-use crate::cluster;
+use crate::watches;
 
 /// Why a command has failed.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ impl Error {
                 kube::Error::Api(status) => Some(&**status),
                 _ => None,
             },
-            Self::Watch(source) => cluster::answer(source),
+            Self::Watch(source) => watches::answer(source),
             _ => None,
         };
         if let Some(status) = refused {
