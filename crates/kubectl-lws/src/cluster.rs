@@ -147,10 +147,9 @@ impl Connection {
             + DeserializeOwned,
     {
         let api = self.api::<K>();
-        match future::try_join_all(names.iter().map(|it| api.get_opt(it))).await {
-            Ok(found) => Ok(found.into_iter().flatten().collect()),
-            Err(error) => forbidden(&K::plural(&()), error.into()),
-        }
+        let found = future::try_join_all(names.iter().map(|it| api.get_opt(it))).await;
+        let found = or_warning(&K::plural(&()), found.map_err(Error::from))?;
+        Ok(found.into_iter().flatten().flatten().collect())
     }
 
     /// All objects of one kind.
@@ -179,26 +178,24 @@ impl Connection {
     {
         match self.all(scope, params).await {
             Err(Error::Request(error)) if code(&error) == Some(404) => Ok(Vec::new()),
-            Err(error) => forbidden(&K::plural(&()), error),
-            answer => answer,
+            answer => Ok(or_warning(&K::plural(&()), answer)?.unwrap_or_default()),
         }
     }
 
-    /// Adds the labels of the nodes of the pods, where they matter and are not known yet.
+    /// Adds the labels of the nodes of the pods, where they matter and are not known yet. That they
+    /// may not be read is told once and remembered.
     pub(crate) async fn look_up_nodes(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
-        if !snapshot.has_domains() {
+        if !snapshot.has_domains() || snapshot.nodes_refused {
             return Ok(());
         }
         let names = snapshot.entry.pods.values().filter_map(|it| it.node.clone());
         let names: BTreeSet<_> = names.filter(|it| !snapshot.nodes.contains_key(it)).collect();
         let api: Api<Node> = Api::all(self.client.clone());
         let nodes = future::try_join_all(names.iter().map(|name| api.get_opt(name))).await;
-        let nodes = match nodes {
-            Ok(nodes) => nodes,
-            Err(error) => forbidden("nodes", error.into())?,
-        };
+        let nodes = or_warning("nodes", nodes.map_err(Error::from))?;
+        snapshot.nodes_refused = nodes.is_none();
         let labels = |it: Node| (it.name_any(), it.metadata.labels.unwrap_or_default());
-        snapshot.nodes.extend(nodes.into_iter().flatten().map(labels));
+        snapshot.nodes.extend(nodes.into_iter().flatten().flatten().map(labels));
         Ok(())
     }
 
@@ -212,10 +209,8 @@ impl Connection {
             return Ok(());
         }
         let api: Api<Node> = Api::all(self.client.clone());
-        let nodes = match api.list_metadata(&ListParams::default()).await {
-            Ok(nodes) => nodes.items,
-            Err(error) => forbidden("nodes", error.into())?,
-        };
+        let nodes = api.list_metadata(&ListParams::default()).await.map_err(Error::from);
+        let nodes = or_warning("nodes", nodes)?.map(|it| it.items).unwrap_or_default();
         let labels =
             |it: PartialObjectMeta<Node>| (it.name_any(), it.metadata.labels.unwrap_or_default());
         let nodes: BTreeMap<_, _> = nodes.into_iter().map(labels).collect();
@@ -230,10 +225,9 @@ impl Connection {
     /// Adds whether there are nodes in the topologies that the set names.
     pub(crate) async fn look_up_topologies(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
         for (annotation, label) in build::placement(&snapshot.set).topologies() {
-            match is_carried(&self.client, label).await {
-                Ok(true) => {}
-                Ok(false) => snapshot.absent_topology = Some((annotation, label.to_owned())),
-                Err(error) => drop(forbidden::<Node>("nodes", error.into())?),
+            let is_carried = is_carried(&self.client, label).await.map_err(Error::from);
+            if or_warning("nodes", is_carried)? == Some(false) {
+                snapshot.absent_topology = Some((annotation, label.to_owned()));
             }
         }
         Ok(())
@@ -253,11 +247,23 @@ pub(crate) fn code(error: &kube::Error) -> Option<u16> {
     }
 }
 
-/// Nothing, with a warning, where the user lacks the permission to read `what`.
-fn forbidden<T>(what: &str, error: Error) -> Result<Vec<T>, Error> {
-    if matches!(&error, Error::Request(error) if code(error) == Some(403)) {
-        output::complain(&format!("Warning: shown without {what}: {}", error.told()));
-        return Ok(Vec::new());
+/// What was read; `None` where the user lacks the permission, with what the server says of that told.
+pub(crate) fn unless_forbidden<T>(
+    answer: Result<T, Error>,
+    tell: impl FnOnce(String),
+) -> Result<Option<T>, Error> {
+    match answer {
+        Err(Error::Request(error)) if code(&error) == Some(403) => {
+            tell(Error::Request(error).told());
+            Ok(None)
+        }
+        answer => answer.map(Some),
     }
-    Err(error)
+}
+
+/// The same; of `what` may not be read a warning is written.
+fn or_warning<T>(what: &str, answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    unless_forbidden(answer, |why| {
+        output::complain(&format!("Warning: shown without {what}: {why}"));
+    })
 }

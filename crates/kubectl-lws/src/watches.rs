@@ -51,20 +51,25 @@ pub(crate) fn answer(error: &WatchError) -> Option<&Status> {
 }
 
 /// Whether a watch is refused for good.
-pub(crate) fn is_refused(error: &WatchError) -> bool {
+fn is_refused(error: &WatchError) -> bool {
     answer(error).is_some_and(|it| matches!(it.code, 401 | 403))
 }
 
 /// Whether a watch fails again however often it is tried: it is refused, or tells what cannot be
 /// read.
 pub(crate) fn is_final(error: &WatchError) -> bool {
-    let is_unreadable = matches!(
-        error,
-        WatchError::InitialListFailed(kube::Error::SerdeError(_))
-            | WatchError::WatchStartFailed(kube::Error::SerdeError(_))
-            | WatchError::WatchFailed(kube::Error::SerdeError(_))
-    );
+    let is_unreadable = match error {
+        WatchError::InitialListFailed(error)
+        | WatchError::WatchStartFailed(error)
+        | WatchError::WatchFailed(error) => is_unreadable(error),
+        WatchError::WatchError(_) | WatchError::NoResourceVersion => false,
+    };
     is_unreadable || is_refused(error)
+}
+
+/// Whether the answer cannot be read, and will not be when it is asked for again.
+pub(crate) fn is_unreadable(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::SerdeError(_))
 }
 
 /// What cannot be seen at present, since when and why.

@@ -110,11 +110,30 @@ pub(super) async fn run(connection: &Connection, name: &str, output: Output) -> 
                 return output::print(&format!("{name} is gone\n"));
             };
             next.nodes = snapshot.nodes;
-            connection.look_up_nodes(&mut next).await?;
+            next.nodes_refused = snapshot.nodes_refused;
+            is_outdated = !look_up_nodes(connection, &mut next, &mut interruptions).await?;
             snapshot = next;
-            is_outdated = false;
         }
         snapshot.now = Timestamp::now();
+    }
+}
+
+/// Adds the labels of new nodes; tells whether that is done, rather than to be tried again.
+async fn look_up_nodes(
+    connection: &Connection,
+    snapshot: &mut Snapshot,
+    interruptions: &mut Interruptions,
+) -> Result<bool, Error> {
+    match connection.look_up_nodes(snapshot).await {
+        Ok(()) => {
+            interruptions.end("nodes");
+            Ok(true)
+        }
+        Err(Error::Request(error)) if !watches::is_unreadable(&error) => {
+            interruptions.begin("nodes", &Error::Request(error), snapshot.now);
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -255,9 +274,15 @@ fn owned<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>) -> V
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use kube::core::Status;
+    use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
+    use serde_json::json;
 
     use super::*;
+    use crate::test_objects::Objects;
+    use crate::test_server;
 
     fn refusal() -> WatchError {
         let status = Status::failure("events is forbidden", "Forbidden").with_code(403);
@@ -287,6 +312,33 @@ mod tests {
         assert_eq!([&vital[0], &vital[2], &vital[3]], ["events", refused, "events"]);
         let dispensable: Vec<_> = dispensable("events", events()).map(told).collect().await;
         assert_eq!(dispensable, vital[..2]);
+    }
+
+    #[tokio::test]
+    async fn nodes_that_may_not_be_read_are_asked_for_once_and_those_that_fail_again() {
+        for (code, expected) in [(403, 1), (503, 2), (200, 1)] {
+            let asked = Arc::new(Mutex::new(0));
+            let seen = asked.clone();
+            let connection = test_server::connection(move |_, path| {
+                *seen.lock().unwrap() += 1;
+                let name = path.rsplit('/').next().unwrap();
+                match code {
+                    200 => (200, json!({"metadata": {"name": name}})),
+                    code => test_server::refusal(code, "Reason", "no"),
+                }
+            });
+            let mut objects = Objects::ready(1, 1);
+            objects.set["metadata"]["annotations"] = json!({EXCLUSIVE_TOPOLOGY: "rack"});
+            let mut snapshot = objects.snapshot();
+            let mut interruptions = Interruptions::default();
+            for _ in 0..2 {
+                let done = look_up_nodes(&connection, &mut snapshot, &mut interruptions).await;
+                assert_eq!(done.unwrap(), code != 503, "{code}");
+            }
+            let later = snapshot.now + jiff::SignedDuration::from_mins(1);
+            assert_eq!(interruptions.warning(later).is_some(), code == 503, "{code}");
+            assert_eq!(*asked.lock().unwrap(), expected, "{code}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
