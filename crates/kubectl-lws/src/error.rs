@@ -5,6 +5,8 @@ use std::error::Error as _;
 use std::path::PathBuf;
 
 use kube::config::{InferConfigError, KubeconfigError};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::watches;
 
@@ -61,9 +63,14 @@ pub(crate) enum Error {
     /// The report cannot be written.
     #[error("write the output")]
     Output(#[from] std::io::Error),
-    /// The report is no JSON.
-    #[error("write the report as JSON")]
-    Json(#[from] serde_json::Error),
+    /// Something is no JSON.
+    #[error("write {what} as JSON")]
+    Json {
+        /// What is to be written.
+        what: &'static str,
+        /// Why it cannot be.
+        source: serde_json::Error,
+    },
     /// The report is no YAML.
     #[error("write the report as YAML")]
     Yaml(#[from] serde_saphyr::SerializeError),
@@ -73,6 +80,11 @@ impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
         Self::Request(Box::new(error))
     }
+}
+
+/// `written` as JSON.
+pub(crate) fn json(what: &'static str, written: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(written).map_err(|source| Error::Json { what, source })
 }
 
 impl Error {

@@ -67,7 +67,10 @@ impl Output {
     ) -> Result<(), Error> {
         let text = match self.format {
             Format::Table => text(report, self.paint()),
-            Format::Json => serde_json::to_string_pretty(report)? + "\n",
+            Format::Json => {
+                let failed = |source| Error::Json { what: "the report", source };
+                serde_json::to_string_pretty(report).map_err(failed)? + "\n"
+            }
             Format::Yaml => format!("---\n{}", serde_saphyr::to_string(report)?),
         };
         print(&text)

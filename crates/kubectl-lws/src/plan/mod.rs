@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::cluster::{Events, code};
 use crate::connection::Connection;
-use crate::error::Error;
+use crate::error::{Error, json};
 use crate::output::{self, Output};
 use crate::snapshot::{Parts, Snapshot};
 use apply::Answer;
@@ -123,7 +123,7 @@ async fn planned(
         Err(Error::Request(error)) if code(&error) == Some(404) => None,
         Err(error) => return Err(error),
     };
-    let stored = live.as_ref().map(|it| serde_json::to_value(&it.set)).transpose()?;
+    let stored = live.as_ref().map(|it| json("the set", &it.set)).transpose()?;
     let Answer { set, warnings } =
         apply::dry_run(connection, &document, stored.as_ref(), mode).await?;
     let is_in_gangs = |it: &Snapshot| it.entry.pods.values().any(|it| it.is_in_gang);
@@ -154,8 +154,8 @@ fn report(
         Some(before) => {
             let encode = |set: &LeaderWorkerSet| revision::encode(&set.spec);
             let differs = encode(before) != encode(&snapshot.set);
-            let before = serde_json::to_value(before)?;
-            difference::changes(&before, &serde_json::to_value(&snapshot.set)?, differs)
+            let before = json("the set", before)?;
+            difference::changes(&before, &json("the set", &snapshot.set)?, differs)
         }
         None => Vec::new(),
     };

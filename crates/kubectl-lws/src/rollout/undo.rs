@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::change::{Patch, Step, refuse_paused};
 use super::history::stored;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::snapshot::Snapshot;
 
 /// Gives the set the content and the placement of a stored revision: of the one with number
@@ -57,11 +57,14 @@ pub(super) fn undo(snapshot: &Snapshot, wanted: Option<i64>) -> Result<Step, Err
     }
     let mut operations = unchanged(set)?;
     operations.extend(placed);
-    let template = serde_json::to_value(&restored.spec.leader_worker_template)?;
+    let template = error::json("the template", &restored.spec.leader_worker_template)?;
     operations.push(add(path("leaderWorkerTemplate"), template));
     match &restored.spec.network_config {
         Some(network) => {
-            operations.push(add(path("networkConfig"), serde_json::to_value(network)?));
+            operations.push(add(
+                path("networkConfig"),
+                error::json("the network configuration", network)?,
+            ));
         }
         None if set.spec.network_config.is_some() => operations.push(remove(path("networkConfig"))),
         None => {}
@@ -79,7 +82,7 @@ fn unchanged(set: &LeaderWorkerSet) -> Result<Vec<PatchOperation>, Error> {
     };
     let mut tests = vec![test("generation", json!(set.metadata.generation))];
     if let Some(annotations) = &set.metadata.annotations {
-        tests.push(test("annotations", serde_json::to_value(annotations)?));
+        tests.push(test("annotations", error::json("the annotations", annotations)?));
     }
     Ok(tests)
 }
