@@ -163,6 +163,7 @@ fn report(
     let mut stages = rollout.clone().map(forecast::stages).unwrap_or_default();
     let floor = snapshot.set.spec.rolling_update().partition;
     let left_behind = forecast::left_behind(&stages, floor);
+    let touches_leaders = !changes.is_empty() && effects::touch_leaders(&snapshot, &key, &stages);
     // A single stage is where the set is already.
     if stages.len() == 1 {
         stages.clear();
@@ -176,7 +177,7 @@ fn report(
             &key,
             is_recorded,
             rollout.as_ref(),
-            !changes.is_empty(),
+            touches_leaders,
             in_gangs,
         ),
         changes,

@@ -1,5 +1,7 @@
 //! Plans for sets that exist and sets that do not.
 
+use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
+use lws_controller::plan::build::{self, LeaderRollout};
 use serde_json::{Value, json};
 
 use super::effects::Verb;
@@ -51,6 +53,48 @@ fn another_number_of_groups_is_no_new_revision() {
     let report = planned(|it| it["spec"]["replicas"] = json!(3));
     let expected = (Verb::Delete, "group 3: 2 pods, a StatefulSet");
     assert_eq!(effects(&report)[1], expected);
+}
+
+#[test]
+fn only_what_touches_the_leader_stateful_set_changes_it() {
+    let surge = |it: &mut Value| {
+        let strategy = json!({"maxUnavailable": 1, "maxSurge": 1});
+        it["spec"]["rolloutStrategy"] =
+            json!({"type": "RollingUpdate", "rollingUpdateConfiguration": strategy});
+    };
+    type Edit = fn(&mut Value);
+    let edits: [(Edit, bool, bool); 6] = [
+        (|it| it["spec"]["startupPolicy"] = json!("LeaderReady"), false, false),
+        (surge, true, false),
+        (|it| it["spec"]["replicas"] = json!(5), true, true),
+        (|it| *it.pointer_mut(IMAGE).unwrap() = json!("j"), true, true),
+        (|it| it["metadata"]["annotations"] = json!({EXCLUSIVE_TOPOLOGY: "rack"}), true, true),
+        (|it| it["metadata"]["annotations"] = json!({"note": "x"}), true, true),
+    ];
+    for (edit, expected, expected_without) in edits {
+        // Older API servers do not store maxUnavailable of a StatefulSet.
+        for (stores_budget, expected) in [(true, expected), (false, expected_without)] {
+            let mut objects = Objects::ready(4, 2);
+            let set = objects.snapshot().set;
+            let rollout = LeaderRollout { replicas: 4, partition: 0, max_unavailable: 1 };
+            let built = build::leader_stateful_set(&set, &objects.key(), rollout, None);
+            let live = objects.sts("s");
+            live["spec"] = built["spec"].clone();
+            for field in ["labels", "annotations", "ownerReferences"] {
+                live["metadata"][field] = built["metadata"][field].clone();
+            }
+            let update = &mut live["spec"]["updateStrategy"]["rollingUpdate"];
+            if !stores_budget {
+                update.as_object_mut().unwrap().remove("maxUnavailable");
+            }
+            let mut after = objects.set.clone();
+            edit(&mut after);
+            let report = report(Some(objects.snapshot()), &after, Vec::new(), false).unwrap();
+            assert!(!report.changes.is_empty(), "{after}");
+            let changes = effects(&report).contains(&(Verb::Change, "StatefulSet s"));
+            assert_eq!(changes, expected, "{stores_budget} {after}");
+        }
+    }
 }
 
 #[test]
