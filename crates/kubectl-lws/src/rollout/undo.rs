@@ -81,9 +81,11 @@ fn unchanged(set: &LeaderWorkerSet) -> Result<Vec<PatchOperation>, Error> {
         PatchOperation::Test(TestOperation { path, value })
     };
     let mut tests = vec![test("generation", json!(set.metadata.generation))];
-    if let Some(annotations) = &set.metadata.annotations {
-        tests.push(test("annotations", error::json("the annotations", annotations)?));
-    }
+    tests.push(match &set.metadata.annotations {
+        Some(annotations) => test("annotations", error::json("the annotations", annotations)?),
+        // There is no test for what is not there.
+        None => test("resourceVersion", json!(set.metadata.resource_version)),
+    });
     Ok(tests)
 }
 
@@ -236,6 +238,21 @@ mod tests {
             *set.pointer_mut(pointer).unwrap() = value;
             let set = serde_json::from_value(set).unwrap();
             assert_eq!(step.is_outdated(&set).unwrap(), expected, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_return_does_not_wipe_annotations_that_came_meanwhile() {
+        let objects = placed(Some("rack"), &Value::Null);
+        let step = undo(&objects.snapshot(), None).unwrap();
+        let Patch::Json(patch) = &step.patch else { panic!("{step:?}") };
+        let mut annotated = objects.set.clone();
+        annotated["metadata"]["annotations"] = json!({"other": "kept"});
+        annotated["metadata"]["resourceVersion"] = json!("2");
+        for (mut set, expected) in [(objects.set.clone(), false), (annotated, true)] {
+            let read = serde_json::from_value(set.clone()).unwrap();
+            assert_eq!(step.is_outdated(&read).unwrap(), expected, "{set}");
+            assert_eq!(json_patch::patch(&mut set, patch).is_err(), expected, "{set}");
         }
     }
 
