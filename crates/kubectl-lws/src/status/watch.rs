@@ -69,11 +69,10 @@ impl Shown {
         interruptions: &mut Interruptions,
     ) -> Result<(), Error> {
         let (report, now) = (report(snapshot), snapshot.now);
-        if self.output.is_redrawn() {
-            let mut text = render::text(&report, now, self.output.paint());
-            if let Some(warning) = interruptions.warning(now) {
-                text += &format!("\n{warning}\n");
-            }
+        if let Some(screen) = self.output.screen() {
+            let warning = interruptions.warning(now);
+            let paint = self.output.paint();
+            let text = render::fitted(&report, warning.as_deref(), now, paint, screen);
             if text != self.text {
                 output::redraw(&text)?;
                 self.text = text;
