@@ -74,8 +74,8 @@ impl Connection {
             let (namespace, name) = (identity.namespace().to_owned(), identity.name().to_owned());
             let parts = parts.remove(&(namespace.clone(), name.clone())).unwrap_or_default();
             let set = set.map(Arc::unwrap_or_clone);
-            let snapshot =
-                set.and_then(|set| Snapshot::new(set, parts, now).map_err(|error| error.told()));
+            let read = |set| Snapshot::new(set, parts, now).map_err(|error| error.with_causes());
+            let snapshot = set.and_then(read);
             snapshot.map_err(|error| Unreadable { namespace, name, error })
         };
         let mut snapshots: Vec<_> = sets.into_iter().map(snapshot).collect();

@@ -102,7 +102,12 @@ impl Error {
             let reason = if status.reason.is_empty() { "Unknown" } else { &status.reason };
             return format!("Error from server ({reason}): {}", status.message);
         }
-        let mut text = format!("error: {self}");
+        format!("error: {}", self.with_causes())
+    }
+
+    /// What is wrong and why, without saying that it is an error.
+    pub(crate) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
         let mut source = match self {
             // It tells all that was tried, one within the other.
             Self::NoCluster(tried) => tried.source(),
@@ -138,5 +143,14 @@ mod tests {
     fn other_errors_are_told_with_their_causes() {
         let error = Error::Output(std::io::Error::other("disk full"));
         assert_eq!(error.told(), "error: write the output: disk full");
+    }
+
+    #[test]
+    fn a_report_about_an_error_does_not_repeat_that_it_is_one() {
+        let source = serde_json::from_str::<u8>("\"x\"").unwrap_err();
+        let error = Error::Object { what: "Pod p".to_owned(), source };
+        let text = error.with_causes();
+        assert!(text.starts_with("Pod p cannot be read: invalid type: "), "{text}");
+        assert_eq!(error.told(), format!("error: {text}"));
     }
 }
