@@ -51,6 +51,17 @@ pub(crate) enum Scope {
     Cluster,
 }
 
+/// What the cluster tells of gang scheduling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gangs {
+    /// There are `PodGroup`s of sets.
+    Shown,
+    /// There could be.
+    Unknown,
+    /// The cluster does not know that kind.
+    Impossible,
+}
+
 impl Connection {
     /// The objects of one kind in the namespace.
     pub(crate) fn api<K>(&self) -> Api<K>
@@ -131,11 +142,21 @@ impl Connection {
         Ok(Parts { stateful_sets, pods, services, revisions, pod_groups, events })
     }
 
-    /// Whether there are `PodGroup`s of sets in the namespace: gang scheduling is on then.
-    pub(crate) async fn has_pod_groups(&self) -> Result<bool, Error> {
+    /// Whether gang scheduling is on, as `PodGroup`s of sets show it: of those of the cluster, or of the
+    /// namespace where the user may read no others.
+    pub(crate) async fn gang_scheduling(&self) -> Result<Gangs, Error> {
         let any = ListParams::default().labels(labels::NAME).limit(1);
-        let found: Vec<PodGroupView> = self.permitted(Scope::Namespace, &any).await?;
-        Ok(!found.is_empty())
+        let everywhere = self.all::<PodGroupView>(Scope::Cluster, &any).await;
+        let found = match unless_forbidden(everywhere, drop) {
+            Ok(None) => or_warning("podgroups", self.all(Scope::Namespace, &any).await),
+            answer => answer,
+        };
+        match found {
+            Ok(Some(found)) if !found.is_empty() => Ok(Gangs::Shown),
+            Ok(_) => Ok(Gangs::Unknown),
+            Err(Error::Request(error)) if code(&error) == Some(404) => Ok(Gangs::Impossible),
+            Err(error) => Err(error),
+        }
     }
 
     /// The objects of one kind that have these names.

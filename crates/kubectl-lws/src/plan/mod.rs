@@ -18,7 +18,7 @@ use lws_controller::plan::rollout::LeaderSet;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cluster::{Events, code};
+use crate::cluster::{Events, Gangs, code};
 use crate::connection::Connection;
 use crate::error::{Error, json};
 use crate::output::{self, Output};
@@ -51,6 +51,8 @@ pub(crate) struct Report {
     pub(crate) new_revision: bool,
     /// Objects that would be created, changed, replaced and deleted.
     pub(crate) effects: Vec<Effect>,
+    /// Whether groups have `PodGroup`s; absent where that is not known.
+    pub(crate) pod_groups: Option<bool>,
     /// The longest names that are made from that of the set.
     pub(crate) longest_names: Vec<DerivedName>,
     /// Stages of the rollout, if nothing fails; empty where nothing is rolled out.
@@ -127,10 +129,12 @@ async fn planned(
     let Answer { set, warnings } =
         apply::dry_run(connection, &document, stored.as_ref(), mode).await?;
     let is_in_gangs = |it: &Snapshot| it.entry.pods.values().any(|it| it.is_in_gang);
-    let in_gangs = gang_scheduling
-        || live.as_ref().is_some_and(is_in_gangs)
-        || connection.has_pod_groups().await?;
-    report(live, &set, warnings, in_gangs)
+    let gangs = if gang_scheduling || live.as_ref().is_some_and(is_in_gangs) {
+        Gangs::Shown
+    } else {
+        connection.gang_scheduling().await?
+    };
+    report(live, &set, warnings, gangs)
 }
 
 /// What changes when `live` becomes `answer`.
@@ -138,7 +142,7 @@ fn report(
     live: Option<Snapshot>,
     answer: &Value,
     warnings: Vec<String>,
-    in_gangs: bool,
+    gangs: Gangs,
 ) -> Result<Report, Error> {
     let set = set(answer)?;
     let name = set.name().to_owned();
@@ -178,8 +182,13 @@ fn report(
             is_recorded,
             rollout.as_ref(),
             touches_leaders,
-            in_gangs,
+            gangs == Gangs::Shown,
         ),
+        pod_groups: match gangs {
+            Gangs::Shown => Some(true),
+            Gangs::Unknown => None,
+            Gangs::Impossible => Some(false),
+        },
         changes,
         longest_names: effects::longest_names(&snapshot.set),
         rollout: stages,
