@@ -14,7 +14,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::Finding;
-use crate::cluster::code;
+use crate::cluster::unless_forbidden;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::output::age;
@@ -143,24 +143,13 @@ where
     Ok(api.list(&ListParams::default()).await?.items)
 }
 
-/// What may not be read is nothing.
+/// What may not be read is nothing, and goes to `unchecked`.
 pub(super) fn permitted<T>(
     answer: Result<T, Error>,
     what: &str,
     unchecked: &mut Vec<String>,
 ) -> Result<Option<T>, Error> {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(error @ Error::Request(_)) if is_forbidden(&error) => {
-            unchecked.push(format!("{what}: {}", error.told()));
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn is_forbidden(error: &Error) -> bool {
-    matches!(error, Error::Request(error) if code(error) == Some(403))
+    unless_forbidden(answer, |why| unchecked.push(format!("{what}: {why}")))
 }
 
 fn webhooks(
