@@ -58,12 +58,12 @@ fn another_number_of_groups_is_no_new_revision() {
 
 #[test]
 fn only_what_touches_the_leader_stateful_set_changes_it() {
+    type Edit = fn(&mut Value);
     let surge = |it: &mut Value| {
         let strategy = json!({"maxUnavailable": 1, "maxSurge": 1});
         it["spec"]["rolloutStrategy"] =
             json!({"type": "RollingUpdate", "rollingUpdateConfiguration": strategy});
     };
-    type Edit = fn(&mut Value);
     let edits: [(Edit, bool, bool); 6] = [
         (|it| it["spec"]["startupPolicy"] = json!("LeaderReady"), false, false),
         (surge, true, false),
