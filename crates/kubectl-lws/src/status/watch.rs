@@ -240,7 +240,9 @@ fn dispensable(what: &'static str, news: AllNews) -> AllNews {
         }
         future::ready(None)
     };
-    news.scan(false, goes_on).boxed()
+    // What is given up is not waited for.
+    let end = stream::once(future::ready(Ok(News::Seen(what))));
+    news.scan(false, goes_on).chain(end).boxed()
 }
 
 impl Watched {
@@ -310,7 +312,8 @@ mod tests {
         assert!(vital[1].starts_with(interrupted), "{vital:?}");
         assert_eq!([&vital[0], &vital[2], &vital[3]], ["events", refused, "events"]);
         let dispensable: Vec<_> = dispensable("events", events()).map(told).collect().await;
-        assert_eq!(dispensable, vital[..2]);
+        assert_eq!(dispensable[..2], vital[..2]);
+        assert_eq!(dispensable[2..], ["events"], "nothing is waited for");
     }
 
     #[tokio::test]
