@@ -99,6 +99,8 @@ struct Condition {
 struct ContainerStatus {
     name: String,
     #[serde(default)]
+    ready: bool,
+    #[serde(default)]
     restart_count: u32,
 }
 
@@ -216,7 +218,9 @@ impl Pod {
     pub(super) fn observe(&mut self, object: &PodObject, delays: Delays, now: Instant) {
         self.read_annotations(object);
         // The node controller takes pods for not ready whose node was silent, as all are while etcd does not answer.
-        self.unreported |= self.ready && !is_ready(object);
+        // It changes no container.
+        let runs_on = object.status.container_statuses.iter().all(|it| it.ready);
+        self.unreported |= self.ready && !is_ready(object) && runs_on;
         if object.metadata.deletion_timestamp.is_some() && self.end_due.is_none() {
             self.end_due = Some(now + self.behaviour.terminate_after.unwrap_or(delays.termination));
         }
