@@ -79,8 +79,8 @@ profiling-programs: tools
 	@cargo build --profile profiling $(addprefix --package ,lws-controller lws-webhook lws-harness lws-bench) --bins
 
 .PHONY: bench
-bench: bench-programs control-plane ## Measure the controller at work; SCENARIO: some of them, see docs/performance.md.
-	@$(BENCH) controller $(SCENARIO)
+bench: bench-programs control-plane ## Measure the controller at work and write it to docs/ (half an hour; SCENARIO: some of them, only printed, see docs/performance.md).
+	@$(BENCH) controller $(or $(SCENARIO),--guide docs)
 
 .PHONY: bench-scale
 bench-scale: bench-programs control-plane ## Measure few groups and many, up to 10 000 pods, and write tables and pictures to docs/ (half an hour; SIZE: some of them, only printed).

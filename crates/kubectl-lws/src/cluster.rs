@@ -10,8 +10,6 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Event, Node, Service};
 use kube::api::{ListParams, PartialObjectMeta};
-use kube::core::Status;
-use kube::runtime::watcher::Error as WatchError;
 use kube::{Api, Resource, ResourceExt as _};
 use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::labels;
@@ -53,6 +51,17 @@ pub(crate) enum Scope {
     Cluster,
 }
 
+/// What the cluster tells of gang scheduling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gangs {
+    /// There are `PodGroup`s of sets.
+    Shown,
+    /// There could be.
+    Unknown,
+    /// The cluster does not know that kind.
+    Impossible,
+}
+
 impl Connection {
     /// The objects of one kind in the namespace.
     pub(crate) fn api<K>(&self) -> Api<K>
@@ -76,8 +85,8 @@ impl Connection {
             let (namespace, name) = (identity.namespace().to_owned(), identity.name().to_owned());
             let parts = parts.remove(&(namespace.clone(), name.clone())).unwrap_or_default();
             let set = set.map(Arc::unwrap_or_clone);
-            let snapshot =
-                set.and_then(|set| Snapshot::new(set, parts, now).map_err(|error| error.told()));
+            let read = |set| Snapshot::new(set, parts, now).map_err(|error| error.with_causes());
+            let snapshot = set.and_then(read);
             snapshot.map_err(|error| Unreadable { namespace, name, error })
         };
         let mut snapshots: Vec<_> = sets.into_iter().map(snapshot).collect();
@@ -133,11 +142,21 @@ impl Connection {
         Ok(Parts { stateful_sets, pods, services, revisions, pod_groups, events })
     }
 
-    /// Whether there are `PodGroup`s of sets in the namespace: gang scheduling is on then.
-    pub(crate) async fn has_pod_groups(&self) -> Result<bool, Error> {
+    /// Whether gang scheduling is on, as `PodGroup`s of sets show it: of those of the cluster, or of the
+    /// namespace where the user may read no others.
+    pub(crate) async fn gang_scheduling(&self) -> Result<Gangs, Error> {
         let any = ListParams::default().labels(labels::NAME).limit(1);
-        let found: Vec<PodGroupView> = self.permitted(Scope::Namespace, &any).await?;
-        Ok(!found.is_empty())
+        let everywhere = self.all::<PodGroupView>(Scope::Cluster, &any).await;
+        let found = match unless_forbidden(everywhere, drop) {
+            Ok(None) => or_warning("podgroups", self.all(Scope::Namespace, &any).await),
+            answer => answer,
+        };
+        match found {
+            Ok(Some(found)) if !found.is_empty() => Ok(Gangs::Shown),
+            Ok(_) => Ok(Gangs::Unknown),
+            Err(Error::Request(error)) if code(&error) == Some(404) => Ok(Gangs::Impossible),
+            Err(error) => Err(error),
+        }
     }
 
     /// The objects of one kind that have these names.
@@ -149,10 +168,9 @@ impl Connection {
             + DeserializeOwned,
     {
         let api = self.api::<K>();
-        match future::try_join_all(names.iter().map(|it| api.get_opt(it))).await {
-            Ok(found) => Ok(found.into_iter().flatten().collect()),
-            Err(error) => forbidden(&K::plural(&()), error.into()),
-        }
+        let found = future::try_join_all(names.iter().map(|it| api.get_opt(it))).await;
+        let found = or_warning(&K::plural(&()), found.map_err(Error::from))?;
+        Ok(found.into_iter().flatten().flatten().collect())
     }
 
     /// All objects of one kind.
@@ -181,26 +199,24 @@ impl Connection {
     {
         match self.all(scope, params).await {
             Err(Error::Request(error)) if code(&error) == Some(404) => Ok(Vec::new()),
-            Err(error) => forbidden(&K::plural(&()), error),
-            answer => answer,
+            answer => Ok(or_warning(&K::plural(&()), answer)?.unwrap_or_default()),
         }
     }
 
-    /// Adds the labels of the nodes of the pods, where they matter and are not known yet.
+    /// Adds the labels of the nodes of the pods, where they matter and are not known yet. That they
+    /// may not be read is told once and remembered.
     pub(crate) async fn look_up_nodes(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
-        if !snapshot.has_domains() {
+        if !snapshot.has_domains() || snapshot.nodes_refused {
             return Ok(());
         }
         let names = snapshot.entry.pods.values().filter_map(|it| it.node.clone());
         let names: BTreeSet<_> = names.filter(|it| !snapshot.nodes.contains_key(it)).collect();
         let api: Api<Node> = Api::all(self.client.clone());
         let nodes = future::try_join_all(names.iter().map(|name| api.get_opt(name))).await;
-        let nodes = match nodes {
-            Ok(nodes) => nodes,
-            Err(error) => forbidden("nodes", error.into())?,
-        };
+        let nodes = or_warning("nodes", nodes.map_err(Error::from))?;
+        snapshot.nodes_refused = nodes.is_none();
         let labels = |it: Node| (it.name_any(), it.metadata.labels.unwrap_or_default());
-        snapshot.nodes.extend(nodes.into_iter().flatten().map(labels));
+        snapshot.nodes.extend(nodes.into_iter().flatten().flatten().map(labels));
         Ok(())
     }
 
@@ -214,10 +230,8 @@ impl Connection {
             return Ok(());
         }
         let api: Api<Node> = Api::all(self.client.clone());
-        let nodes = match api.list_metadata(&ListParams::default()).await {
-            Ok(nodes) => nodes.items,
-            Err(error) => forbidden("nodes", error.into())?,
-        };
+        let nodes = api.list_metadata(&ListParams::default()).await.map_err(Error::from);
+        let nodes = or_warning("nodes", nodes)?.map(|it| it.items).unwrap_or_default();
         let labels =
             |it: PartialObjectMeta<Node>| (it.name_any(), it.metadata.labels.unwrap_or_default());
         let nodes: BTreeMap<_, _> = nodes.into_iter().map(labels).collect();
@@ -232,10 +246,9 @@ impl Connection {
     /// Adds whether there are nodes in the topologies that the set names.
     pub(crate) async fn look_up_topologies(&self, snapshot: &mut Snapshot) -> Result<(), Error> {
         for (annotation, label) in build::placement(&snapshot.set).topologies() {
-            match is_carried(&self.client, label).await {
-                Ok(true) => {}
-                Ok(false) => snapshot.absent_topology = Some((annotation, label.to_owned())),
-                Err(error) => drop(forbidden::<Node>("nodes", error.into())?),
+            let is_carried = is_carried(&self.client, label).await.map_err(Error::from);
+            if or_warning("nodes", is_carried)? == Some(false) {
+                snapshot.absent_topology = Some((annotation, label.to_owned()));
             }
         }
         Ok(())
@@ -255,26 +268,23 @@ pub(crate) fn code(error: &kube::Error) -> Option<u16> {
     }
 }
 
-/// What the server says of a watch that has failed, if it has answered.
-pub(crate) fn answer(error: &WatchError) -> Option<&Status> {
-    match error {
-        WatchError::InitialListFailed(kube::Error::Api(status))
-        | WatchError::WatchStartFailed(kube::Error::Api(status))
-        | WatchError::WatchError(status) => Some(status),
-        _ => None,
+/// What was read; `None` where the user lacks the permission, with what the server says of that told.
+pub(crate) fn unless_forbidden<T>(
+    answer: Result<T, Error>,
+    tell: impl FnOnce(String),
+) -> Result<Option<T>, Error> {
+    match answer {
+        Err(Error::Request(error)) if code(&error) == Some(403) => {
+            tell(Error::Request(error).told());
+            Ok(None)
+        }
+        answer => answer.map(Some),
     }
 }
 
-/// Whether a watch is refused for good.
-pub(crate) fn is_refused(error: &WatchError) -> bool {
-    answer(error).is_some_and(|it| matches!(it.code, 401 | 403))
-}
-
-/// Nothing, with a warning, where the user lacks the permission to read `what`.
-fn forbidden<T>(what: &str, error: Error) -> Result<Vec<T>, Error> {
-    if matches!(&error, Error::Request(error) if code(error) == Some(403)) {
-        output::complain(&format!("Warning: shown without {what}: {}", error.told()));
-        return Ok(Vec::new());
-    }
-    Err(error)
+/// The same; of `what` may not be read a warning is written.
+fn or_warning<T>(what: &str, answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    unless_forbidden(answer, |why| {
+        output::complain(&format!("Warning: shown without {what}: {why}"));
+    })
 }

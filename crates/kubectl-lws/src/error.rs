@@ -5,8 +5,10 @@ use std::error::Error as _;
 use std::path::PathBuf;
 
 use kube::config::{InferConfigError, KubeconfigError};
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::cluster;
+use crate::watches;
 
 /// Why a command has failed.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +63,14 @@ pub(crate) enum Error {
     /// The report cannot be written.
     #[error("write the output")]
     Output(#[from] std::io::Error),
-    /// The report is no JSON.
-    #[error("write the report as JSON")]
-    Json(#[from] serde_json::Error),
+    /// Something is no JSON.
+    #[error("write {what} as JSON")]
+    Json {
+        /// What is to be written.
+        what: &'static str,
+        /// Why it cannot be.
+        source: serde_json::Error,
+    },
     /// The report is no YAML.
     #[error("write the report as YAML")]
     Yaml(#[from] serde_saphyr::SerializeError),
@@ -75,6 +82,11 @@ impl From<kube::Error> for Error {
     }
 }
 
+/// `written` as JSON.
+pub(crate) fn json(what: &'static str, written: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(written).map_err(|source| Error::Json { what, source })
+}
+
 impl Error {
     /// The line for the user.
     pub(crate) fn told(&self) -> String {
@@ -83,14 +95,19 @@ impl Error {
                 kube::Error::Api(status) => Some(&**status),
                 _ => None,
             },
-            Self::Watch(source) => cluster::answer(source),
+            Self::Watch(source) => watches::answer(source),
             _ => None,
         };
         if let Some(status) = refused {
             let reason = if status.reason.is_empty() { "Unknown" } else { &status.reason };
             return format!("Error from server ({reason}): {}", status.message);
         }
-        let mut text = format!("error: {self}");
+        format!("error: {}", self.with_causes())
+    }
+
+    /// What is wrong and why, without saying that it is an error.
+    pub(crate) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
         let mut source = match self {
             // It tells all that was tried, one within the other.
             Self::NoCluster(tried) => tried.source(),
@@ -126,5 +143,14 @@ mod tests {
     fn other_errors_are_told_with_their_causes() {
         let error = Error::Output(std::io::Error::other("disk full"));
         assert_eq!(error.told(), "error: write the output: disk full");
+    }
+
+    #[test]
+    fn a_report_about_an_error_does_not_repeat_that_it_is_one() {
+        let source = serde_json::from_str::<u8>("\"x\"").unwrap_err();
+        let error = Error::Object { what: "Pod p".to_owned(), source };
+        let text = error.with_causes();
+        assert!(text.starts_with("Pod p cannot be read: invalid type: "), "{text}");
+        assert_eq!(error.told(), format!("error: {text}"));
     }
 }

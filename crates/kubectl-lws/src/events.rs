@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use lws_api_types::{keys, names};
+use lws_controller::act::reasons::{first_seen, last_seen};
+use lws_controller::observe::views::StatefulSetView;
 use serde::Serialize;
 
 use crate::cluster::Events;
@@ -59,18 +61,23 @@ pub(crate) fn report(snapshot: &Snapshot) -> Report {
     Report { events }
 }
 
-/// When an event was last seen.
-pub(crate) fn last_seen(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().and_then(|it| it.last_observed_time.as_ref());
-    let series = series.map(|it| it.0);
-    let last = event.last_timestamp.as_ref().map(|it| it.0);
-    series.into_iter().chain(last).max().or_else(|| first_seen(event))
+impl Snapshot {
+    /// What is told last about the pods that a `StatefulSet` cannot create, while it lacks some.
+    pub(crate) fn refusal(&self, stateful_set: &StatefulSetView) -> Option<&Event> {
+        if !lacks_pods(stateful_set) {
+            return None;
+        }
+        let about = |event: &&Event| {
+            event.involved_object.uid.as_deref() == Some(stateful_set.identity.uid())
+                && event.reason.as_deref() == Some("FailedCreate")
+        };
+        self.events.iter().filter(about).max_by_key(|event| last_seen(event))
+    }
 }
 
-fn first_seen(event: &Event) -> Option<Timestamp> {
-    let first = event.first_timestamp.as_ref().map(|it| it.0);
-    let time = event.event_time.as_ref().map(|it| it.0);
-    first.or(time).or_else(|| event.metadata.creation_timestamp.as_ref().map(|it| it.0))
+/// Whether pods of it are to be created.
+pub(crate) fn lacks_pods(stateful_set: &StatefulSetView) -> bool {
+    stateful_set.status_replicas < stateful_set.replicas
 }
 
 fn event_report(event: &Event) -> EventReport {

@@ -11,6 +11,7 @@
 //! | [`cluster`] | requests for the objects of a set |
 //! | [`snapshot`] | the objects of a set at one moment, as values |
 //! | [`pods`] | what keeps a pod from being ready |
+//! | [`watches`] | watches that begin anew, and what is told while one sees nothing |
 //! | [`waits`] | what the workers of a group wait for |
 //! | [`status`] | how a set and its groups stand, and why a set is not available |
 //! | [`tree`] | which objects a set consists of |
@@ -41,6 +42,7 @@ mod test_objects;
 mod test_server;
 mod tree;
 mod waits;
+mod watches;
 
 use std::process::ExitCode;
 

@@ -38,15 +38,39 @@ pub(crate) enum Tone {
 pub(crate) struct Output {
     format: Format,
     coloured: bool,
+    /// Whether a later report can take the place of an earlier one.
+    redrawn: bool,
+}
+
+/// Lines and columns of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Screen {
+    /// Its height.
+    pub(crate) lines: usize,
+    /// Its width.
+    pub(crate) columns: usize,
+}
+
+impl Screen {
+    /// How many lines `text` takes on it.
+    pub(crate) fn height(self, text: &str) -> usize {
+        let wrapped = |line: &str| line.chars().count().div_ceil(self.columns.max(1)).max(1);
+        text.lines().map(wrapped).sum()
+    }
 }
 
 impl Output {
     /// Writes to the standard output, in colours if that is a terminal whose user has not refused
     /// them.
     pub(crate) fn new(format: Format) -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty())
-            || std::env::var_os("TERM").is_some_and(|it| it == "dumb");
-        Self { format, coloured: std::io::stdout().is_terminal() && !refused }
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
+        let is_plain = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
+        let is_capable = std::io::stdout().is_terminal() && !is_plain;
+        Self {
+            format,
+            coloured: is_capable && !refused,
+            redrawn: is_capable && format == Format::Table,
+        }
     }
 
     /// Whether people read it.
@@ -54,9 +78,12 @@ impl Output {
         self.format == Format::Table
     }
 
-    /// Whether people see it on a terminal, where a later report takes the place of an earlier one.
-    pub(crate) fn is_redrawn(self) -> bool {
-        self.is_for_people() && std::io::stdout().is_terminal()
+    /// The terminal on which a later report takes the place of an earlier one, where there is one.
+    pub(crate) fn screen(self) -> Option<Screen> {
+        let endless = Screen { lines: usize::MAX, columns: usize::MAX };
+        let sized = terminal_size::terminal_size_of(std::io::stdout())
+            .map(|(columns, lines)| Screen { lines: lines.0.into(), columns: columns.0.into() });
+        self.redrawn.then(|| sized.unwrap_or(endless))
     }
 
     /// Writes `report`, for people as `text` gives it.
@@ -67,7 +94,10 @@ impl Output {
     ) -> Result<(), Error> {
         let text = match self.format {
             Format::Table => text(report, self.paint()),
-            Format::Json => serde_json::to_string_pretty(report)? + "\n",
+            Format::Json => {
+                let failed = |source| Error::Json { what: "the report", source };
+                serde_json::to_string_pretty(report).map_err(failed)? + "\n"
+            }
             Format::Yaml => format!("---\n{}", serde_saphyr::to_string(report)?),
         };
         print(&text)
@@ -87,7 +117,6 @@ pub(crate) struct Paint {
 
 impl Paint {
     /// Without colours.
-    #[cfg(test)]
     pub(crate) const NONE: Self = Self { coloured: false };
 
     /// `text` in the colour of `tone`.
@@ -209,6 +238,16 @@ mod tests {
             (731 * 86_400, "2y1d"),
         ] {
             assert_eq!(elapsed(SignedDuration::from_secs(seconds)), expected, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_too_wide_take_more_of_the_screen() {
+        let screen = Screen { lines: 5, columns: 10 };
+        for (text, expected) in
+            [("", 0), ("a\n\nb\n", 3), ("0123456789\n", 1), ("0123456789a\n", 2)]
+        {
+            assert_eq!(screen.height(text), expected, "{text:?}");
         }
     }
 

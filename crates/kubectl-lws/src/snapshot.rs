@@ -111,6 +111,8 @@ pub(crate) struct Snapshot {
     pub(crate) events: Vec<Event>,
     /// Labels of the nodes that matter, by name.
     pub(crate) nodes: BTreeMap<String, BTreeMap<String, String>>,
+    /// Whether the user may not read nodes.
+    pub(crate) nodes_refused: bool,
     /// An annotation of the set that names a topology, and the label for it, if no node has that.
     pub(crate) absent_topology: Option<(&'static str, String)>,
     /// When this was.
@@ -133,6 +135,7 @@ impl Snapshot {
             pods: parts.pods.into_iter().map(|it| (it.name_any(), it)).collect(),
             events: parts.events,
             nodes: BTreeMap::new(),
+            nodes_refused: false,
             absent_topology: None,
             now,
         })

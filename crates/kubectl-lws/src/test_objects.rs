@@ -42,6 +42,7 @@ impl Objects {
             },
         });
         set["metadata"]["generation"] = json!(1);
+        set["metadata"]["resourceVersion"] = json!("1");
         let mut objects = Self {
             set,
             stateful_sets: Vec::new(),

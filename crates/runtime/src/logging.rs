@@ -9,9 +9,13 @@ mod layout;
 use std::{io, str::FromStr};
 
 use clap::{ArgAction, Args, ValueEnum};
-use tracing::level_filters::LevelFilter;
+use tracing::{Metadata, level_filters::LevelFilter};
 use tracing_subscriber::{
-    filter::Targets, fmt::format::JsonFields, layer::SubscriberExt as _, reload,
+    Layer, Registry,
+    filter::{FilterFn, Targets},
+    fmt::format::JsonFields,
+    layer::SubscriberExt as _,
+    reload,
     util::SubscriberInitExt as _,
 };
 
@@ -115,8 +119,19 @@ pub fn init(flags: &LogFlags) -> Result<LogControl, InitError> {
         .event_format(flags.layout())
         .with_writer(io::stderr);
     let (filter, handle) = reload::Layer::new(flags.filter());
-    tracing_subscriber::registry().with(filter).with(layer).try_init()?;
+    tracing_subscriber::registry().with(guarded(filter)).with(layer).try_init()?;
     Ok(LogControl::new(handle, flags.filter()))
+}
+
+/// Of the client's lines only its errors are written: its warnings repeat the whole answer that it
+/// could not read, with whatever is in it.
+const TELLS_ANSWERS: &str = "kube_client::client";
+
+/// `filter`, without what may never be written, whatever the filter says.
+fn guarded(filter: impl Layer<Registry>) -> impl Layer<Registry> {
+    let is_permitted: fn(&Metadata<'_>) -> bool =
+        |line| line.target() != TELLS_ANSWERS || *line.level() == tracing::Level::ERROR;
+    FilterFn::new(is_permitted).and_then(filter)
 }
 
 impl LogFlags {
@@ -135,22 +150,32 @@ impl LogFlags {
     }
 }
 
-/// What the client warns of repeats the whole answer that it could not read, with whatever is in it.
-const TELLS_ANSWERS: &str = "kube_client::client";
-
 /// The level holds for our own lines; those of libraries are written from info on.
 fn targets(Level(level): Level) -> Targets {
-    Targets::new()
-        .with_default(level.min(LevelFilter::INFO))
-        .with_target("lws", level)
-        .with_target(TELLS_ANSWERS, level.min(LevelFilter::ERROR))
+    Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("lws", level)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use clap::Parser;
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::layer::Context;
 
     use super::*;
+
+    /// Counts the lines that are let through.
+    struct Counted(Arc<AtomicUsize>);
+
+    impl<S: Subscriber> Layer<S> for Counted {
+        fn on_event(&self, _event: &Event<'_>, _context: Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     #[derive(Parser)]
     struct Command {
@@ -185,9 +210,30 @@ mod tests {
             };
             assert_eq!(most("lws_x::y"), Some(own), "{args:?}");
             assert_eq!(most("hyper"), Some(libraries), "{args:?}");
-            if args.iter().all(|it| !it.starts_with("--log-filter")) {
-                assert_eq!(most("kube_client::client"), Some(L::ERROR), "{args:?}");
-            }
+        }
+    }
+
+    #[test]
+    fn no_filter_lets_answers_be_written() {
+        for filter in [
+            "info",
+            "trace",
+            "kube=debug",
+            "kube_client=trace",
+            "kube_client::client=trace",
+            "kube_client::client[{message}]=trace",
+        ] {
+            let lines = Arc::new(AtomicUsize::new(0));
+            let layer = guarded(flags(&["--log-filter", filter]).filter());
+            let subscriber = Registry::default().with(layer).with(Counted(lines.clone()));
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::error!(target: TELLS_ANSWERS, "no answer");
+                tracing::warn!(target: TELLS_ANSWERS, "secret");
+                tracing::info!(target: TELLS_ANSWERS, "secret");
+                tracing::debug!(target: TELLS_ANSWERS, "secret");
+                tracing::trace!(target: TELLS_ANSWERS, "secret");
+            });
+            assert_eq!(lines.load(Ordering::Relaxed), 1, "{filter}");
         }
     }
 

@@ -10,7 +10,8 @@
 //! | `startup` | both while they start, and while there is nothing to do |
 //! | `planner` | the arithmetic of rollouts, without a cluster |
 //! | `pictures` | the dashboard, drawn from a run |
-//! | `process` | processor time and memory of a process, from `/proc` |
+//! | `process` | processor time, memory and open files of a process |
+//! | `counter` | how often a controller has reconciled |
 //! | `chart` | lines as pictures |
 //! | `guide` | the parts of the guide that are written here |
 //! | `latency` | percentiles |
@@ -21,6 +22,7 @@
 mod admission;
 mod chart;
 mod controller;
+mod counter;
 mod endurance;
 mod flame_graph;
 mod guide;

@@ -1,17 +1,12 @@
-//! Processor time, memory and open files of a process, as Linux counts them in `/proc`.
+//! Processor time of a process, by its clock; memory and open files, as Linux counts them in `/proc`.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-
-/// How long a tick of `/proc/<pid>/stat` is: all of Linux' interfaces to programs count 100 in a second.
-const TICK: Duration = Duration::from_millis(10);
-
-/// Places of `utime` and `stime` behind the name in `/proc/<pid>/stat`, which may contain blanks.
-const USER_TIME: usize = 11;
-const SYSTEM_TIME: usize = 12;
+use nix::time::ClockId;
+use nix::unistd::Pid;
 
 /// Places of the state and the inode in a line of `/proc/net/tcp`, and the state of a listener.
 const STATE: usize = 3;
@@ -55,9 +50,14 @@ impl Measured {
         Self { pid }
     }
 
-    /// The time that all its threads have spent on a processor, in the program and in the kernel for it.
+    /// The time that all its threads, also those that have ended, have spent on a processor, in the program and in the kernel
+    /// for it: to the nanosecond.
     pub(crate) fn processor_time(self) -> Result<Duration> {
-        self.read("stat", processor_time)
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(self.pid)?));
+        let time = clock.and_then(ClockId::now);
+        let time =
+            time.with_context(|| format!("cannot read the clock of process {}", self.pid))?;
+        Ok(time.into())
     }
 
     /// The memory it has.
@@ -81,15 +81,6 @@ impl Measured {
         let [four, six] = ["net/tcp", "net/tcp6"].map(|file| self.read(file, connections));
         let all = four?.into_iter().chain(six?);
         Ok(all.filter(|inode| own.contains(inode)).count())
-    }
-
-    /// The time that the threads it has now have spent on a processor, to the nanosecond.
-    pub(crate) fn thread_time(self) -> Result<Duration> {
-        let mut sum = Duration::ZERO;
-        for thread in self.entries("task")? {
-            sum += read(&thread?.path().join("schedstat"), thread_time)?;
-        }
-        Ok(sum)
     }
 
     fn entries(self, directory: &str) -> Result<std::fs::ReadDir> {
@@ -127,17 +118,6 @@ fn connections(table: &str) -> impl Iterator<Item = u64> {
     })
 }
 
-/// The first of the numbers of `schedstat`, which are nanoseconds on a processor, nanoseconds of waiting for one, and time slices.
-fn thread_time(schedstat: &str) -> Option<Duration> {
-    schedstat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
-}
-
-fn processor_time(stat: &str) -> Option<Duration> {
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let ticks = |place| fields.split(' ').nth(place)?.parse::<u32>().ok();
-    Some(TICK * (ticks(USER_TIME)? + ticks(SYSTEM_TIME)?))
-}
-
 fn memory(status: &str) -> Option<Memory> {
     let kibibytes = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -149,13 +129,6 @@ fn memory(status: &str) -> Option<Memory> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_time_of_a_process_with_an_odd_name() {
-        let stat = "77 (a) b (c) S 1 77 77 0 -1 4194304 500 0 0 0 123 45 6 7 20 0 3 0 900 1 2";
-        assert_eq!(processor_time(stat), Some(Duration::from_millis(1680)));
-        assert_eq!(processor_time("77 (a) S 1 77"), None);
-    }
 
     #[test]
     fn the_memory_of_a_process() {
@@ -175,9 +148,16 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_thread() {
-        assert_eq!(thread_time("1234567 89 3\n"), Some(Duration::from_nanos(1_234_567)));
-        assert_eq!(thread_time("\n"), None);
+    fn the_time_of_threads_that_have_ended_counts() {
+        let own = Measured::new(std::process::id());
+        let before = own.processor_time().unwrap();
+        let work = Duration::from_millis(5);
+        let thread = std::thread::spawn(move || {
+            let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
+            while Duration::from(clock.now().unwrap()) < work {}
+        });
+        thread.join().unwrap();
+        assert!(own.processor_time().unwrap() >= before + work);
     }
 
     #[test]
@@ -185,8 +165,6 @@ mod tests {
         let own = Measured::new(std::process::id());
         let memory = own.memory().unwrap();
         assert!(memory.resident > 0 && memory.peak >= memory.resident, "{memory:?}");
-        own.processor_time().unwrap();
-        assert!(!own.thread_time().unwrap().is_zero());
         // Input, output and errors at least.
         assert!(own.open_files().unwrap() >= 3);
         let error = Measured::new(u32::MAX).memory().unwrap_err();

@@ -40,6 +40,10 @@ type Labels = BTreeSet<String>;
 struct Metric {
     labels: Labels,
     is_histogram: bool,
+    /// What is said of it.
+    told: String,
+    /// Tables of the values of its labels.
+    tables: BTreeMap<String, String>,
 }
 
 type Metrics = BTreeMap<String, Metric>;
@@ -49,11 +53,41 @@ fn documented() -> Metrics {
     for row in REFERENCE.lines().filter_map(cells) {
         let [name, kind, labels, ..] = *row else { continue };
         let labels = messages(labels).map(str::to_owned).collect();
-        let metric = Metric { labels, is_histogram: kind == "histogram" };
+        let metric = Metric { labels, is_histogram: kind == "histogram", ..Metric::default() };
         documented.extend(messages(name).map(|it| (it.to_owned(), metric.clone())));
     }
     assert!(documented.len() > 50, "the tables are not read: {documented:?}");
+    for page in METRICS {
+        let blocks: Vec<_> = page.split("\n\n").collect();
+        for (block, next) in blocks.iter().zip(blocks.iter().skip(1).chain([&""])) {
+            if !block.starts_with('|') {
+                tell(&mut documented, block, block, next);
+            }
+        }
+        for row in page.lines().filter_map(cells) {
+            tell(&mut documented, row.first().copied().unwrap_or_default(), &row.join(" "), "");
+        }
+    }
     documented
+}
+
+/// Adds what a page tells of the metrics that `about` names, one by one or as `begin_…`: `text`, and
+/// the values of a label where a table of these follows.
+fn tell(documented: &mut Metrics, about: &str, text: &str, table: &str) {
+    let heading = table.lines().next().and_then(cells).unwrap_or_default();
+    let label = heading.first().and_then(|it| messages(it).next());
+    for (name, metric) in documented {
+        let is_named = |it: &str| match it.strip_suffix('…') {
+            Some(begin) => name.starts_with(begin),
+            None => it == name,
+        };
+        if messages(about).any(is_named) {
+            metric.told += text;
+            if let Some(label) = label {
+                *metric.tables.entry(label.to_owned()).or_default() += table;
+            }
+        }
+    }
 }
 
 /// What an expression asks for.
@@ -114,7 +148,7 @@ impl Asked {
         let whole = parts.iter().find_map(|it| name.strip_suffix(it));
         let whole = whole.filter(|it| documented.get(*it).is_some_and(|it| it.is_histogram));
         let whole = whole.unwrap_or(&name);
-        let Some(Metric { labels, .. }) = documented.get(whole) else {
+        let Some(Metric { labels, told, tables, .. }) = documented.get(whole) else {
             return self.faults.push(format!("there is no metric {name:?}"));
         };
         let mut labels = labels.clone();
@@ -134,7 +168,9 @@ impl Asked {
                 MatchOp::NotEqual | MatchOp::NotRe(_) => Vec::new(),
             };
             for value in values {
-                if !METRICS.iter().any(|it| it.contains(&format!("`{value}`"))) {
+                let quoted = format!("`{value}`");
+                let table = tables.get(&matcher.name);
+                if ![Some(told), table].into_iter().flatten().any(|it| it.contains(&quoted)) {
                     self.faults
                         .push(format!("{}={value:?} of {name} is not documented", matcher.name));
                 }
@@ -289,7 +325,10 @@ fn what_is_wrong_with_an_expression_is_found() {
         ("sum by (le) (rate(lws_rollout_duration_seconds_bucket[5m]))", ""),
         ("sum by (cause) (lws_sets)", "no metric has label cause"),
         ("lws_sets{cause=\"quota\"}", "lws_sets has no label cause"),
+        ("lws_sets{state=\"updating\"}", ""),
         ("lws_sets{state=\"lost\"}", "state=\"lost\" of lws_sets is not documented"),
+        // That is a state of groups.
+        ("lws_sets{state=\"failing\"}", "state=\"failing\" of lws_sets is not documented"),
         ("lws_sets_count", "there is no metric \"lws_sets_count\""),
         ("up and on (job) lws_sets", "there is no metric \"up\""),
         ("sum(", "unclosed left parenthesis"),

@@ -6,7 +6,7 @@ mod error;
 mod group;
 mod limiter;
 pub mod nodes;
-mod reasons;
+pub mod reasons;
 mod recorder;
 mod request;
 mod revision;

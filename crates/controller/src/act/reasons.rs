@@ -27,11 +27,21 @@ impl Requests {
     }
 }
 
-/// When an event was last observed, however its reporter tells that.
-fn last_seen(event: &Event) -> Option<Timestamp> {
+/// When what an event tells of was last seen, however its reporter says that.
+#[must_use]
+pub fn last_seen(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref().and_then(|it| it.last_observed_time.as_ref());
+    let series = series.map(|it| it.0);
     let last = event.last_timestamp.as_ref().map(|it| it.0);
-    series.map(|it| it.0).or(last).or(event.event_time.as_ref().map(|it| it.0))
+    series.into_iter().chain(last).max().or_else(|| first_seen(event))
+}
+
+/// When it was first seen.
+#[must_use]
+pub fn first_seen(event: &Event) -> Option<Timestamp> {
+    let first = event.first_timestamp.as_ref().map(|it| it.0);
+    let time = event.event_time.as_ref().map(|it| it.0);
+    first.or(time).or_else(|| event.metadata.creation_timestamp.as_ref().map(|it| it.0))
 }
 
 #[cfg(test)]

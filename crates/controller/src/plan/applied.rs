@@ -6,6 +6,8 @@
 //! comparison of the two objects, the second one of the desired object with the record of our
 //! fields that the server keeps in `metadata.managedFields`.
 
+use std::borrow::Cow;
+
 use lws_api_types::keys::FIELD_MANAGER;
 use lws_api_types::quantity;
 use serde_json::{Map, Value};
@@ -16,6 +18,23 @@ use super::build::LAST_APPLIED;
 #[must_use]
 pub fn is_applied(desired: &Value, live: &Value) -> bool {
     is_metadata_applied(desired, live) && is_spec_applied(desired, live)
+}
+
+/// What of the leader `StatefulSet` that is `desired` the API server stores. Where its feature `MaxUnavailableStatefulSet` is off,
+/// which was the default before Kubernetes 1.37, it drops a field; where it is on, no live object
+/// lacks that, by default.
+#[must_use]
+pub fn known<'a>(desired: &'a Value, live: &Value) -> Cow<'a, Value> {
+    const ROLLING_UPDATE: &str = "/spec/updateStrategy/rollingUpdate";
+    const FIELD: &str = "maxUnavailable";
+    let mut known = Cow::Borrowed(desired);
+    if live.pointer(ROLLING_UPDATE).is_none_or(|it| it.get(FIELD).is_none())
+        && let Some(fields) =
+            known.to_mut().pointer_mut(ROLLING_UPDATE).and_then(Value::as_object_mut)
+    {
+        fields.remove(FIELD);
+    }
+    known
 }
 
 /// Whether the metadata of `live` is as `desired`. Texts are compared to the letter.

@@ -1,7 +1,6 @@
 //! The leader `StatefulSet`: finding it, applying what the rollout says, and replacing the leaders
 //! that it releases.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -109,7 +108,7 @@ fn unapplied(
         return None;
     }
     let desired = build(Some(object));
-    let is_applied = applied::is_applied(&known(&desired, object), object)
+    let is_applied = applied::is_applied(&applied::known(&desired, object), object)
         || applied::is_metadata_applied(&desired, object) && entry.was_spec_applied(&desired, live);
     if !is_applied {
         return Some(desired);
@@ -118,22 +117,6 @@ fn unapplied(
         live.compared.note(source);
     }
     None
-}
-
-/// What of `desired` the API server stores. Where its feature `MaxUnavailableStatefulSet` is off,
-/// which was the default before Kubernetes 1.37, it drops a field; where it is on, no live object
-/// lacks that, by default.
-fn known<'a>(desired: &'a Value, live: &Value) -> Cow<'a, Value> {
-    const ROLLING_UPDATE: &str = "/spec/updateStrategy/rollingUpdate";
-    const FIELD: &str = "maxUnavailable";
-    let mut known = Cow::Borrowed(desired);
-    if live.pointer(ROLLING_UPDATE).is_none_or(|it| it.get(FIELD).is_none())
-        && let Some(fields) =
-            known.to_mut().pointer_mut(ROLLING_UPDATE).and_then(Value::as_object_mut)
-    {
-        fields.remove(FIELD);
-    }
-    known
 }
 
 /// What people are told of the first apply.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Event;
 use lws_api_types::keys::annotations;
+use lws_controller::act::reasons::last_seen;
 use lws_controller::observe::views::{Identity, PodView, TroubleKind};
 
 use super::nodes::{self, Lost};
 use super::{Finding, failure, refusals, what};
-use crate::events::last_seen;
 use crate::output::age;
 use crate::pods::{Kind, Obstacle};
 use crate::snapshot::Snapshot;

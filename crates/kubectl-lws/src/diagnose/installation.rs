@@ -14,7 +14,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::Finding;
-use crate::cluster::code;
+use crate::cluster::unless_forbidden;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::output::age;
@@ -28,6 +28,8 @@ const NEEDED: [&str; 2] = ["mleaderworkerset.kb.io", "mpod.kb.io"];
 const NAMESPACE: &str = "lws-system";
 /// Name of the Lease, the same.
 const LEASE: &str = "b8b2488c.x-k8s.io";
+/// How long the Lease lasts, the same.
+const USUAL_DURATION: SignedDuration = SignedDuration::from_secs(15);
 
 /// A webhook that the API server calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,14 +116,15 @@ pub(super) fn telling(
 fn is_left_over(lease: &Lease, written: Option<Timestamp>) -> bool {
     let ended =
         lease.spec.as_ref().and_then(|it| it.renew_time.as_ref()).map(|it| it.0 + lasts(lease));
-    // The clocks of two machines differ.
-    ended.zip(written).is_some_and(|(ended, written)| written > ended + lasts(lease))
+    // The clocks of two machines differ, and a Lease that is released lasts a second only.
+    let tolerance = lasts(lease).max(USUAL_DURATION);
+    ended.zip(written).is_some_and(|(ended, written)| written > ended + tolerance)
 }
 
 /// How long a Lease lasts once it is renewed.
 fn lasts(lease: &Lease) -> SignedDuration {
-    let seconds = lease.spec.as_ref().and_then(|it| it.lease_duration_seconds).unwrap_or(15);
-    SignedDuration::from_secs(seconds.into())
+    let seconds = lease.spec.as_ref().and_then(|it| it.lease_duration_seconds);
+    seconds.map_or(USUAL_DURATION, |it| SignedDuration::from_secs(it.into()))
 }
 
 /// The command that shows the pods of a part of the system.
@@ -140,24 +143,13 @@ where
     Ok(api.list(&ListParams::default()).await?.items)
 }
 
-/// What may not be read is nothing.
+/// What may not be read is nothing, and goes to `unchecked`.
 pub(super) fn permitted<T>(
     answer: Result<T, Error>,
     what: &str,
     unchecked: &mut Vec<String>,
 ) -> Result<Option<T>, Error> {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(error @ Error::Request(_)) if is_forbidden(&error) => {
-            unchecked.push(format!("{what}: {}", error.told()));
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn is_forbidden(error: &Error) -> bool {
-    matches!(error, Error::Request(error) if code(error) == Some(403))
+    unless_forbidden(answer, |why| unchecked.push(format!("{what}: {why}")))
 }
 
 fn webhooks(

@@ -1,23 +1,17 @@
 //! Pods that Kubernetes refuses to create.
 
-use k8s_openapi::api::core::v1::Event;
+use lws_controller::act::reasons::last_seen;
 use lws_controller::observe::views::StatefulSetView;
 use lws_controller::plan::obstacle::Obstacle as Hindrance;
 
 use super::findings::kubectl;
 use super::{Finding, what};
-use crate::events::last_seen;
+use crate::events::lacks_pods;
 use crate::snapshot::Snapshot;
 
 /// Pods that Kubernetes refuses to create.
 pub(super) fn of(snapshot: &Snapshot) -> Option<Finding> {
-    let newest = short(snapshot).filter_map(|it| {
-        let about = |event: &&Event| {
-            event.involved_object.uid.as_deref() == Some(it.identity.uid())
-                && event.reason.as_deref() == Some("FailedCreate")
-        };
-        snapshot.events.iter().filter(about).max_by_key(|event| last_seen(event))
-    });
+    let newest = short(snapshot).filter_map(|it| snapshot.refusal(it));
     let event = newest.max_by_key(|event| last_seen(event))?;
     let message = event.message.clone().unwrap_or_default();
     let name = event.involved_object.name.clone().unwrap_or_default();
@@ -34,7 +28,7 @@ fn short(snapshot: &Snapshot) -> impl Iterator<Item = &StatefulSetView> {
     all.filter(move |it: &&StatefulSetView| {
         snapshot.stranger("StatefulSet", &it.identity).is_none()
     })
-    .filter(|it| it.status_replicas < it.replicas)
+    .filter(|it| lacks_pods(it))
 }
 
 /// Whether the set lacks pods.

@@ -344,18 +344,24 @@ fn that_there_is_no_lease_is_not_checked_rather_than_wrong() {
 fn a_lease_that_ended_before_the_status_was_written_is_left_over() {
     let mut objects = Objects::ready(2, 2);
     let renewed = json!({"holderIdentity": "h", "renewTime": "2026-01-01T12:00:00.000000Z"});
-    let left = leased(&renewed).lease;
+    // A controller that ends hands it back for a second.
+    let mut released = renewed.clone();
+    released["holderIdentity"] = json!("");
+    released["leaseDurationSeconds"] = json!(1);
     let written = |time: &str, manager: &str, subresource: &str| json!({"manager": manager, "subresource": subresource, "time": time});
-    for (entry, is_left_over) in [
-        (written("2026-01-01T12:00:20Z", "lws", "status"), false),
-        (written("2026-01-01T12:01:00Z", "lws", "status"), true),
-        (written("2026-01-01T12:01:00Z", "kubectl", "status"), false),
-        (written("2026-01-01T12:01:00Z", "lws", ""), false),
+    for (lease, entry, is_left_over) in [
+        (&renewed, written("2026-01-01T12:00:20Z", "lws", "status"), false),
+        (&renewed, written("2026-01-01T12:01:00Z", "lws", "status"), true),
+        (&renewed, written("2026-01-01T12:01:00Z", "kubectl", "status"), false),
+        (&renewed, written("2026-01-01T12:01:00Z", "lws", ""), false),
+        (&released, written("2026-01-01T12:00:10Z", "lws", "status"), false),
+        (&released, written("2026-01-01T12:00:20Z", "lws", "status"), true),
     ] {
+        let left = leased(lease).lease;
         objects.set["metadata"]["managedFields"] = json!([entry]);
         let written = objects.snapshot().status_written();
         let mut unchecked = Vec::new();
-        let lease = installation::telling(left.clone(), "there", written, &mut unchecked);
+        let lease = installation::telling(left, "there", written, &mut unchecked);
         assert_eq!(
             (lease.is_none(), unchecked.len()),
             (is_left_over, is_left_over.into()),

@@ -2,7 +2,7 @@
 //! admission count, and nothing is stored.
 
 use http::header::{CONTENT_TYPE, WARNING};
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use kube::client::Body;
 use kube::core::Status;
 use lws_api_types::keys;
@@ -55,17 +55,27 @@ pub(super) async fn dry_run(
         }
     };
     let request = Request::builder().method(method).uri(format!("{path}?{query}"));
-    let request = request.header(CONTENT_TYPE, kind).body(Body::from(serde_json::to_vec(&body)?));
+    let body = serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?;
+    let request = request.header(CONTENT_TYPE, kind).body(Body::from(body));
     let response = connection.client.send(request.map_err(kube::Error::HttpError)?).await?;
-    let succeeded = response.status().is_success();
+    let code = response.status();
     let warnings = response.headers().get_all(WARNING).iter();
     let warnings = warnings.filter_map(|it| it.to_str().ok()).map(warning_text).collect();
     let body = response.into_body().collect_bytes().await?;
-    if !succeeded {
-        let status: Status = serde_json::from_slice(&body)?;
-        return Err(kube::Error::Api(Box::new(status)).into());
+    if !code.is_success() {
+        return Err(kube::Error::Api(Box::new(refusal(code, &body))).into());
     }
-    Ok(Answer { set: serde_json::from_slice(&body)?, warnings })
+    let set = serde_json::from_slice(&body).map_err(kube::Error::SerdeError)?;
+    Ok(Answer { set, warnings })
+}
+
+/// What an answer says that is no success. One of a proxy may be any text: it is told as the client
+/// tells it.
+fn refusal(code: StatusCode, body: &[u8]) -> Status {
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(body);
+        Status::failure(text.trim(), "Failed to parse error data").with_code(code.as_u16())
+    })
 }
 
 /// The text of a warning header: `299 - "text"`.
@@ -121,6 +131,24 @@ mod tests {
         });
         assert_eq!(three_way(&document, &live), expected);
         assert_eq!(three_way(&document, &json!({})), document, "nothing was applied before");
+    }
+
+    #[test]
+    fn a_refusal_that_is_no_status_is_told_as_it_is() {
+        let status = json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "message": "odd", "code": 422});
+        for (code, body, expected) in [
+            (422, status.to_string(), "Error from server (Invalid): odd"),
+            (
+                502,
+                "<html>proxy</html>\n".to_owned(),
+                "Error from server (Failed to parse error data): <html>proxy</html>",
+            ),
+        ] {
+            let status = refusal(StatusCode::from_u16(code).unwrap(), body.as_bytes());
+            assert_eq!(status.code, code);
+            let error = Error::from(kube::Error::Api(Box::new(status)));
+            assert_eq!(error.told(), expected);
+        }
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use lws_api_types::set::SubdomainPolicy;
 use lws_api_types::{LeaderWorkerSet, names};
+use lws_controller::plan::applied;
+use lws_controller::plan::build::{self, LeaderRollout};
+use lws_controller::plan::rollout::statefulset_max_unavailable;
 use serde::Serialize;
 
-use super::forecast::{Rollout, ranges};
+use super::forecast::{Rollout, Stage, ranges};
 use crate::snapshot::Snapshot;
 
 /// What happens to objects.
@@ -56,14 +59,28 @@ pub(crate) struct DerivedName {
     pub(crate) limit: usize,
 }
 
-/// What happens to the objects of the set once the controller acts on the apply. Groups that are
-/// `in_gangs` have `PodGroup`s.
+/// Whether the controller changes the leader `StatefulSet` in these stages of a rollout.
+pub(super) fn touch_leaders(snapshot: &Snapshot, key: &str, stages: &[Stage]) -> bool {
+    let live = snapshot.leader_set().and_then(|it| it.object.as_deref());
+    let (Some(live), Some(first)) = (live, stages.first()) else { return true };
+    let wanted = LeaderRollout {
+        replicas: first.replicas,
+        partition: first.partition,
+        max_unavailable: statefulset_max_unavailable(&snapshot.set.spec.rolling_update()),
+    };
+    let desired = build::leader_stateful_set(&snapshot.set, key, wanted, Some(live));
+    let steps = |it: &Stage| (it.replicas, it.partition) != (first.replicas, first.partition);
+    !applied::is_applied(&applied::known(&desired, live), live) || stages.iter().any(steps)
+}
+
+/// What happens to the objects of the set once the controller acts on the apply. It may touch the
+/// `StatefulSet` of the leaders; groups that are `in_gangs` have `PodGroup`s.
 pub(super) fn of(
     snapshot: &Snapshot,
     key: &str,
     is_recorded: bool,
     rollout: Option<&Rollout>,
-    changes: bool,
+    touches_leaders: bool,
     in_gangs: bool,
 ) -> Vec<Effect> {
     let set = &snapshot.set;
@@ -86,7 +103,7 @@ pub(super) fn of(
         }
         return effects;
     };
-    if changes {
+    if touches_leaders {
         add(Verb::Change, format!("StatefulSet {name}"));
     }
     let present: Vec<_> =

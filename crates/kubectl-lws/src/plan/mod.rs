@@ -18,9 +18,9 @@ use lws_controller::plan::rollout::LeaderSet;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cluster::{Events, code};
+use crate::cluster::{Events, Gangs, code};
 use crate::connection::Connection;
-use crate::error::Error;
+use crate::error::{Error, json};
 use crate::output::{self, Output};
 use crate::snapshot::{Parts, Snapshot};
 use apply::Answer;
@@ -51,6 +51,8 @@ pub(crate) struct Report {
     pub(crate) new_revision: bool,
     /// Objects that would be created, changed, replaced and deleted.
     pub(crate) effects: Vec<Effect>,
+    /// Whether groups have `PodGroup`s; absent where that is not known.
+    pub(crate) pod_groups: Option<bool>,
     /// The longest names that are made from that of the set.
     pub(crate) longest_names: Vec<DerivedName>,
     /// Stages of the rollout, if nothing fails; empty where nothing is rolled out.
@@ -123,14 +125,16 @@ async fn planned(
         Err(Error::Request(error)) if code(&error) == Some(404) => None,
         Err(error) => return Err(error),
     };
-    let stored = live.as_ref().map(|it| serde_json::to_value(&it.set)).transpose()?;
+    let stored = live.as_ref().map(|it| json("the set", &it.set)).transpose()?;
     let Answer { set, warnings } =
         apply::dry_run(connection, &document, stored.as_ref(), mode).await?;
     let is_in_gangs = |it: &Snapshot| it.entry.pods.values().any(|it| it.is_in_gang);
-    let in_gangs = gang_scheduling
-        || live.as_ref().is_some_and(is_in_gangs)
-        || connection.has_pod_groups().await?;
-    report(live, &set, warnings, in_gangs)
+    let gangs = if gang_scheduling || live.as_ref().is_some_and(is_in_gangs) {
+        Gangs::Shown
+    } else {
+        connection.gang_scheduling().await?
+    };
+    report(live, &set, warnings, gangs)
 }
 
 /// What changes when `live` becomes `answer`.
@@ -138,7 +142,7 @@ fn report(
     live: Option<Snapshot>,
     answer: &Value,
     warnings: Vec<String>,
-    in_gangs: bool,
+    gangs: Gangs,
 ) -> Result<Report, Error> {
     let set = set(answer)?;
     let name = set.name().to_owned();
@@ -154,8 +158,8 @@ fn report(
         Some(before) => {
             let encode = |set: &LeaderWorkerSet| revision::encode(&set.spec);
             let differs = encode(before) != encode(&snapshot.set);
-            let before = serde_json::to_value(before)?;
-            difference::changes(&before, &serde_json::to_value(&snapshot.set)?, differs)
+            let before = json("the set", before)?;
+            difference::changes(&before, &json("the set", &snapshot.set)?, differs)
         }
         None => Vec::new(),
     };
@@ -163,6 +167,7 @@ fn report(
     let mut stages = rollout.clone().map(forecast::stages).unwrap_or_default();
     let floor = snapshot.set.spec.rolling_update().partition;
     let left_behind = forecast::left_behind(&stages, floor);
+    let touches_leaders = !changes.is_empty() && effects::touch_leaders(&snapshot, &key, &stages);
     // A single stage is where the set is already.
     if stages.len() == 1 {
         stages.clear();
@@ -176,9 +181,14 @@ fn report(
             &key,
             is_recorded,
             rollout.as_ref(),
-            !changes.is_empty(),
-            in_gangs,
+            touches_leaders,
+            gangs == Gangs::Shown,
         ),
+        pod_groups: match gangs {
+            Gangs::Shown => Some(true),
+            Gangs::Unknown => None,
+            Gangs::Impossible => Some(false),
+        },
         changes,
         longest_names: effects::longest_names(&snapshot.set),
         rollout: stages,

@@ -44,6 +44,9 @@ pub(super) fn text(report: &Report, paint: Paint) -> String {
         };
         let _ = writeln!(text, "  {} {}", paint.paint(effect.verb.word(), tone), effect.objects);
     }
+    if report.pod_groups.is_none() {
+        text += "  PodGroups: unknown, see --gang-scheduling\n";
+    }
     text += "\nLongest names:\n";
     for it in &report.longest_names {
         let over =

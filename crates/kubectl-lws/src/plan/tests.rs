@@ -1,9 +1,12 @@
 //! Plans for sets that exist and sets that do not.
 
+use lws_api_types::keys::annotations::EXCLUSIVE_TOPOLOGY;
+use lws_controller::plan::build::{self, LeaderRollout};
 use serde_json::{Value, json};
 
 use super::effects::Verb;
 use super::{Report, render, report};
+use crate::cluster::Gangs;
 use crate::output::Paint;
 use crate::test_objects::Objects;
 use crate::test_server;
@@ -15,7 +18,7 @@ fn planned(change: impl FnOnce(&mut Value)) -> Report {
     let objects = Objects::ready(4, 2);
     let mut after = objects.set.clone();
     change(&mut after);
-    report(Some(objects.snapshot()), &after, Vec::new(), false).unwrap()
+    report(Some(objects.snapshot()), &after, Vec::new(), Gangs::Impossible).unwrap()
 }
 
 fn effects(report: &Report) -> Vec<(Verb, &str)> {
@@ -54,6 +57,49 @@ fn another_number_of_groups_is_no_new_revision() {
 }
 
 #[test]
+fn only_what_touches_the_leader_stateful_set_changes_it() {
+    type Edit = fn(&mut Value);
+    let surge = |it: &mut Value| {
+        let strategy = json!({"maxUnavailable": 1, "maxSurge": 1});
+        it["spec"]["rolloutStrategy"] =
+            json!({"type": "RollingUpdate", "rollingUpdateConfiguration": strategy});
+    };
+    let edits: [(Edit, bool, bool); 6] = [
+        (|it| it["spec"]["startupPolicy"] = json!("LeaderReady"), false, false),
+        (surge, true, false),
+        (|it| it["spec"]["replicas"] = json!(5), true, true),
+        (|it| *it.pointer_mut(IMAGE).unwrap() = json!("j"), true, true),
+        (|it| it["metadata"]["annotations"] = json!({EXCLUSIVE_TOPOLOGY: "rack"}), true, true),
+        (|it| it["metadata"]["annotations"] = json!({"note": "x"}), true, true),
+    ];
+    for (edit, expected, expected_without) in edits {
+        // Older API servers do not store maxUnavailable of a StatefulSet.
+        for (stores_budget, expected) in [(true, expected), (false, expected_without)] {
+            let mut objects = Objects::ready(4, 2);
+            let set = objects.snapshot().set;
+            let rollout = LeaderRollout { replicas: 4, partition: 0, max_unavailable: 1 };
+            let built = build::leader_stateful_set(&set, &objects.key(), rollout, None);
+            let live = objects.sts("s");
+            live["spec"] = built["spec"].clone();
+            for field in ["labels", "annotations", "ownerReferences"] {
+                live["metadata"][field] = built["metadata"][field].clone();
+            }
+            let update = &mut live["spec"]["updateStrategy"]["rollingUpdate"];
+            if !stores_budget {
+                update.as_object_mut().unwrap().remove("maxUnavailable");
+            }
+            let mut after = objects.set.clone();
+            edit(&mut after);
+            let report =
+                report(Some(objects.snapshot()), &after, Vec::new(), Gangs::Impossible).unwrap();
+            assert!(!report.changes.is_empty(), "{after}");
+            let changes = effects(&report).contains(&(Verb::Change, "StatefulSet s"));
+            assert_eq!(changes, expected, "{stores_budget} {after}");
+        }
+    }
+}
+
+#[test]
 fn a_partition_keeps_groups() {
     let report = planned(|it| {
         *it.pointer_mut(IMAGE).unwrap() = json!("j");
@@ -75,7 +121,7 @@ fn nothing_changed_is_nothing_to_do() {
 #[test]
 fn a_new_set_is_created_with_everything() {
     let objects = Objects::ready(2, 3);
-    let report = report(None, &objects.set, vec!["odd".to_owned()], false).unwrap();
+    let report = report(None, &objects.set, vec!["odd".to_owned()], Gangs::Unknown).unwrap();
     assert!(report.created && report.new_revision && report.rollout.is_empty());
     let objects: Vec<_> = effects(&report).into_iter().skip(1).collect();
     let expected = [
@@ -93,22 +139,48 @@ fn a_new_set_is_created_with_everything() {
 
 #[test]
 fn groups_in_gangs_have_pod_groups() {
-    let report = report(None, &Objects::ready(2, 3).set, Vec::new(), true).unwrap();
+    let report = report(None, &Objects::ready(2, 3).set, Vec::new(), Gangs::Shown).unwrap();
     let expected = (Verb::Create, "groups 0, 1: each 3 pods, a StatefulSet, a PodGroup");
     assert_eq!(effects(&report).last(), Some(&expected));
 }
 
+#[test]
+fn that_pod_groups_are_not_known_is_told() {
+    for (gangs, known, is_told) in [
+        (Gangs::Shown, json!(true), false),
+        (Gangs::Unknown, Value::Null, true),
+        (Gangs::Impossible, json!(false), false),
+    ] {
+        let report = report(None, &Objects::ready(2, 3).set, Vec::new(), gangs).unwrap();
+        assert_eq!(serde_json::to_value(&report).unwrap()["podGroups"], known);
+        let text = render::text(&report, Paint::NONE);
+        let line = "\n  PodGroups: unknown, see --gang-scheduling\n";
+        assert_eq!(text.contains(line), is_told, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn that_there_is_gang_scheduling_shows_by_pod_groups() {
-    let pod_group = json!({"metadata": {"name": "other-0-key", "namespace": "n"}});
-    for (answer, expected) in [
-        ((200, json!({"metadata": {}, "items": [pod_group]})), true),
-        ((200, json!({"metadata": {}, "items": []})), false),
-        (test_server::refusal(404, "NotFound", "the kind is not known"), false),
-        (test_server::refusal(403, "Forbidden", "podgroups is forbidden"), false),
+    let some = || {
+        let pod_group = json!({"metadata": {"name": "other-0-key", "namespace": "n"}});
+        (200, json!({"metadata": {}, "items": [pod_group]}))
+    };
+    let none = || (200, json!({"metadata": {}, "items": []}));
+    let unknown = || test_server::refusal(404, "NotFound", "the kind is not known");
+    let refused = || test_server::refusal(403, "Forbidden", "podgroups is forbidden");
+    for (everywhere, here, expected) in [
+        (some(), none(), Gangs::Shown),
+        (none(), some(), Gangs::Unknown),
+        (unknown(), unknown(), Gangs::Impossible),
+        (refused(), some(), Gangs::Shown),
+        (refused(), none(), Gangs::Unknown),
+        (refused(), unknown(), Gangs::Impossible),
+        (refused(), refused(), Gangs::Unknown),
     ] {
-        let connection = test_server::connection(move |_, _| answer.clone());
-        assert_eq!(connection.has_pod_groups().await.unwrap(), expected);
+        let connection = test_server::connection(move |_, path| {
+            if path.contains("/namespaces/") { here.clone() } else { everywhere.clone() }
+        });
+        assert_eq!(connection.gang_scheduling().await.unwrap(), expected);
     }
 }
 

@@ -7,7 +7,7 @@ use lws_api_types::keys::annotations::PAUSED_PARTITION;
 use lws_api_types::pod_template::PodTemplate;
 use serde_json::{Value, json};
 
-use crate::error::Error;
+use crate::error::{self, Error};
 
 /// Who the server notes for what is changed here.
 pub(super) const FIELD_MANAGER: &str = "kubectl-lws";
@@ -38,7 +38,7 @@ impl Step {
     /// that to the server, which knows it from the version that they name.
     pub(super) fn is_outdated(&self, set: &LeaderWorkerSet) -> Result<bool, Error> {
         let Patch::Json(patch) = &self.patch else { return Ok(false) };
-        let set = serde_json::to_value(set)?;
+        let set = error::json("the set", set)?;
         let fails = |operation: &PatchOperation| match operation {
             PatchOperation::Test(it) => it.path.resolve(&set).ok() != Some(&it.value),
             _ => false,

@@ -7,19 +7,19 @@ mod undo;
 
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Error as WatchError};
 use lws_api_types::{LeaderWorkerSet, keys};
 
 use crate::arguments::Rollout;
-use crate::cluster::{Events, code, is_refused};
+use crate::cluster::{Events, code};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::output::{self, Output};
+use crate::watches::{self, Interruptions};
 use change::{FIELD_MANAGER, Step};
 use progress::Progress;
 
@@ -110,7 +110,7 @@ async fn status(connection: &Connection, name: &str, timeout: Duration) -> Resul
     // A set that does not exist is an error at once, rather than one that may come.
     let set = connection.set(name).await?;
     let this = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let events = watcher::watcher(connection.api::<LeaderWorkerSet>(), this).default_backoff();
+    let events = watches::watch(connection.api::<LeaderWorkerSet>(), this);
     let waits = wait(events, &set);
     if timeout.is_zero() {
         return waits.await;
@@ -124,15 +124,28 @@ async fn wait(
     events: impl Stream<Item = Result<watcher::Event<LeaderWorkerSet>, WatchError>>,
     set: &LeaderWorkerSet,
 ) -> Result<(), Error> {
-    let permitted = events.filter(|it| {
-        let passes = it.as_ref().err().is_none_or(is_refused);
-        std::future::ready(passes)
-    });
-    let mut events = std::pin::pin!(permitted);
+    let mut events = std::pin::pin!(events);
     let deleted = || Err(Error::Refused(format!("{} has been deleted", set.name())));
     let mut told = String::new();
     let mut is_listed = false;
-    while let Some(event) = events.try_next().await.map_err(|it| Error::Watch(Box::new(it)))? {
+    let mut interruptions = Interruptions::default();
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let is_final = watches::is_final(&error);
+                let error = Error::Watch(Box::new(error));
+                if is_final {
+                    return Err(error);
+                }
+                let now = Timestamp::now();
+                interruptions.begin(keys::PLURAL, &error, now);
+                if let Some(warning) = interruptions.new_warning(now) {
+                    output::complain(&warning);
+                }
+                continue;
+            }
+        };
         let seen = match event {
             watcher::Event::Init => {
                 is_listed = false;
@@ -143,6 +156,7 @@ async fn wait(
             // The watch does not tell of what happens while it is interrupted.
             watcher::Event::InitDone | watcher::Event::Delete(_) => return deleted(),
         };
+        interruptions.end(keys::PLURAL);
         if seen.uid() != set.uid() {
             return deleted();
         }
@@ -215,6 +229,19 @@ mod tests {
         let (outcome, sent) = undone(u32::MAX, false).await;
         let expected = "Error from server (Invalid): the server rejected our request";
         assert_eq!((outcome.unwrap_err().told().as_str(), sent), (expected, 1));
+    }
+
+    #[tokio::test]
+    async fn an_interruption_of_the_watch_is_waited_out_and_a_refusal_is_not() {
+        let set: LeaderWorkerSet = serde_json::from_value(Objects::ready(2, 1).set).unwrap();
+        let lost = || Err(WatchError::NoResourceVersion);
+        let seen = Ok(watcher::Event::Apply(set.clone()));
+        assert!(wait(futures::stream::iter([lost(), seen]), &set).await.is_ok());
+        let (_, status) = test_server::refusal(403, "Forbidden", "no");
+        let status = serde_json::from_value(status).unwrap();
+        let refused = Err(WatchError::WatchStartFailed(kube::Error::Api(Box::new(status))));
+        let outcome = wait(futures::stream::iter([lost(), refused]), &set).await;
+        assert_eq!(outcome.unwrap_err().told(), "Error from server (Forbidden): no");
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::change::{Patch, Step, refuse_paused};
 use super::history::stored;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::snapshot::Snapshot;
 
 /// Gives the set the content and the placement of a stored revision: of the one with number
@@ -57,11 +57,14 @@ pub(super) fn undo(snapshot: &Snapshot, wanted: Option<i64>) -> Result<Step, Err
     }
     let mut operations = unchanged(set)?;
     operations.extend(placed);
-    let template = serde_json::to_value(&restored.spec.leader_worker_template)?;
+    let template = error::json("the template", &restored.spec.leader_worker_template)?;
     operations.push(add(path("leaderWorkerTemplate"), template));
     match &restored.spec.network_config {
         Some(network) => {
-            operations.push(add(path("networkConfig"), serde_json::to_value(network)?));
+            operations.push(add(
+                path("networkConfig"),
+                error::json("the network configuration", network)?,
+            ));
         }
         None if set.spec.network_config.is_some() => operations.push(remove(path("networkConfig"))),
         None => {}
@@ -78,9 +81,11 @@ fn unchanged(set: &LeaderWorkerSet) -> Result<Vec<PatchOperation>, Error> {
         PatchOperation::Test(TestOperation { path, value })
     };
     let mut tests = vec![test("generation", json!(set.metadata.generation))];
-    if let Some(annotations) = &set.metadata.annotations {
-        tests.push(test("annotations", serde_json::to_value(annotations)?));
-    }
+    tests.push(match &set.metadata.annotations {
+        Some(annotations) => test("annotations", error::json("the annotations", annotations)?),
+        // There is no test for what is not there.
+        None => test("resourceVersion", json!(set.metadata.resource_version)),
+    });
     Ok(tests)
 }
 
@@ -233,6 +238,21 @@ mod tests {
             *set.pointer_mut(pointer).unwrap() = value;
             let set = serde_json::from_value(set).unwrap();
             assert_eq!(step.is_outdated(&set).unwrap(), expected, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_return_does_not_wipe_annotations_that_came_meanwhile() {
+        let objects = placed(Some("rack"), &Value::Null);
+        let step = undo(&objects.snapshot(), None).unwrap();
+        let Patch::Json(patch) = &step.patch else { panic!("{step:?}") };
+        let mut annotated = objects.set.clone();
+        annotated["metadata"]["annotations"] = json!({"other": "kept"});
+        annotated["metadata"]["resourceVersion"] = json!("2");
+        for (mut set, expected) in [(objects.set.clone(), false), (annotated, true)] {
+            let read = serde_json::from_value(set.clone()).unwrap();
+            assert_eq!(step.is_outdated(&read).unwrap(), expected, "{set}");
+            assert_eq!(json_patch::patch(&mut set, patch).is_err(), expected, "{set}");
         }
     }
 

@@ -254,18 +254,10 @@ impl Judge<'_> {
         }
     }
 
-    /// What the newest event says about pods that a `StatefulSet` cannot create, while it lacks some.
+    /// Why pods of a `StatefulSet` cannot be created.
     fn refusal(&self, stateful_set: &str) -> Option<String> {
-        let short = self.snapshot.entry.stateful_sets.get(stateful_set)?;
-        if short.status_replicas >= short.replicas {
-            return None;
-        }
-        let about = |it: &&k8s_openapi::api::core::v1::Event| {
-            it.involved_object.uid.as_deref() == Some(short.identity.uid())
-                && it.reason.as_deref() == Some("FailedCreate")
-        };
-        let events = self.snapshot.events.iter().filter(about);
-        events.max_by_key(|it| crate::events::last_seen(it)).and_then(|it| it.message.clone())
+        let stateful_set = self.snapshot.entry.stateful_sets.get(stateful_set)?;
+        self.snapshot.refusal(stateful_set)?.message.clone()
     }
 
     fn domain(&self, node: Option<&str>) -> Option<String> {

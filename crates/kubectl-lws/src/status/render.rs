@@ -6,11 +6,43 @@ use jiff::Timestamp;
 
 use super::{GroupReport, Listed, Report};
 use crate::cluster::Scope;
-use crate::output::{Cell, Paint, Table, Tone, age};
+use crate::output::{Cell, Paint, Screen, Table, Tone, age};
 use crate::snapshot::Unreadable;
 
 /// The report as text.
 pub(super) fn text(report: &Report, now: Timestamp, paint: Paint) -> String {
+    page(report, report.groups.len(), now, paint)
+}
+
+/// The report and `warning` as text that fits on the screen: with as many groups as there is room for.
+pub(super) fn fitted(
+    report: &Report,
+    warning: Option<&str>,
+    now: Timestamp,
+    paint: Paint,
+    screen: Screen,
+) -> String {
+    let all = report.groups.len();
+    let part = |shown: usize, paint: Paint| {
+        let mut text = page(report, shown, now, paint);
+        let noun = if all - shown == 1 { "group" } else { "groups" };
+        // Writing to a String does not fail.
+        if shown < all {
+            let _ = writeln!(text, "… {} more {noun}", all - shown);
+        }
+        if let Some(warning) = warning {
+            let _ = writeln!(text, "\n{}", paint.paint(warning, Tone::Bad));
+        }
+        text
+    };
+    // The cursor takes the last line. A group takes one at least, so that no more are tried.
+    let fits = |shown: &usize| screen.height(&part(*shown, Paint::NONE)) < screen.lines;
+    let shown = (0..=all.min(screen.lines)).rev().find(fits).unwrap_or(0);
+    part(shown, paint)
+}
+
+/// The report with the first of its groups.
+fn page(report: &Report, shown: usize, now: Timestamp, paint: Paint) -> String {
     let mut text = summary(report, now).text(paint);
     if let Some(cause) = &report.cause {
         let heading = if report.available { "Failing" } else { "Not available" };
@@ -20,7 +52,8 @@ pub(super) fn text(report: &Report, now: Timestamp, paint: Paint) -> String {
     }
     if !report.groups.is_empty() {
         text.push('\n');
-        text += &groups(report, now).text(paint);
+        let first = report.groups.iter().take(shown);
+        text += &groups(first, &report.revision, now).text(paint);
     }
     text
 }
@@ -73,7 +106,11 @@ fn cells(report: &Report, now: Timestamp) -> [Cell; SUMMARY.len()] {
     ]
 }
 
-fn groups(report: &Report, now: Timestamp) -> Table {
+fn groups<'a>(
+    groups: impl Iterator<Item = &'a GroupReport>,
+    current: &str,
+    now: Timestamp,
+) -> Table {
     let headings = [
         "GROUP",
         "STATE",
@@ -88,10 +125,10 @@ fn groups(report: &Report, now: Timestamp) -> Table {
     ];
     let mut table = Table::new(&headings);
     let plain = |text: String| (text, Tone::Plain);
-    for group in &report.groups {
+    for group in groups {
         let GroupReport { index, state, .. } = group;
         let surge = if group.surge { " (surge)" } else { "" };
-        let mark = |it: &String| if *it == report.revision { "" } else { " (old)" };
+        let mark = |it: &String| if it == current { "" } else { " (old)" };
         let revision = group.revision.as_ref().map(|it| format!("{it}{}", mark(it)));
         table.row([
             plain(format!("{index}{surge}")),

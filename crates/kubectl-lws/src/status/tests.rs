@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Listed, Report, State, listed, render, report};
 use crate::cluster::Scope;
-use crate::output::Paint;
+use crate::output::{Paint, Screen};
 use crate::test_objects::{NOW, Objects, condition, event};
 use crate::test_server;
 
@@ -273,6 +273,26 @@ fn the_text_has_the_set_the_cause_and_the_groups() {
     assert!(lines[3].starts_with("Not available: group 1 is failing: pod s-1-1"), "{text}");
     let start = format!("1       Failing   {key}");
     assert!(lines[7].starts_with(&start) && lines[7].contains("1/2 "), "{text}");
+}
+
+#[test]
+fn a_report_is_cut_to_the_height_of_the_screen() {
+    let snapshot = Objects::ready(5, 1).snapshot();
+    let report = report(&snapshot);
+    let fitted = |warning: Option<&str>, lines: usize| {
+        let screen = Screen { lines, columns: 200 };
+        let text = render::fitted(&report, warning, snapshot.now, Paint::NONE, screen);
+        assert!(screen.height(&text) < lines || lines < 6, "{text}");
+        text
+    };
+    // Two lines of the set, an empty one, headings, the groups, and the line of the cursor.
+    assert_eq!(fitted(None, 10), render::text(&report, snapshot.now, Paint::NONE));
+    let cut = fitted(None, 9);
+    assert!(cut.contains("\n2 ") && cut.ends_with("\n… 2 more groups\n"), "{cut}");
+    let warned = fitted(Some("Warning: blind"), 9);
+    assert!(warned.ends_with("\n… 4 more groups\n\nWarning: blind\n"), "{warned}");
+    let tiny = fitted(None, 2);
+    assert!(tiny.ends_with("\n… 5 more groups\n"), "{tiny}");
 }
 
 #[tokio::test]

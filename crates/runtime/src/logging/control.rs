@@ -130,13 +130,13 @@ mod tests {
         let subscriber = Registry::default().with(layer);
         let _guard = tracing::subscriber::set_default(subscriber);
         let router = LogControl::new(handle, initial).router();
-        let started = "kube_client::client=error,lws=info,info\n";
+        let started = "lws=info,info\n";
         assert_eq!(ask(&router, Method::GET, "").await, (200, started.to_owned()));
         assert!(!tracing::enabled!(target: "lws_controller", tracing::Level::TRACE));
         for (text, expected) in [
-            ("debug", "kube_client::client=error,lws=debug,info\n"),
-            (" 5\n", "kube_client::client=error,lws=trace,info\n"),
-            ("error", "kube_client::client=error,lws=error,error\n"),
+            ("debug", "lws=debug,info\n"),
+            (" 5\n", "lws=trace,info\n"),
+            ("error", "lws=error,error\n"),
             ("warn,lws_controller::plan=trace", "lws_controller::plan=trace,warn\n"),
             ("off", "off\n"),
             ("lws=trace,info", "lws=trace,info\n"),

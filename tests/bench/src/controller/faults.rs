@@ -12,14 +12,14 @@ use lws_e2e::Namespace;
 use lws_harness::wait;
 
 use super::world::{Options, World};
-use super::{CONCURRENCY, Shape, cost, sets, tell, tell_requests};
+use super::{CONCURRENCY, Section, Shape, cost, sets};
 use crate::report::{Figure, count};
 
 /// How long is waited for a group to be recreated. One that is not by then never will be.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A worker of each of 10 groups is deleted without grace, and its successor is ready at once.
-pub(super) async fn recreate() -> Result<Vec<Figure>> {
+pub(super) async fn recreate() -> Result<Section> {
     let shape = Shape { groups: 10, ..Shape::default() };
     let mut world = World::start(Options { nodes: 20, gate: true }).await?;
     let namespace = world.namespace().await?;
@@ -54,9 +54,8 @@ pub(super) async fn recreate() -> Result<Vec<Figure>> {
     }
     // A recreated group is a new one.
     figures.extend(cost(&spent, 7.0 * shape.groups() + 12.0));
-    let figures = tell("Delete a worker of each of 10 groups without grace", figures)?;
-    tell_requests(&spent.requests, shape.groups())?;
-    Ok(figures)
+    Section::tell("Delete a worker of each of 10 groups without grace", figures)?
+        .and_requests(&spent.requests, shape.groups())
 }
 
 /// The UIDs of the leaders, by name.

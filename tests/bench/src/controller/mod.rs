@@ -27,6 +27,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use lws_harness::ClusterOptions;
 
+use crate::guide::Guide;
 use crate::report::{self, Figure, count, say};
 use world::{Requests, Spent};
 
@@ -41,9 +42,11 @@ pub(crate) struct Arguments {
     /// Scenarios to run; all when none is given.
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
-    /// How often what takes seconds is measured, each time beside its floor: the medians count.
+    /// How often what takes seconds is measured, each time beside its floor. The median of each figure counts.
     #[arg(long, default_value = "3")]
     repeat: NonZeroUsize,
+    #[command(flatten)]
+    guide: Guide,
 }
 
 /// What is measured.
@@ -101,6 +104,11 @@ impl Shape {
     fn groups(self) -> f64 {
         count(self.sets) * f64::from(self.groups)
     }
+
+    /// Pods of all sets.
+    fn pods(self) -> usize {
+        self.sets * usize::try_from(self.groups * self.size).unwrap_or_default()
+    }
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
@@ -108,25 +116,29 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         [] => Scenario::value_variants(),
         chosen => chosen,
     };
-    say(report::machine(Some(&ClusterOptions::default().kubernetes_version))?)?;
-    let mut figures = Vec::new();
+    let machine = report::machine(Some(&ClusterOptions::default().kubernetes_version))?;
+    say(&machine)?;
+    let mut all = Section::default();
     let mut growth = speed::Growth::default();
     for scenario in scenarios {
-        figures.extend(scenario.run(arguments.repeat.get(), &mut growth).await?);
+        all.append(scenario.run(arguments.repeat.get(), &mut growth).await?);
     }
-    figures.extend(growth.tell()?);
-    say(report::verdict(&figures))
+    all.append(growth.tell()?);
+    let verdict = report::verdict(&all.figures);
+    say(&verdict)?;
+    let text = format!("{machine}\n{}\n{verdict}", all.text);
+    arguments.guide.write("performance.md", "make bench", &text)
 }
 
 impl Scenario {
-    async fn run(self, repeat: usize, growth: &mut speed::Growth) -> Result<Vec<Figure>> {
+    async fn run(self, repeat: usize, growth: &mut speed::Growth) -> Result<Section> {
         match self {
             Self::Create100 => speed::create(100, repeat, growth).await,
             Self::Create300 => speed::create(300, 1, growth).await,
             Self::Create1000 => speed::create(1000, 1, growth).await,
             Self::Sets50 => speed::many_sets(repeat).await,
-            Self::Roll10 => speed::roll_slowly(true).await,
-            Self::Roll10GateOff => speed::roll_slowly(false).await,
+            Self::Roll10 => speed::roll_slowly(true, repeat).await,
+            Self::Roll10GateOff => speed::roll_slowly(false, repeat).await,
             Self::Recreate => faults::recreate().await,
             Self::Settled => rest::settled().await,
             Self::Foreign => rest::foreign().await,
@@ -134,17 +146,40 @@ impl Scenario {
     }
 }
 
-/// Tells the figures of a scenario and gives them with its title.
-fn tell(title: &str, mut figures: Vec<Figure>) -> Result<Vec<Figure>> {
-    say(format!("### {title}\n\n{}", report::figures(&figures)))?;
-    for figure in &mut figures {
-        figure.name = format!("{title}: {}", figure.name);
-    }
-    Ok(figures)
+/// What was measured, as it is told.
+#[derive(Debug, Default)]
+struct Section {
+    text: String,
+    /// Each with the title of its scenario.
+    figures: Vec<Figure>,
 }
 
-/// Tells which requests were made for so many groups.
-fn tell_requests(requests: &Requests, groups: f64) -> Result<()> {
+impl Section {
+    /// Tells the figures of a scenario, and gives what was told.
+    fn tell(title: &str, mut figures: Vec<Figure>) -> Result<Self> {
+        let text = format!("### {title}\n\n{}", report::figures(&figures));
+        say(&text)?;
+        for figure in &mut figures {
+            figure.name = format!("{title}: {}", figure.name);
+        }
+        Ok(Self { text, figures })
+    }
+
+    /// Tells also which requests were made for so many groups.
+    fn and_requests(mut self, requests: &Requests, groups: f64) -> Result<Self> {
+        let table = requests_table(requests, groups);
+        say(&table)?;
+        self.text = format!("{}\n{table}", self.text);
+        Ok(self)
+    }
+
+    fn append(&mut self, other: Self) {
+        self.text = format!("{}\n{}", self.text, other.text);
+        self.figures.extend(other.figures);
+    }
+}
+
+fn requests_table(requests: &Requests, groups: f64) -> String {
     let header = ["verb", "resource", "requests", "for each group"].map(str::to_owned);
     let row = |verb: &str, resource: &str, requests: usize| {
         let share = report::number(count(requests) / groups);
@@ -153,7 +188,7 @@ fn tell_requests(requests: &Requests, groups: f64) -> Result<()> {
     let kinds = requests.by_kind.iter().map(|((verb, resource), it)| row(verb, resource, *it));
     let all = row("all", "but leases", requests.total());
     let leases = row("all", "leases", requests.leases);
-    say(report::table(&header, &kinds.chain([all, leases]).collect::<Vec<_>>()))
+    report::table(&header, &kinds.chain([all, leases]).collect::<Vec<_>>())
 }
 
 /// The figures of what the controller has used.
@@ -173,6 +208,6 @@ mod tests {
     fn a_shape_knows_its_objects() {
         let shape = Shape { sets: 2, groups: 3, ..Shape::default() };
         assert_eq!(shape.names("x").collect::<Vec<_>>(), ["x-0", "x-1"]);
-        assert_eq!(report::number(shape.groups()), "6");
+        assert_eq!((report::number(shape.groups()).as_str(), shape.pods()), ("6", 24));
     }
 }

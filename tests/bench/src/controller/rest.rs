@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::completion::all_done;
 use super::world::{Options, World};
-use super::{CONCURRENCY, Shape, sets, tell, tell_requests};
+use super::{CONCURRENCY, Section, Shape, sets};
 use crate::report::{Figure, count};
 
 /// How long is looked for requests of settled sets, with the aftermath of each measurement.
@@ -24,7 +24,7 @@ const FOREIGN_PODS: usize = 3000;
 const NO_MEMORY: f64 = 0.5;
 
 /// 50 sets of which nothing is wanted.
-pub(super) async fn settled() -> Result<Vec<Figure>> {
+pub(super) async fn settled() -> Result<Section> {
     let shape = Shape { sets: 50, groups: 2, ..Shape::default() };
     let mut world = World::start(Options { nodes: 20, gate: true }).await?;
     let namespace = world.namespace().await?;
@@ -38,13 +38,11 @@ pub(super) async fn settled() -> Result<Vec<Figure>> {
         Figure::plain("CPU in 10 s, s", spent.processor_time.as_secs_f64()),
         Figure::plain("memory, MiB", spent.memory.resident_mebibytes()),
     ];
-    let figures = tell("50 settled sets", figures)?;
-    tell_requests(&spent.requests, shape.groups())?;
-    Ok(figures)
+    Section::tell("50 settled sets", figures)?.and_requests(&spent.requests, shape.groups())
 }
 
 /// 3000 pods that belong to no set.
-pub(super) async fn foreign() -> Result<Vec<Figure>> {
+pub(super) async fn foreign() -> Result<Section> {
     let shape = Shape { sets: 5, groups: 2, ..Shape::default() };
     let mut world = World::start(Options { nodes: 20, gate: true }).await?;
     let namespace = world.namespace().await?;
@@ -71,7 +69,7 @@ pub(super) async fn foreign() -> Result<Vec<Figure>> {
         Figure::at_most("requests", count(spent.requests.total()), 0.0),
         Figure::plain("CPU, s", spent.processor_time.as_secs_f64()),
     ];
-    tell("3000 pods of others", figures)
+    Section::tell("3000 pods of others", figures)
 }
 
 fn is_running(pod: &Pod) -> bool {

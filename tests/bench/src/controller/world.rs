@@ -89,6 +89,14 @@ impl Requests {
         requests
     }
 
+    /// Those that create an object, without events, which only tell of something.
+    pub(super) fn creations(&self) -> usize {
+        let made = self.by_kind.iter();
+        made.filter(|((verb, resource), _)| verb == "create" && resource != "events")
+            .map(|(_, count)| count)
+            .sum()
+    }
+
     /// All but those that keep the lease.
     pub(super) fn total(&self) -> usize {
         self.by_kind.values().sum()
@@ -236,6 +244,7 @@ mod tests {
                 (key(CONTROLLER, "create", "statefulsets", "", "a"), 2),
                 (key(CONTROLLER, "create", "statefulsets", "", "b"), 3),
                 (key(CONTROLLER, "update", "leaderworkersets", "status", "a"), 1),
+                (key(CONTROLLER, "create", "events", "", "a"), 4),
                 (key(CONTROLLER, "update", "leases", "", "lws-system"), 7),
                 (key("other", "create", "statefulsets", "", "a"), 9),
             ]
@@ -246,6 +255,7 @@ mod tests {
             requests,
             Requests {
                 by_kind: [
+                    (kind("create", "events"), 4),
                     (kind("create", "statefulsets"), 5),
                     (kind("update", "leaderworkersets/status"), 1),
                 ]
@@ -253,6 +263,6 @@ mod tests {
                 leases: 7,
             }
         );
-        assert_eq!(requests.total(), 6);
+        assert_eq!((requests.total(), requests.creations()), (10, 5));
     }
 }

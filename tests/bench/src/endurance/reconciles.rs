@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams};
-use lws_e2e::metrics::Scrape;
 use lws_e2e::{Fixture, Namespace, TestSet};
 use lws_harness::system::{System, SystemOptions};
 use lws_harness::{Cluster, ClusterOptions};
@@ -20,6 +19,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::samples::Samples;
+use crate::counter::Counter;
 use crate::process::Measured;
 
 /// Sets of two groups of two pods.
@@ -92,23 +92,22 @@ async fn work(
     mut sets: Vec<TestSet>,
     reconciles: u32,
 ) -> Result<Samples> {
-    let process = {
-        let controller = system.controllers().first().context("no controller runs")?;
-        Measured::new(controller.process().pid())
-    };
+    let controller = system.controllers().first().context("no controller runs")?;
+    let process = Measured::new(controller.process().pid());
+    let counter = Counter::of(&controller.metrics_url())?;
     let mut next = sets.len();
     let mut samples = Samples::default();
     // Buffers have their final size afterwards.
     roll(&sets, 0).await?;
     namespace.silence().await?;
-    let before = counted(system).await?;
+    let before = counter.reconciles().await?;
     samples.look(process, 0)?;
     let rollouts = (reconciles / RECONCILES_A_ROLLOUT).max(LEAST_ROLLOUTS);
     for rollout in 1..=rollouts {
         let target = before + reconciles / rollouts * rollout;
         stir(&sets, async || {
             sleep(PAUSE).await;
-            let done = counted(system).await?;
+            let done = counter.reconciles().await?;
             samples.look(process, done - before)?;
             Ok(done >= target)
         })
@@ -116,10 +115,10 @@ async fn work(
         roll(&sets, rollout).await?;
         replace(&mut sets, next).await?;
         next += REPLACED;
-        samples.look(process, counted(system).await? - before)?;
+        samples.look(process, counter.reconciles().await? - before)?;
     }
     namespace.silence().await?;
-    samples.look(process, counted(system).await? - before)?;
+    samples.look(process, counter.reconciles().await? - before)?;
     Ok(samples)
 }
 
@@ -153,11 +152,4 @@ async fn roll(sets: &[TestSet], number: u32) -> Result<()> {
     let changing = stream::iter(sets).map(Ok::<_, anyhow::Error>);
     changing.try_for_each_concurrent(CONCURRENCY, |set| set.change_workers(image)).await?;
     all_done(sets).await
-}
-
-/// How often the controller has reconciled so far.
-async fn counted(system: &mut System) -> Result<u32> {
-    let scrape = Scrape::of_controller(system).await?;
-    let sum = scrape.sum("controller_runtime_reconcile_total");
-    Ok(format!("{sum:.0}").parse()?)
 }

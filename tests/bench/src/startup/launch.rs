@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use lws_harness::free_ports;
 use lws_harness::processes::ProcessSpec;
 use nix::sys::signal::{Signal, kill};
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use crate::admission::webhook::write_certificate;
 
-/// How often is tried to connect: a try that finds nobody takes some microseconds.
+/// Pause between two looks, such as tries to connect: one that finds nobody takes some microseconds.
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// The longest that a start may take, and an end.
@@ -54,12 +54,22 @@ impl Launched {
         Ok(self.begun.elapsed())
     }
 
-    /// Ends it as a cluster does, and waits until it has ended.
-    pub(super) fn stop(mut self) -> Result<()> {
+    /// Ends it as a cluster does, and waits until it has ended. Fails when it does not end in time, and kills it then.
+    pub(super) fn stop(self) -> Result<()> {
+        self.stop_within(DEADLINE)
+    }
+
+    fn stop_within(mut self, deadline: Duration) -> Result<()> {
         kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM)?;
-        let status = self.child.wait()?;
-        anyhow::ensure!(status.success(), "it ended with {status}");
-        Ok(())
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "it ended with {status}");
+                return Ok(());
+            }
+            ensure!(since.elapsed() < deadline, "it has not ended {deadline:?} after SIGTERM");
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 
@@ -92,4 +102,27 @@ pub(super) async fn webhook(starts: u32) -> Result<Vec<Duration>> {
     };
     let all = move || (0..starts).map(|_| start()).collect();
     tokio::task::spawn_blocking(all).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_end_is_killed() {
+        // Says so once it no longer ends by the signal.
+        let script = "trap '' TERM; echo ready; while :; do read -r line; done";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        let process = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let launched = Launched { child, begun: Instant::now() };
+        let error = launched.stop_within(Duration::ZERO).unwrap_err();
+        assert_eq!(error.to_string(), "it has not ended 0ns after SIGTERM");
+        assert!(kill(process, None).is_err(), "it still runs");
+    }
 }

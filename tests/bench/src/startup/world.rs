@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use http::Request;
-use kube::{Client, Config};
-use lws_e2e::metrics::Scrape;
 use lws_e2e::{Fixture, Namespace};
 use lws_harness::system::{NAMESPACE, System, SystemOptions};
 use lws_harness::{Cluster, ClusterOptions, free_ports};
 use tokio::time::sleep;
 
 use super::launch::Launched;
+use crate::counter::Counter;
 use crate::process::Measured;
 
 /// Requests at a time.
@@ -80,12 +78,12 @@ impl World {
         let controller = self.system.controllers().first().context("no controller runs")?;
         let controller = Measured::new(controller.process().pid());
         let webhook = Measured::new(self.system.webhook()?.process().pid());
-        let before = [controller.thread_time()?, webhook.thread_time()?];
+        let before = [controller.processor_time()?, webhook.processor_time()?];
         sleep(time).await;
         let [of_controller, of_webhook] = before;
         Ok([
-            ("lws-controller", controller.thread_time()?.saturating_sub(of_controller)),
-            ("lws-webhook", webhook.thread_time()?.saturating_sub(of_webhook)),
+            ("lws-controller", controller.processor_time()?.saturating_sub(of_controller)),
+            ("lws-webhook", webhook.processor_time()?.saturating_sub(of_webhook)),
         ])
     }
 
@@ -127,10 +125,9 @@ impl World {
             Ok::<_, anyhow::Error>((launched, took))
         })
         .await??;
-        let server = format!("http://127.0.0.1:{metrics}").parse()?;
-        let client = Client::try_from(Config::new(server))?;
-        let first = reconciled(&client, launched.begun, 1).await?;
-        let all = reconciled(&client, launched.begun, sets).await?;
+        let counter = Counter::of(&format!("http://127.0.0.1:{metrics}/metrics"))?;
+        let first = reconciled(&counter, launched.begun, 1).await?;
+        let all = reconciled(&counter, launched.begun, u32::try_from(sets)?).await?;
         tokio::task::spawn_blocking(move || launched.stop()).await??;
         Ok(Start { listens, first, all })
     }
@@ -143,12 +140,10 @@ impl World {
 }
 
 /// Waits until a controller that was started at `begun` has reconciled so often, and gives how long that took.
-async fn reconciled(client: &Client, begun: Instant, times: usize) -> Result<Duration> {
+async fn reconciled(counter: &Counter, begun: Instant, times: u32) -> Result<Duration> {
     loop {
-        let request = Request::get("/metrics").body(Vec::new())?;
-        let scrape = Scrape::parse(&client.request_text(request).await?)?;
-        let count = scrape.sum("controller_runtime_reconcile_total");
-        if count >= crate::report::count(times) {
+        let count = counter.reconciles().await?;
+        if count >= times {
             return Ok(begun.elapsed());
         }
         ensure!(begun.elapsed() < DEADLINE, "{count} of {times} reconciles after {DEADLINE:?}");

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
+use lws_api_types::keys::annotations;
 use lws_api_types::set::StartupPolicy;
 use lws_e2e::{DEADLINE, Fixture, Namespace};
 use lws_harness::simulator::NEVER_READY;
@@ -219,6 +220,36 @@ async fn a_watch_shows_what_time_brings_about_also_to_who_may_not_watch_events()
     let told = String::from_utf8(child.wait_with_output().await?.stderr)?;
     let warning = "Warning: shown without changes of events: Error from server (Forbidden): ";
     anyhow::ensure!(told.contains(warning), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_watch_warns_once_of_nodes_that_may_not_be_read() -> Result<()> {
+    let zone =
+        Fixture::default().annotation(annotations::EXCLUSIVE_TOPOLOGY, "kubernetes.io/hostname");
+    let set = settled(&zone).await?;
+    let kubeconfig = reader(set.namespace()).await?;
+    let arguments = [STATUS, &["--watch", "--output", "json"]].concat();
+    let mut child = plugin(set.namespace(), &arguments)?.env("KUBECONFIG", kubeconfig).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    let mut next = async |part: &str| -> Result<()> {
+        while let Some(line) = lines.next_line().await? {
+            if line.contains(part) {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the output ends without {part}")
+    };
+    let watched = async {
+        next("\"available\": true").await?;
+        set.scale(3).await?;
+        next("\"desired\": 3").await?;
+        next("\"ready\": 3").await
+    };
+    tokio::time::timeout(DEADLINE, watched).await??;
+    child.start_kill()?;
+    let told = String::from_utf8(child.wait_with_output().await?.stderr)?;
+    anyhow::ensure!(told.matches("Warning: shown without nodes: ").count() == 1, "{told}");
     Ok(())
 }
 

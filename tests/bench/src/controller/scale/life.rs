@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Error, Result};
 use tokio::time::sleep;
 
 use super::super::floor::Model;
@@ -46,6 +46,8 @@ pub(super) struct Part {
     pub(super) step: Step,
     /// How many groups were created, updated, added or removed; all for the others.
     pub(super) groups: f64,
+    /// How many pods there were in the end, all of them ready.
+    pub(super) pods: usize,
     pub(super) took: Duration,
     /// How long the same takes without a controller.
     pub(super) floor: Option<Duration>,
@@ -60,64 +62,83 @@ impl Part {
 }
 
 /// What was measured of some sets.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Life {
     pub(super) shape: Shape,
+    /// What was done to the end, in order.
     pub(super) parts: Vec<Part>,
+    /// Why there are no more of them, and why floors are missing.
+    pub(super) failure: Option<Error>,
 }
 
 impl Life {
-    /// Measures sets of this shape, on a cluster of their own with room for them.
-    pub(super) async fn measure(shape: Shape) -> Result<Self> {
-        let added = (shape.groups + 1) / 2;
-        let more = shape.groups + added;
-        let pods = shape.sets * usize::try_from(more * shape.size)?;
-        let nodes = (pods / PODS_OF_A_NODE + pods / PODS_OF_A_NODE / 4).max(20);
-        let mut world = World::start(Options { nodes, gate: true }).await?;
-        let mut life = Self { shape, parts: Vec::new() };
+    /// Measures sets of this shape, on a cluster of their own with room for them. `more`: how many groups each set gets, and
+    /// loses again.
+    pub(super) async fn measure(shape: Shape, more: i32) -> Self {
+        let mut life = Self { shape, parts: Vec::new(), failure: None };
+        life.failure = life.run(more).await.err();
+        life
+    }
+
+    async fn run(&mut self, more: i32) -> Result<()> {
+        let shape = self.shape;
+        let most = Shape { groups: shape.groups + more, ..shape };
+        let nodes = (most.pods() / PODS_OF_A_NODE).max(16);
+        let mut world = World::start(Options { nodes: nodes + nodes / 4, gate: true }).await?;
 
         let namespace = world.namespace().await?;
         let begin = world.begin().await?;
         let took = sets::create(&namespace, shape).await?;
-        life.push(Step::Create, shape.groups, took, world.end(&begin).await?);
+        self.push(Step::Create, shape.groups, took, world.end(&begin).await?);
         let mut model = Model::of_created(&namespace, shape).await?;
 
         let begin = world.go_on()?;
         sleep(REST).await;
-        life.push(Step::Settle, shape.groups, REST, world.end(&begin).await?);
+        self.push(Step::Settle, shape.groups, REST, world.end(&begin).await?);
 
         let begin = world.go_on()?;
         let took = sets::roll(&namespace, shape).await?;
-        life.push(Step::Update, shape.groups, took, world.end(&begin).await?);
+        self.push(Step::Update, shape.groups, took, world.end(&begin).await?);
 
-        let begin = world.go_on()?;
-        let took = sets::scale(&namespace, shape, more).await?;
-        life.push(Step::ScaleUp, added, took, world.end(&begin).await?);
+        if more > 0 {
+            let begin = world.go_on()?;
+            let took = sets::scale(&namespace, shape, most.groups).await?;
+            self.push(Step::ScaleUp, more, took, world.end(&begin).await?);
+        }
         model.see_updated(&namespace).await?;
-
-        let begin = world.go_on()?;
-        let took = sets::scale(&namespace, shape, shape.groups).await?;
-        life.push(Step::ScaleDown, added, took, world.end(&begin).await?);
+        if more > 0 {
+            let begin = world.go_on()?;
+            let took = sets::scale(&namespace, shape, shape.groups).await?;
+            self.push(Step::ScaleDown, more, took, world.end(&begin).await?);
+        }
 
         let begin = world.go_on()?;
         let took = sets::delete(&namespace).await?;
-        life.push(Step::Delete, shape.groups, took, world.end(&begin).await?);
+        self.push(Step::Delete, shape.groups, took, world.end(&begin).await?);
 
         world.pause().await?;
         let namespace = world.namespace().await?;
-        life.floor(Step::Create, model.create(&namespace).await?);
-        life.floor(Step::Update, model.roll(&namespace).await?);
-        life.floor(Step::ScaleUp, model.scale(&namespace, shape.groups, more).await?);
-        life.floor(Step::ScaleDown, model.scale(&namespace, more, shape.groups).await?);
-        life.floor(Step::Delete, sets::remove(&namespace).await?);
-        world.stop().await?;
-        Ok(life)
+        self.floor(Step::Create, model.create(&namespace).await?);
+        self.floor(Step::Update, model.roll(&namespace).await?);
+        if more > 0 {
+            let (few, many) = (shape.groups, most.groups);
+            self.floor(Step::ScaleUp, model.scale(&namespace, few, many).await?);
+            self.floor(Step::ScaleDown, model.scale(&namespace, many, few).await?);
+        }
+        self.floor(Step::Delete, sets::remove(&namespace).await?);
+        world.stop().await
     }
 
     /// `groups` of each set.
     fn push(&mut self, step: Step, groups: i32, took: Duration, spent: Spent) {
-        let groups = Shape { groups, ..self.shape }.groups();
-        self.parts.push(Part { step, groups, took, floor: None, spent });
+        let concerned = Shape { groups, ..self.shape };
+        let pods = match step {
+            Step::Create | Step::Settle | Step::Update | Step::ScaleDown => self.shape.pods(),
+            Step::ScaleUp => self.shape.pods() + concerned.pods(),
+            Step::Delete => 0,
+        };
+        let groups = concerned.groups();
+        self.parts.push(Part { step, groups, pods, took, floor: None, spent });
     }
 
     fn floor(&mut self, step: Step, took: Duration) {
@@ -125,10 +146,9 @@ impl Life {
         parts.for_each(|it| it.floor = Some(took));
     }
 
-    /// One of its steps.
-    pub(super) fn part(&self, step: Step) -> Result<&Part> {
-        let part = self.parts.iter().find(|it| it.step == step);
-        part.with_context(|| format!("\"{step}\" was not measured"))
+    /// One of its steps, if that was measured.
+    pub(super) fn part(&self, step: Step) -> Option<&Part> {
+        self.parts.iter().find(|it| it.step == step)
     }
 
     /// The most memory that the controller had at any time.

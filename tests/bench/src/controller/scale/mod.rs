@@ -4,9 +4,11 @@
 //! | module | owns |
 //! |---|---|
 //! | `life` | one such life, measured |
+//! | `limit` | how many pods there may be |
 //! | `plot` | what a group costs, as pictures |
 
 mod life;
+mod limit;
 mod plot;
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,7 +21,7 @@ use crate::report::{self, say};
 use life::{Life, Part, Step};
 
 /// The steps of which is told who had the processors, and the least share that is worth a word.
-const PACED: [Step; 2] = [Step::Create, Step::Update];
+const PACED: [Step; 3] = [Step::Create, Step::Update, Step::ScaleUp];
 const TOLD_SHARE: f64 = 0.01;
 
 #[derive(clap::Args)]
@@ -55,7 +57,7 @@ enum Size {
     /// 300 sets of 2 groups.
     #[value(name = "sets-300")]
     Sets300,
-    /// One set of 1666 groups, which gets 833 more: 9996 pods.
+    /// One set of 2500 groups, 10 000 pods, which gets no more of them.
     #[value(name = "pods-10000")]
     Pods10000,
 }
@@ -70,10 +72,18 @@ impl Size {
             Self::Sets1 => (1, 2),
             Self::Sets50 => (50, 2),
             Self::Sets300 => (300, 2),
-            Self::Pods10000 => (1, 1666),
+            Self::Pods10000 => (1, 2500),
         };
         // A tenth at a time, as in production.
         Shape { sets, groups, at_once: (groups / 10).max(1), ..Shape::default() }
+    }
+
+    /// How many groups each set gets, and loses again.
+    fn more(self) -> i32 {
+        match self {
+            Self::Pods10000 => 0,
+            _ => (self.shape().groups + 1) / 2,
+        }
     }
 }
 
@@ -84,36 +94,33 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     };
     let machine = report::machine(Some(&ClusterOptions::default().kubernetes_version))?;
     say(&machine)?;
-    let (mut lives, mut tables, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut lives, mut texts, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for size in sizes {
         let name = size.to_possible_value().context("a size without a name")?.get_name().to_owned();
-        let text = match Life::measure(size.shape()).await {
-            Ok(life) => {
-                let text = table(&life);
-                lives.push(life);
-                text
-            }
-            // What the others showed is worth having.
-            Err(error) => {
-                report::complain(&error);
-                let text = format!("{}\n\nNot measured: {error:#}.\n", heading(size.shape()));
-                failed.push(name);
-                text
-            }
-        };
+        let life = Life::measure(size.shape(), size.more()).await;
+        // What the other sizes show is worth having.
+        if let Some(error) = &life.failure {
+            report::complain(error);
+            failed.push(name);
+        }
+        let text = section(&life);
         say(&text)?;
-        tables.push(text);
+        texts.push(text);
+        lives.push(life);
     }
+    let limit = limit::limit(&lives);
+    say(&limit)?;
+    texts.push(limit);
     let pictures = plot::draw(&arguments.guide, &lives)?;
-    let text = format!("{machine}\n{}\n{pictures}", tables.join("\n"));
+    let text = format!("{machine}\n{}\n{pictures}", texts.join("\n"));
     arguments.guide.write("performance.md", "make bench-scale", &text)?;
-    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    ensure!(failed.is_empty(), "not measured to the end: {}", failed.join(", "));
     Ok(())
 }
 
 /// A life as a table under a heading.
-fn table(life: &Life) -> String {
-    let Life { shape, parts, .. } = life;
+fn section(life: &Life) -> String {
+    let Life { shape, parts, failure } = life;
     let header = [
         "",
         "time, s",
@@ -123,6 +130,7 @@ fn table(life: &Life) -> String {
         "CPU a group, ms",
         "requests",
         "a group",
+        "creations",
         "memory, MiB",
     ]
     .map(str::to_owned);
@@ -141,13 +149,16 @@ fn table(life: &Life) -> String {
             report::number(part.processor_milliseconds_a_group()),
             report::number(requests),
             report::number(requests / part.groups),
+            spent.requests.creations().to_string(),
             report::number(spent.memory.resident_mebibytes()),
         ]
     });
     let peak = report::number(life.peak_mebibytes());
     let table = report::table(&header, &rows.collect::<Vec<_>>());
     let pace: String = parts.iter().filter(|it| PACED.contains(&it.step)).map(pace).collect();
-    format!("{}\n\n{table}\nPeak memory {peak} MiB.\n{pace}", heading(*shape))
+    let failure = failure.as_ref().map(|it| format!("Not measured to the end: {it:#}.\n"));
+    let failure = failure.unwrap_or_default();
+    format!("{}\n\n{table}\nPeak memory {peak} MiB.\n{pace}{failure}", heading(*shape))
 }
 
 fn heading(shape: Shape) -> String {
@@ -164,9 +175,12 @@ fn heading(shape: Shape) -> String {
 
 /// Who had the processors during a step, which tells what sets its pace.
 fn pace(part: &Part) -> String {
-    let percent = |share: f64| report::number((share * 100.0).round());
     let shares = part.spent.shares.iter();
     let told = shares.filter(|(_, share)| *share >= TOLD_SHARE);
-    let told: Vec<_> = told.map(|(name, share)| format!("{name} {} %", percent(*share))).collect();
+    let told: Vec<_> = told.map(|(name, share)| format!("{name} {}", percent(*share))).collect();
     format!("Processors, {}: {}.\n", part.step, told.join(", "))
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", report::number((share * 100.0).round()))
 }

@@ -14,24 +14,24 @@ const DRAWN: [Step; 4] = [Step::Create, Step::Update, Step::ScaleUp, Step::Delet
 struct Picture {
     file: &'static str,
     title: &'static str,
-    value: fn(&Part) -> f64,
+    value: fn(&Part) -> Option<f64>,
 }
 
 const PICTURES: [Picture; 3] = [
     Picture {
         file: "scale-processor-time.svg",
         title: "processor time a group, ms",
-        value: Part::processor_milliseconds_a_group,
+        value: |part| Some(part.processor_milliseconds_a_group()),
     },
     Picture {
         file: "scale-requests.svg",
         title: "requests a group",
-        value: |part| count(part.spent.requests.total()) / part.groups,
+        value: |part| Some(count(part.spent.requests.total()) / part.groups),
     },
     Picture {
         file: "scale-time.svg",
         title: "time / floor",
-        value: |part| part.floor.map_or(0.0, |floor| part.took.as_secs_f64() / floor.as_secs_f64()),
+        value: |part| Some(part.took.as_secs_f64() / part.floor?.as_secs_f64()),
     },
 ];
 
@@ -40,12 +40,12 @@ pub(super) fn draw(guide: &Guide, lives: &[Life]) -> Result<String> {
     let mut shown = Vec::new();
     for Picture { file, title, value } in PICTURES {
         let Some(path) = guide.picture(file) else { continue };
-        let line = |step: Step| Ok((step.to_string(), points(lives, step, value)?));
+        let line = |step: Step| (step.to_string(), points(lives, step, value));
         let chart = Chart {
             title,
             over: "groups of one set",
             scale: Scale::Logarithmic,
-            lines: DRAWN.into_iter().map(line).collect::<Result<_>>()?,
+            lines: DRAWN.into_iter().map(line).collect(),
         };
         chart.draw(&path)?;
         shown.push(format!("![{title}](images/{file})"));
@@ -54,11 +54,10 @@ pub(super) fn draw(guide: &Guide, lives: &[Life]) -> Result<String> {
 }
 
 /// What a step costs by the number of groups, for lives of one set: many sets are another story.
-fn points(lives: &[Life], step: Step, value: fn(&Part) -> f64) -> Result<Vec<(f64, f64)>> {
-    let mut points = Vec::new();
-    for life in lives.iter().filter(|it| it.shape.sets == 1) {
-        points.push((f64::from(life.shape.groups), value(life.part(step)?)));
-    }
+fn points(lives: &[Life], step: Step, value: fn(&Part) -> Option<f64>) -> Vec<(f64, f64)> {
+    let point = |life: &Life| Some((f64::from(life.shape.groups), value(life.part(step)?)?));
+    let mut points: Vec<_> =
+        lives.iter().filter(|it| it.shape.sets == 1).filter_map(point).collect();
     points.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    Ok(points)
+    points
 }
