@@ -59,7 +59,7 @@ test-oldest: tools helm ## Run end-to-end tests on the oldest Kubernetes that wi
 .PHONY: soak
 soak: tools control-plane ## Run random changes against random faults until a promise is broken (HOURS; SEED: the first one, another each time).
 	@cargo build $(addprefix --package ,lws-controller lws-webhook lws-harness) --bins
-	@CHAOS_SEED='$(SEED)' CHAOS_HOURS='$(HOURS)' cargo test --package lws-e2e --test chaos -- promises --ignored --nocapture
+	@CHAOS_SEED='$(SEED)' CHAOS_HOURS='$(HOURS)' cargo test --package lws-e2e --test chaos -- promises --nocapture
 
 .PHONY: bench-admission
 bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set.

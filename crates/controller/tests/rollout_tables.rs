@@ -243,6 +243,13 @@ p3 r4 | O- O+ O+ O+ | MU=2
 p2 r4 | O- O+ O+ N+ | group 3 ready
 p0 r4 | O- O+ N+ N+ | group 2 ready
 
+every-group-that-is-down-counts: R=6 MU=3
+p0 r6 | N+ N- N+ N- N+ N+ | before
+p6 r6 | O+ O- O+ O- O+ O+ | template changed
+p5 r6 | O+ O- O+ O- O+ O+ | next reconcile
+p3 r6 | O+ O- O+ O- O+ N+ | group 5 ready
+p0 r6 | O+ O- O+ N+ N+ N+ | groups 4 and 3 ready
+
 back-to-earlier-content: R=4 MU=1
 p2 r4 | O+ O+ N+ N- | before
 p4 r4 | N+ N+ O+ O- | template changed

@@ -19,9 +19,14 @@ impl Scrape {
     /// What `component` measures now.
     pub async fn of(component: &Component) -> Result<Self> {
         let url = component.metrics_url();
-        let server = url.strip_suffix("/metrics").context("another path")?.parse()?;
+        Self::at(url.strip_suffix("/metrics").context("another path")?).await
+    }
+
+    /// What the process measures now whose metrics are under this URL.
+    pub async fn at(server: &str) -> Result<Self> {
         let request = Request::get("/metrics").body(Vec::new())?;
-        Self::parse(&Client::try_from(Config::new(server))?.request_text(request).await?)
+        let client = Client::try_from(Config::new(server.parse()?))?;
+        Self::parse(&client.request_text(request).await?)
     }
 
     /// What the first controller of `system` measures now.

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::metrics::Scrape;
 use crate::namespace::set_resource;
 use crate::{DEADLINE, MountedSecret};
 
@@ -45,6 +46,7 @@ pub struct Webhooks {
 pub struct Replica {
     port: u16,
     health: u16,
+    metrics: u16,
     process: tokio::sync::Mutex<Process>,
 }
 
@@ -61,18 +63,24 @@ impl Replica {
         Ok(())
     }
 
+    /// What it measures now.
+    pub async fn scrape(&self) -> Result<Scrape> {
+        Scrape::at(&format!("http://127.0.0.1:{}", self.metrics)).await
+    }
+
     async fn start(cluster: &Cluster, number: usize, certificates: &Path) -> Result<Self> {
-        let [port, health] = free_ports()?;
+        let [port, health, metrics] = free_ports()?;
         let spec = ProcessSpec::of_workspace("lws-webhook")?
             .named(&format!("lws-webhook-{number}"))
             .args([
                 format!("--webhook-bind-address=127.0.0.1:{port}"),
                 format!("--webhook-cert-dir={}", certificates.display()),
                 format!("--health-probe-bind-address=127.0.0.1:{health}"),
-                "--metrics-bind-address=0".to_owned(),
+                format!("--metrics-bind-address=127.0.0.1:{metrics}"),
+                "--metrics-secure=false".to_owned(),
             ]);
         let process = tokio::sync::Mutex::new(Process::start(&spec, cluster.dir()).await?);
-        Ok(Self { port, health, process })
+        Ok(Self { port, health, metrics, process })
     }
 
     async fn is_ready(&self) -> Result<bool> {

@@ -18,6 +18,10 @@ impl Cluster {
         if !template_changed && next.partition != strategy.partition {
             assert!(next.partition <= before.partition, "{before:?} to {next:?} goes back");
         }
+        // Another template, and another number of groups, takes effect at once.
+        if !template_changed && before.annotated_replicas == Some(replicas) {
+            self.check_release(before, next);
+        }
         let old = |index| {
             self.slot(index).is_some_and(|slot| slot.pod.is_none()) || !self.group(index).updated
         };
@@ -26,6 +30,23 @@ impl Cluster {
         if !updating && !had_surge {
             assert_eq!(next.replicas, replicas, "surge outside an update");
         }
+    }
+
+    /// The budget of a partition that goes down and releases ready groups: even if all outdated ones that are released
+    /// went at once, the others would be enough. Groups that have failed are not excused.
+    fn check_release(&self, before: LeaderSet, next: Step) {
+        let goes = |index: i64| index >= next.partition && !self.group(index).updated;
+        let ready = |index: &i64| self.group(*index).ready;
+        let end = before.partition.min(before.replicas).min(next.replicas);
+        if !(next.partition..end).filter(ready).any(goes) {
+            return;
+        }
+        let budget = self.wanted.replicas - self.strategy().max_unavailable;
+        let left = (0..before.replicas).filter(ready).filter(|index| !goes(*index)).count();
+        assert!(
+            i64::try_from(left).unwrap() >= budget,
+            "{before:?} to {next:?} leaves {left} ready groups of {budget}"
+        );
     }
 
     /// The budget: what a rollout has just taken down leaves all groups but `maxUnavailable`, not counting those that are

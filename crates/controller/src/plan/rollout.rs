@@ -108,15 +108,15 @@ impl View<'_> {
     /// The lowest partition that the budget allows; never above the present one.
     ///
     /// `maxUnavailable` groups may be down, and one more for each surge group. Groups that are
-    /// down below the new partition use up the budget too; those directly below it that are down
+    /// down below the new partition use up the budget too, all of them: with the settled groups,
+    /// so many have to be ready there as are needed. Those directly below it that are down
     /// already, or updated already, are released for free.
     fn lowest_partition(&self) -> i64 {
         let LeaderSet { replicas: existing, partition, .. } = *self.current;
         let surge = existing - self.replicas;
-        let first_free = (existing - self.settled() - self.strategy.max_unavailable - surge).max(0);
-        let down = self.count(0..first_free, |group| !group.ready);
-        let mut lowest = first_free + down;
-        for index in (first_free..=lowest.min(existing - 1)).rev() {
+        let needed = (existing - self.settled() - self.strategy.max_unavailable - surge).max(0);
+        let mut lowest = self.end_of_ready(needed).unwrap_or(existing);
+        for index in (needed..=lowest.min(existing - 1)).rev() {
             let group = self.group(index);
             if group.ready && !group.updated {
                 break;
@@ -124,6 +124,13 @@ impl View<'_> {
             lowest = index;
         }
         lowest.min(partition)
+    }
+
+    /// The lowest index below which so many groups are ready, when there are so many.
+    fn end_of_ready(&self, wanted: i64) -> Option<i64> {
+        let Some(others) = usize::try_from(wanted).ok()?.checked_sub(1) else { return Some(0) };
+        let ready = (1..=self.current.replicas).zip(self.groups).filter(|(_, it)| it.ready);
+        ready.map(|(end, _)| end).nth(others)
     }
 
     /// Groups that have been released and are settled. Surge groups lend their budget from the top

@@ -19,7 +19,8 @@ use crate::history::{Object, State};
 use crate::plan::{Cascade, Controller, Edit, Failing, Fault, Harm, Trouble, Victim};
 use crate::world::World;
 
-/// How often a write fails while writes do.
+/// What fails while writes do, and how often.
+const WRITES: [&str; 4] = ["create", "update", "patch", "delete"];
 const FAILING: f64 = 0.33;
 
 /// Does what users do: tries again until it is done.
@@ -130,13 +131,8 @@ pub(crate) async fn fail(world: &World, fault: Fault) -> Result<()> {
 }
 
 async fn trouble(world: &World, trouble: Trouble, time: Duration) -> Result<()> {
-    const WRITES: [&str; 4] = ["create", "update", "patch", "delete"];
     let number = world.number(Controller::Leading).await?;
-    let add = async |effect: Effect, part: f64| {
-        // Decisions about the lease are as late as its times allow, which are short here.
-        let rule = Rule::new(effect).verbs(&WRITES).chance(part, 0);
-        world.with(number, async |it| Ok(it.proxy()?.add(rule))).await
-    };
+    let add = async |rule: Rule| world.with(number, async |it| Ok(it.proxy()?.add(rule))).await;
     match trouble {
         Trouble::WatchesCut(resource) => {
             let cut = async |it: &lws_harness::system::Component| {
@@ -157,18 +153,18 @@ async fn trouble(world: &World, trouble: Trouble, time: Duration) -> Result<()> 
             drop(cut);
         }
         Trouble::Late(delay) => {
-            let late = add(Effect::Late(delay), 1.0).await?;
+            let late = add(Rule::new(Effect::Late(delay))).await?;
             sleep(time).await;
             drop(late);
         }
-        Trouble::Failing(failing) => {
+        Trouble::Failing(failing, seed) => {
             let effect = match failing {
                 Failing::Conflict => Effect::Instead(Failure::Status(409)),
                 Failing::Refused => Effect::Instead(Failure::Status(503)),
                 Failing::DoneNotTold => Effect::After(Failure::Status(500)),
                 Failing::DoneAndHungUp => Effect::After(Failure::Hangup),
             };
-            let failing = add(effect, FAILING).await?;
+            let failing = add(Rule::new(effect).verbs(&WRITES).chance(FAILING, seed)).await?;
             sleep(time).await;
             drop(failing);
         }

@@ -44,7 +44,6 @@ const SEEDS: [u64; 2] = [78, 23791];
 const SEEDS_OF_A_CLUSTER: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes, and judges by the time that things take: `make soak`"]
 async fn promises_are_kept_whatever_fails() -> Result<()> {
     let seed: Option<u64> = variable("CHAOS_SEED")?;
     let hours: Option<f64> = variable("CHAOS_HOURS")?;
@@ -93,7 +92,7 @@ async fn run_all(directory: &Path, seeds: impl Iterator<Item = u64>) -> Result<(
 fn failure(plan: &Plan, error: &anyhow::Error) -> anyhow::Error {
     let seed = plan.seed;
     anyhow!(
-        "seed {seed}: {error:#}\n\n{plan}\nAgain: CHAOS_SEED={seed} cargo test -p lws-e2e --test chaos promises -- --ignored\n\
+        "seed {seed}: {error:#}\n\n{plan}\nAgain: CHAOS_SEED={seed} cargo test -p lws-e2e --test chaos promises\n\
          without some of its steps: CHAOS_WITHOUT=3,4 in front"
     )
 }

@@ -21,6 +21,11 @@ const DURATION: Duration = Duration::from_secs(10);
 const KILLED_AFTER: Duration = Duration::from_secs(3);
 /// The first pause before a creation is tried again; each further one is twice as long, up to the second.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
+/// Counts the pods that a replica has admitted.
+const ADMITTED: &str =
+    r#"lws_webhook_reviews_total{operation="CREATE",outcome="patched",webhook="/mutate--v1-pod"}"#;
+/// How many the one that is killed must have: without load it would cost nothing.
+const LEAST: f64 = 10.0;
 /// No creation may take longer.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -47,15 +52,17 @@ async fn every_creation_succeeds_while_one_of_two_webhooks_is_killed() -> Result
     webhooks.ready().await?;
     admits(cluster.client()).await?;
 
+    let replica = webhooks.replicas().first().context("no replica")?;
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         clients.spawn(create_pods(cluster.client(), number, began + DURATION));
     }
     sleep(KILLED_AFTER).await;
+    let admitted = replica.scrape().await?.value(ADMITTED).context("it does not count pods")?;
     // Its connections break before it is known to have ended.
     let killed = Instant::now();
-    webhooks.replicas().first().context("no replica")?.kill().await?;
+    replica.kill().await?;
     let mut creations = Vec::new();
     while let Some(created) = clients.join_next().await {
         creations.extend(created??);
@@ -69,7 +76,7 @@ async fn every_creation_succeeds_while_one_of_two_webhooks_is_killed() -> Result
     let longest = creations.iter().map(|it| it.took).max().unwrap_or_default();
     let summary = format!(
         "{} pods were created; {again} of them had to be tried again, the last {recovery:.0?} after one of two \
-         replicas was killed; the longest took {longest:.0?}",
+         replicas was killed, which had admitted {admitted}; the longest took {longest:.0?}",
         creations.len()
     );
     #[allow(clippy::print_stdout, reason = "for people who run it with --nocapture")]
@@ -77,6 +84,7 @@ async fn every_creation_succeeds_while_one_of_two_webhooks_is_killed() -> Result
         println!("{summary}");
     }
     ensure!(creations.len() >= 100, "too little load: {summary}");
+    ensure!(admitted >= LEAST, "the replica that was killed had no load: {summary}");
     // It serves again.
     webhooks.ready().await
 }

@@ -10,6 +10,7 @@ use crate::history::{Change, History, Kind, State, Timeline, Violation};
 #[derive(Debug, Clone)]
 pub(super) struct Takedown {
     at: Duration,
+    set: String,
     leader: String,
     /// How many others were ready.
     others: i64,
@@ -18,6 +19,11 @@ pub(super) struct Takedown {
 }
 
 impl Takedown {
+    /// The set of the group.
+    pub(super) fn set(&self) -> &str {
+        &self.set
+    }
+
     /// Whether not one more could have gone.
     pub(super) const fn is_last(&self) -> bool {
         self.others <= self.required
@@ -125,8 +131,8 @@ impl<'a> Budget<'a> {
         let others = i64::try_from(ready + failed.count()).unwrap_or(i64::MAX);
         let required = self.required.get(set)?.since(settings_since).min().copied()?;
         // Where none has to stay nothing can be broken.
-        let takedown = Takedown { at: *at, leader: leader.name.clone(), others, required };
-        (required > 0).then_some(takedown)
+        let (set, leader) = (set.to_owned(), leader.name.clone());
+        (required > 0).then_some(Takedown { at: *at, set, leader, others, required })
     }
 }
 

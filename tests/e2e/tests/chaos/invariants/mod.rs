@@ -21,7 +21,10 @@ mod writers;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use anyhow::{Result, ensure};
+
 use crate::history::{History, Violation};
+use budget::Takedown;
 pub(crate) use writers::{Request, one_writer};
 
 /// What there was to judge.
@@ -30,8 +33,8 @@ pub(crate) struct Scope {
     changes: usize,
     /// How many groups went, for each reason.
     reasons: BTreeMap<String, usize>,
-    /// How many of them were held to the budget, and how many of these left nothing of it.
-    pub(crate) takedowns: usize,
+    /// How many of them were held to the budget, by set, and how many of these left nothing of it.
+    takedowns: BTreeMap<String, usize>,
     last: usize,
 }
 
@@ -42,9 +45,22 @@ impl Scope {
         for reason in departures.iter().flat_map(|it| &it.reasons) {
             *reasons.entry(format!("{reason:?}")).or_default() += 1;
         }
-        let takedowns = budget::takedowns(history, &departures);
-        let last = takedowns.iter().filter(|it| it.is_last()).count();
-        Self { changes: history.changes.len(), reasons, takedowns: takedowns.len(), last }
+        let judged = budget::takedowns(history, &departures);
+        let mut takedowns = BTreeMap::new();
+        for set in judged.iter().map(Takedown::set) {
+            *takedowns.entry(set.to_owned()).or_default() += 1;
+        }
+        let last = judged.iter().filter(|it| it.is_last()).count();
+        Self { changes: history.changes.len(), reasons, takedowns, last }
+    }
+
+    /// Fails unless groups of each of these sets were held to the budget, and some left nothing of it: otherwise too
+    /// large a step could not have been seen.
+    pub(crate) fn ensure_judged<'a>(&self, mut sets: impl Iterator<Item = &'a str>) -> Result<()> {
+        let unjudged = sets.find(|it| !self.takedowns.contains_key(*it));
+        ensure!(unjudged.is_none(), "the budget has judged no group of set {unjudged:?}: {self}");
+        ensure!(self.last > 0, "no group has left nothing of the budget: {self}");
+        Ok(())
     }
 }
 
@@ -54,9 +70,9 @@ impl fmt::Display for Scope {
         let reasons: Vec<_> = reasons.iter().map(|(it, count)| format!("{it} {count}")).collect();
         write!(
             out,
-            "{changes} changes; groups went: {}; {takedowns} of them judged by the budget, of which {last} left \
-             nothing",
-            reasons.join(", ")
+            "{changes} changes; groups went: {}; {} of them judged by the budget, of which {last} left nothing",
+            reasons.join(", "),
+            takedowns.values().sum::<usize>()
         )
     }
 }
@@ -74,4 +90,26 @@ pub(crate) fn broken(history: &History, is_at_rest: bool) -> Vec<Violation> {
     }
     broken.sort_by_key(|it| it.at);
     broken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::made_up::MadeUp;
+
+    #[test]
+    fn a_run_must_have_judged_each_set_and_reached_the_limit() {
+        let judged = |it: &MadeUp, sets: &[&str]| {
+            let judged = Scope::of(&it.history).ensure_judged(sets.iter().copied());
+            judged.err().map(|it| it.to_string()).unwrap_or_default()
+        };
+        let mut it = MadeUp::new(4, 2);
+        it.leader_set("b", 4, 2);
+        assert!(judged(&it, &["s"]).contains("has judged no group of set Some(\"s\")"));
+        it.leader(3, "a", 1, false);
+        assert!(judged(&it, &["s"]).contains("has left nothing"), "one more could have gone");
+        it.leader(2, "a", 1, false);
+        assert_eq!(judged(&it, &["s"]), "");
+        assert!(judged(&it, &["s", "t"]).contains("has judged no group of set Some(\"t\")"));
+    }
 }

@@ -102,10 +102,9 @@ impl Plan {
         self
     }
 
-    /// How many sets are rolled out at first, while nothing is wrong.
-    pub(crate) fn undisturbed(&self) -> usize {
-        let is_first = |step: &&Step| matches!(&step.action, Action::Change(_, edit) if *edit == Edit::opening(0));
-        self.steps.iter().filter(is_first).count()
+    /// Whether no step was left out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.steps.last().is_none_or(|it| it.number + 1 == self.steps.len())
     }
 }
 
@@ -228,15 +227,37 @@ mod tests {
         let numbers: Vec<_> = plan.steps.iter().map(|step| step.number).collect();
         assert_eq!(numbers[..3], [2, 4, 5]);
         assert_eq!(numbers.last(), Some(&last), "it judges what happened");
+        assert!(!plan.is_whole() && Plan::of(1).without(&[]).is_whole());
+        assert!(Plan::of(1).without(&[last]).is_whole(), "that one stays");
+    }
+
+    /// So that the budget of each has something to judge.
+    #[test]
+    fn every_set_is_rolled_out_from_a_rest_and_in_peace() {
+        for plan in (0..200).map(Plan::of) {
+            let mut steps = plan.steps.iter();
+            assert_eq!(steps.next().unwrap().action, Action::Rest, "{plan}");
+            for (set, step) in plan.sets.iter().zip(&mut steps) {
+                assert_eq!(step.action, Action::Change(set.name, Edit::opening(0)), "{plan}");
+                assert_eq!(step.after, Duration::ZERO, "{plan}");
+            }
+            assert_eq!(steps.next().unwrap().after, OPENING, "{plan}");
+        }
     }
 
     #[test]
-    fn every_set_is_rolled_out_at_first() {
-        for plan in (0..200).map(Plan::of) {
-            assert_eq!(plan.undisturbed(), plan.sets.len(), "{plan}");
-            let sets = plan.sets.len();
-            assert_eq!(plan.without(&[1]).undisturbed(), sets - 1);
-        }
+    fn each_time_other_writes_fail() {
+        let seeds = |plan: Plan| -> BTreeSet<u64> {
+            let failing = |step: &Step| match step.action {
+                Action::Fail(Fault::Trouble(Trouble::Failing(_, seed), _)) => Some(seed),
+                _ => None,
+            };
+            plan.steps.iter().filter_map(failing).collect()
+        };
+        let all: Vec<_> = (0..200).map(Plan::of).map(seeds).collect();
+        let count: usize = all.iter().map(BTreeSet::len).sum();
+        assert!(count > 100, "{count}");
+        assert_eq!(all.iter().flatten().collect::<BTreeSet<_>>().len(), count);
     }
 
     #[test]
