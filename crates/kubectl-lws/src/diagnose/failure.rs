@@ -1,9 +1,11 @@
-//! What the controller cannot do.
+//! What the controller cannot do, and a set that nobody can read.
 
 use lws_api_types::conditions::REPLICA_FAILURE;
 use lws_controller::plan::obstacle::Obstacle as Hindrance;
 
+use super::findings::kubectl;
 use super::{Finding, what};
+use crate::error::Error;
 use crate::snapshot::Snapshot;
 
 /// What the controller cannot do, unless one of the findings that are `known` says the same.
@@ -19,6 +21,27 @@ pub(super) fn of(snapshot: &Snapshot, known: &[Finding]) -> Option<Finding> {
         what: "The controller cannot do its work".to_owned(),
         evidence: format!("condition {REPLICA_FAILURE}: {}: {}", failure.reason, failure.message),
         advice: "do what the message says; it is tried again within 30 s".to_owned(),
+    })
+}
+
+/// That the set, or an object of it, cannot be read; `None` when that is not what has failed.
+pub(super) fn unreadable(error: &Error, namespace: &str, name: &str) -> Option<Finding> {
+    let why = match error {
+        Error::Request(source) => match &**source {
+            kube::Error::SerdeError(source) => source.to_string(),
+            _ => return None,
+        },
+        Error::Object { .. } => error.with_causes(),
+        _ => return None,
+    };
+    Some(Finding {
+        what: "The set cannot be read".to_owned(),
+        evidence: format!("leaderworkerset {name}: {why}"),
+        advice: format!(
+            "nor does a controller of this version act on it: use the version of the system that it \
+             was written for, or correct what is named: {}",
+            kubectl(namespace, &format!("edit leaderworkerset {name}"))
+        ),
     })
 }
 
