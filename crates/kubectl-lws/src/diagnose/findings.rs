@@ -75,7 +75,7 @@ fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Find
     let describe = format!("describe pod {pod}");
     let (what, advice) = match kind {
         Kind::NodeLost => (
-            "The node of a pod does not answer",
+            what::NODE_LOST,
             format!(
                 "see what is known of the node: kubectl describe node {}; where it is lost for good, \
                  delete it, and its pods are made anew on others",
@@ -342,7 +342,7 @@ fn stuck(snapshot: &Snapshot) -> Option<Finding> {
         (held, advice)
     };
     Some(Finding {
-        what: "A pod does not end".to_owned(),
+        what: what::STUCK.to_owned(),
         evidence: format!(
             "the grace period of pod {name} on node {node} ended {} ago{held}",
             age(ends, snapshot.now)
