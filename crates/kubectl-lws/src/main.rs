@@ -30,6 +30,7 @@ mod connection;
 mod diagnose;
 mod error;
 mod events;
+mod lost;
 mod output;
 mod plan;
 mod pods;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
-use lws_controller::observe::views::{Disruption, Phase, PodView, Trouble, TroubleKind};
+use lws_controller::observe::views::{Phase, PodView, Trouble, TroubleKind};
 
+use crate::lost;
 use crate::snapshot::Snapshot;
 
 /// How old a pod is until it counts as overlooked that no scheduler has said anything of it.
@@ -53,9 +54,11 @@ impl Kind {
 }
 
 impl Snapshot {
-    /// What keeps a pod of the set from being ready; `None` when it is ready, or about to go.
+    /// What keeps a pod of the set from being ready, or from ending; `None` when it is ready, or about
+    /// to go.
     pub(crate) fn obstacle(&self, pod: &PodView) -> Option<Obstacle> {
-        obstacle(pod, self.pods.get(pod.identity.name())?, self.now)
+        let obstacle = obstacle(pod, self.pods.get(pod.identity.name())?, self.now);
+        lost::explain(&self.lost, pod, obstacle)
     }
 }
 
@@ -69,7 +72,7 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
     let status = pod.status.clone().unwrap_or_default();
     let why = because(status.reason.as_deref(), status.message.as_deref());
     let found = |kind, told| Some(Obstacle { kind, told });
-    if let Some(node) = view.node.as_deref().filter(|_| is_lost(view)) {
+    if let Some(node) = view.node.as_deref().filter(|_| view.has_lost_node()) {
         return found(Kind::NodeLost, format!("pod {name}: its node {node} does not answer{why}"));
     }
     if view.phase == Phase::Failed {
@@ -94,11 +97,6 @@ fn obstacle(view: &PodView, pod: &Pod, now: Timestamp) -> Option<Obstacle> {
         return found(Kind::NotReady, told);
     }
     found(Kind::Starting, format!("pod {name} is starting{why}"))
-}
-
-/// Whether the control plane has given the node of a pod up.
-fn is_lost(view: &PodView) -> bool {
-    view.disruption == Some(Disruption::NodeLost) || view.phase == Phase::Unknown
 }
 
 /// What a pod without a node waits for, of which the scheduler has not said that it finds none.

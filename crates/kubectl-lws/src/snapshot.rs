@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::lost::Lost;
 
 /// Objects as the server gave them.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +112,8 @@ pub(crate) struct Snapshot {
     pub(crate) events: Vec<Event>,
     /// Labels of the nodes that matter, by name.
     pub(crate) nodes: BTreeMap<String, BTreeMap<String, String>>,
+    /// The nodes that do not answer, where they have been looked at.
+    pub(crate) lost: Lost,
     /// Whether the user may not read nodes.
     pub(crate) nodes_refused: bool,
     /// An annotation of the set that names a topology, and the label for it, if no node has that.
@@ -135,6 +138,7 @@ impl Snapshot {
             pods: parts.pods.into_iter().map(|it| (it.name_any(), it)).collect(),
             events: parts.events,
             nodes: BTreeMap::new(),
+            lost: Lost::new(),
             nodes_refused: false,
             absent_topology: None,
             now,

@@ -59,6 +59,7 @@ pub(crate) fn tree(snapshot: &Snapshot) -> Object {
         }
     }
     let status = set.status.clone().unwrap_or_default();
+    let deleted = set.metadata.deletion_timestamp.as_ref();
     let mut root = Object {
         kind: keys::KIND,
         name: set.name().to_owned(),
@@ -66,13 +67,10 @@ pub(crate) fn tree(snapshot: &Snapshot) -> Object {
         ready: Some(format!("{}/{}", status.ready_replicas, set.spec.replicas())),
         created: set.metadata.creation_timestamp.as_ref().map(|it| it.0),
         note: None,
-        problems: terminating(
-            set.metadata.deletion_timestamp.as_ref().map(|it| it.0),
-            set.metadata.finalizers.as_deref(),
-            snapshot.now,
-        )
-        .into_iter()
-        .collect(),
+        problems: deleted
+            .map(|it| terminating(it.0, set.metadata.finalizers.as_deref(), snapshot.now))
+            .into_iter()
+            .collect(),
         children: Vec::new(),
     };
     root.children = below(&root.uid, &mut found);
@@ -120,7 +118,7 @@ fn found(snapshot: &Snapshot) -> Vec<Found> {
 impl Snapshot {
     fn found(&self, kind: &'static str, identity: &Identity) -> Found {
         let finalizers = identity.meta.finalizers.as_deref();
-        let problems = terminating(identity.ends(), finalizers, self.now).into_iter();
+        let problems = identity.ends().map(|it| terminating(it, finalizers, self.now)).into_iter();
         Found {
             object: Object {
                 kind,
@@ -142,6 +140,7 @@ impl Snapshot {
         if it.partition > 0 {
             found.object.note = Some(format!("partition {}", it.partition));
         }
+        found.object.problems.extend(self.refusal(it).and_then(|it| it.message.clone()));
         found
     }
 
@@ -172,13 +171,12 @@ impl Snapshot {
     }
 }
 
-/// Since when an object is being deleted, and what that waits for.
-fn terminating(
-    ends: Option<Timestamp>,
+/// Since when an object that is to have ended is being deleted, and what that waits for.
+pub(crate) fn terminating(
+    ends: Timestamp,
     finalizers: Option<&[String]>,
     now: Timestamp,
-) -> Option<String> {
-    let ends = ends?;
+) -> String {
     let waits = match finalizers {
         Some(finalizers) if !finalizers.is_empty() => {
             format!(", waits for {}", finalizers.join(", "))
@@ -187,7 +185,7 @@ fn terminating(
     };
     let over =
         if ends < now { format!(", its time ended {} ago", age(ends, now)) } else { String::new() };
-    Some(format!("is being deleted{over}{waits}"))
+    format!("is being deleted{over}{waits}")
 }
 
 fn text(tree: &Object, now: Timestamp, paint: Paint) -> String {
@@ -227,7 +225,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::test_objects::Objects;
+    use crate::test_objects::{Objects, event};
 
     fn drawn(objects: &Objects) -> String {
         let snapshot = objects.snapshot();
@@ -257,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_of_others_and_those_that_go_are_told() {
+    fn objects_of_others_those_that_go_and_those_that_lack_pods_are_told() {
         let mut objects = Objects::ready(1, 2);
         objects.services[0]["metadata"]["ownerReferences"] = json!([]);
         let stranger = json!([{"apiVersion": "v1", "kind": "Deployment", "name": "d", "uid": "d", "controller": true}]);
@@ -265,8 +263,12 @@ mod tests {
         let pod = objects.pod("s-0");
         pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:03:00Z");
         pod["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+        objects.sts("s")["status"]["replicas"] = json!(0);
+        let message = "pods \"s-0\" is forbidden: exceeded quota: q";
+        objects.events.push(event("StatefulSet", "s", "leaders", "FailedCreate", message));
         let text = drawn(&objects);
         for (object, problem) in [
+            ("StatefulSet/s", message),
             ("Service/s", "is controlled by nobody"),
             ("StatefulSet/s-0", "is controlled by Deployment d, which is no object of this set"),
             ("Pod/s-0", "is being deleted, its time ended 2m ago, waits for foregroundDeletion"),

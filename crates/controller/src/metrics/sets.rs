@@ -168,7 +168,8 @@ impl Sets {
             groups: numbers(
                 "lws_groups",
                 "Groups of all sets: `ready`, `starting`, `pending` (a pod finds no node), \
-                 `failing` (an image cannot be pulled, a container cannot be started or crashes), \
+                 `failing` (a node is lost, an image cannot be pulled, a container cannot be started \
+                 or crashes), \
                  `recreating` (it has failed), `terminating`, `missing` (no leader pod yet).",
                 &["state"],
             )?,

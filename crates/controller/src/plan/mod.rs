@@ -177,7 +177,8 @@ impl<'a> Scope<'a> {
         }
         shortage::look(plan, self, leader_set, &groups);
         // Mostly nothing is known to be in the way of any pod, and then groups are not looked into.
-        let has_troubles = self.entry.pods.values().any(|it| it.trouble.is_some());
+        let has_troubles =
+            self.entry.pods.values().any(|it| it.trouble.is_some() || it.has_lost_node());
         if has_troubles {
             obstacle::look(plan, self, &groups);
         }

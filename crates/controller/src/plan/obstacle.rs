@@ -12,12 +12,16 @@ use crate::observe::views::{Placement, PodView, Trouble};
 
 /// How old a pod is until its troubles are told: many pass while its objects come into being.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long after its grace period a pod that its node was given up for counts as stuck on it. Nodes that
+/// are only to be left by their pods (a taint of an administrator) have ended it by then.
+const PATIENCE_WITH_END: Duration = Duration::from_secs(10);
 /// The same if it finds no node: others may be on their way out.
 const PATIENCE_FOR_NODE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether any node carries a label.
 const AGAIN: Duration = Duration::from_secs(30);
 
+const NODE_SILENT: &str = "NodeNotAnswering";
 const IMAGE_PULL: &str = "ImagePullFailed";
 const CONTAINER_START: &str = "ContainerStartFailed";
 const CRASH: &str = "ContainerCrashing";
@@ -35,6 +39,8 @@ pub enum Obstacle {
     NameTaken,
     /// No node, or not that of the leader, has the label of the topology.
     TopologyLabel,
+    /// A node does not answer.
+    NodeLost,
     /// An image cannot be pulled.
     ImagePull,
     /// A container cannot be started.
@@ -49,11 +55,12 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All that there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Quota,
         Self::Webhook,
         Self::NameTaken,
         Self::TopologyLabel,
+        Self::NodeLost,
         Self::ImagePull,
         Self::ContainerStart,
         Self::Crash,
@@ -69,6 +76,7 @@ impl Obstacle {
             Self::Webhook => "webhook",
             Self::NameTaken => "name_taken",
             Self::TopologyLabel => "topology_label",
+            Self::NodeLost => "node_lost",
             Self::ImagePull => "image_pull",
             Self::ContainerStart => "container_start",
             Self::Crash => "crash",
@@ -81,6 +89,7 @@ impl Obstacle {
     #[must_use]
     pub fn of_failure(reason: &str, message: &str) -> Self {
         match reason {
+            NODE_SILENT => Self::NodeLost,
             IMAGE_PULL => Self::ImagePull,
             CONTAINER_START => Self::ContainerStart,
             CRASH => Self::Crash,
@@ -108,19 +117,32 @@ impl Obstacle {
     }
 }
 
-/// Whether an event with this reason tells what keeps a pod from coming up.
+/// Whether an event with this reason tells what keeps a pod from coming up, or from ending.
 pub(super) fn is_told(reason: &str) -> bool {
-    matches!(reason, IMAGE_PULL | CONTAINER_START | CRASH | NO_TOPOLOGY | UNSCHEDULABLE)
+    matches!(
+        reason,
+        NODE_SILENT | IMAGE_PULL | CONTAINER_START | CRASH | NO_TOPOLOGY | UNSCHEDULABLE
+    )
 }
 
-/// Adds what keeps a pod from coming up: of all that can be told, what lasts surest, in the first
-/// group that it is in the way of.
+/// Adds what keeps a pod from coming up, or the next one of its name because it does not end: of all
+/// that can be told, what lasts surest, in the first group that it is in the way of.
 pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     let now = scope.context.now;
+    let unready = groups.all.iter().filter(|it| !it.ready);
+    if let Some((pod, node)) =
+        unready.flat_map(|it| pods(scope, it)).find_map(|it| Some((it, silent(plan, scope, it)?)))
+    {
+        let note = format!(
+            "pod {}: its node {node} does not answer, and has not ended it in time",
+            pod.identity.name()
+        );
+        plan.events.push(EventDraft::warning(NODE_SILENT, "Create", note).about(reference(pod)));
+        return;
+    }
     let mut found: Vec<(&Group<'_>, &PodView, &Trouble)> = Vec::new();
     for group in groups.all.iter().filter(|it| !it.ready) {
-        let leader: &PodView = group.leader;
-        for pod in std::iter::once(leader).chain(workers(scope.entry, leader)) {
+        for pod in pods(scope, group) {
             let Some(trouble) = pod.trouble_at(now) else { continue };
             if plan.waits(patience(trouble, group).saturating_sub(age(pod, scope))) {
                 continue;
@@ -136,6 +158,24 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
         Some(tell(plan, scope, group, pod, trouble)?.about(reference(pod)))
     });
     plan.events.extend(told);
+}
+
+/// The pods of a group.
+pub(super) fn pods<'a>(
+    scope: &Scope<'a>,
+    group: &Group<'a>,
+) -> impl Iterator<Item = &'a PodView> + use<'a> {
+    let leader: &PodView = group.leader;
+    std::iter::once(leader).chain(workers(scope.entry, leader))
+}
+
+/// The node of a pod that should have ended, if it was given up.
+fn silent<'a>(plan: &mut Plan, scope: &Scope<'_>, pod: &'a PodView) -> Option<&'a str> {
+    let node = pod.node.as_deref().filter(|_| pod.has_lost_node())?;
+    let end = pod.identity.ends()?;
+    let now = scope.context.now;
+    let rest = (PATIENCE_WITH_END + since(now, end)).saturating_sub(since(end, now));
+    (!plan.waits(rest)).then_some(node)
 }
 
 /// A pod that does not say when it was created is old.
@@ -218,6 +258,7 @@ mod tests {
     #[test]
     fn a_failure_is_about_what_its_reason_or_the_server_says() {
         for (reason, message, expected) in [
+            (NODE_SILENT, "", Obstacle::NodeLost),
             (IMAGE_PULL, "", Obstacle::ImagePull),
             (UNSCHEDULABLE, "exceeded quota", Obstacle::Unschedulable),
             ("FailedCreate", "pods \"s-0\" is forbidden: exceeded quota: q", Obstacle::Quota),
@@ -240,7 +281,7 @@ mod tests {
 
     #[test]
     fn every_reason_that_is_told_is_about_something_else() {
-        let reasons = [IMAGE_PULL, CONTAINER_START, CRASH, NO_TOPOLOGY, UNSCHEDULABLE];
+        let reasons = [NODE_SILENT, IMAGE_PULL, CONTAINER_START, CRASH, NO_TOPOLOGY, UNSCHEDULABLE];
         let about: std::collections::BTreeSet<_> =
             reasons.map(|it| Obstacle::of_failure(it, "")).into();
         assert!(reasons.iter().all(|it| is_told(it)));

@@ -2,7 +2,7 @@
 
 use super::Scope;
 use super::group::{Group, Groups};
-use super::members::workers;
+use super::obstacle::pods;
 use crate::observe::views::{PodView, TroubleKind};
 
 /// How a group stands.
@@ -14,8 +14,8 @@ pub enum State {
     Starting,
     /// It has a pod for which the scheduler finds no node.
     Pending,
-    /// It has a pod whose image cannot be pulled, or whose container cannot be started or ends
-    /// again and again.
+    /// It has a pod whose node is lost, whose image cannot be pulled, or whose container cannot be
+    /// started or ends again and again.
     Failing,
     /// It has failed, and is recreated now or later.
     Recreating,
@@ -72,7 +72,11 @@ impl Standing {
         let mut standing = Self::default();
         for group in &groups.all {
             let has_failed = has_failed(group.index);
-            let state = plain_state(group, has_failed)
+            let lost = || lost(scope, group).filter(|_| group.index < wanted);
+            let state = has_troubles
+                .then(lost)
+                .flatten()
+                .or_else(|| plain_state(group, has_failed))
                 .or_else(|| if has_troubles { trouble(scope, group) } else { None });
             standing.count(state.unwrap_or(State::Starting), 1);
         }
@@ -100,11 +104,17 @@ fn plain_state(group: &Group<'_>, has_failed: bool) -> Option<State> {
     }
 }
 
+/// That a node of its pods was given up: it is in the way for minutes, or for ever, whatever else is to
+/// become of the group.
+fn lost(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
+    let is_lost = !group.ready && pods(scope, group).any(PodView::has_lost_node);
+    is_lost.then_some(State::Failing)
+}
+
 /// What is in the way of its pods.
 fn trouble(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
-    let leader: &PodView = group.leader;
-    let pods = std::iter::once(leader).chain(workers(scope.entry, leader));
-    pods.filter_map(|it| it.trouble_at(scope.context.now))
+    pods(scope, group)
+        .filter_map(|it| it.trouble_at(scope.context.now))
         .map(|it| match it.kind() {
             TroubleKind::Unscheduled => State::Pending,
             TroubleKind::Image | TroubleKind::Crash | TroubleKind::Container => State::Failing,

@@ -90,6 +90,42 @@ fn a_pod_that_does_not_come_up_is_told_after_a_while_and_until_it_does() {
     }
 }
 
+#[test]
+fn a_lost_node_that_does_not_end_a_pod_is_told_until_the_pod_is_gone() {
+    let evicted = json!({"phase": "Running", "conditions": [
+        {"type": "Ready", "status": "False"},
+        {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"},
+    ]});
+    for policy in ["None", "RecreateGroupOnPodRestart"] {
+        let template = json!({"size": 2, "restartPolicy": policy});
+        let spec = json!({"replicas": 2, "leaderWorkerTemplate": template});
+        let mut world = World::settled(spec);
+        world.change("StatefulSet", "s-1", |it| it["status"] = json!({"availableReplicas": 0}));
+        world.change("Pod", "s-1-1", |it| {
+            it["status"] = evicted.clone();
+            it["spec"]["nodeName"] = json!("n1");
+            it["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:30Z");
+            it["metadata"]["deletionGracePeriodSeconds"] = json!(30);
+        });
+        world.carry_out_all();
+        assert_eq!(
+            (count(&world, State::Failing), count(&world, State::Ready)),
+            (1, 1),
+            "{policy}"
+        );
+        assert_eq!(told(&world), None, "{policy}: it has its time");
+        assert_eq!(world.plan().recheck.map(|it| it.as_secs()), Some(40), "{policy}");
+        world.pass(40);
+        let expected = "NodeNotAnswering: pod s-1-1: its node n1 does not answer, and has not ended it in time";
+        assert_eq!(told(&world).as_deref(), Some(expected), "{policy}");
+        world.change_set(|set| set["spec"]["replicas"] = json!(1));
+        world.carry_out_all();
+        world.forget("Pod", "s-1-1");
+        world.forget("Pod", "s-1");
+        assert_eq!((told(&world), count(&world, State::Failing)), (None, 0), "{policy}");
+    }
+}
+
 /// What failures of ours are about is read in their texts.
 #[test]
 fn what_a_failure_is_about_is_known_from_its_text() {

@@ -8,24 +8,31 @@ use lws_api_types::keys::annotations;
 use lws_controller::act::reasons::last_seen;
 use lws_controller::observe::views::{Identity, PodView, TroubleKind};
 
-use super::nodes::{self, Lost};
 use super::{Finding, failure, refusals, what};
 use crate::output::age;
 use crate::pods::{Kind, Obstacle};
 use crate::snapshot::Snapshot;
+use crate::tree::terminating;
 use crate::waits::Wait;
 
+/// Finalizer of an object that is deleted after those that it owns.
+const FOREGROUND: &str = "foregroundDeletion";
 /// How long after its grace period a pod counts as stuck.
 const STUCK_SECONDS: i64 = 60;
 /// How long a pod may run without being ready: most are a while on their way.
 const PATIENCE_WITH_READINESS: SignedDuration = SignedDuration::from_secs(30);
 
 /// Everything that is wrong, the nearest cause first.
-pub(super) fn of(snapshot: &Snapshot, lost: &Lost) -> Vec<Finding> {
-    let mut findings: Vec<_> = topology(snapshot).into_iter().collect();
-    let mut kinds = obstacles(snapshot, lost);
-    let unready_pods = kinds.remove(&Kind::NotReady).unwrap_or_default();
+pub(super) fn of(snapshot: &Snapshot) -> Vec<Finding> {
+    let mut kinds = obstacles(snapshot);
     let set = snapshot.set.name();
+    if let Some(deleted) = deleted(snapshot) {
+        // Nobody sees to it any more that its pods come up, and the controller leaves it alone.
+        let lost = kinds.get(&Kind::NodeLost).and_then(|it| of_pods(Kind::NodeLost, it, set));
+        return [deleted].into_iter().chain(lost).chain(stuck(snapshot)).collect();
+    }
+    let mut findings: Vec<_> = topology(snapshot).into_iter().collect();
+    let unready_pods = kinds.remove(&Kind::NotReady).unwrap_or_default();
     findings.extend(kinds.iter().filter_map(|(kind, alike)| of_pods(*kind, alike, set)));
     findings.extend(refusals::of(snapshot));
     findings.extend(strangers(snapshot));
@@ -46,18 +53,14 @@ pub(super) fn kubectl(namespace: &str, command: &str) -> String {
 }
 
 /// Pods that do not come up, by what is in their way.
-fn obstacles<'a>(
-    snapshot: &'a Snapshot,
-    lost: &Lost,
-) -> BTreeMap<Kind, Vec<(&'a PodView, Obstacle)>> {
+fn obstacles(snapshot: &Snapshot) -> BTreeMap<Kind, Vec<(&PodView, Obstacle)>> {
     let mut kinds: BTreeMap<Kind, Vec<(&PodView, Obstacle)>> = BTreeMap::new();
     // Where no node has the topology label, that is told, and nothing else helps.
     let is_told = |it: &Obstacle| {
         it.kind == Kind::Trouble(TroubleKind::Unscheduled) && snapshot.absent_topology.is_some()
     };
     for pod in snapshot.entry.pods.values() {
-        let obstacle = snapshot.obstacle(pod).map(|it| nodes::explain(lost, pod, it));
-        if let Some(obstacle) = obstacle.filter(|it| !is_told(it)) {
+        if let Some(obstacle) = snapshot.obstacle(pod).filter(|it| !is_told(it)) {
             kinds.entry(obstacle.kind).or_default().push((pod, obstacle));
         }
     }
@@ -72,7 +75,7 @@ fn of_pods(kind: Kind, alike: &[(&PodView, Obstacle)], set: &str) -> Option<Find
     let describe = format!("describe pod {pod}");
     let (what, advice) = match kind {
         Kind::NodeLost => (
-            "The node of a pod does not answer",
+            what::NODE_LOST,
             format!(
                 "see what is known of the node: kubectl describe node {}; where it is lost for good, \
                  delete it, and its pods are made anew on others",
@@ -286,30 +289,71 @@ fn backoff(snapshot: &Snapshot) -> Option<Finding> {
     })
 }
 
-/// A pod that does not end.
+/// That the set is being deleted, and what that waits for.
+fn deleted(snapshot: &Snapshot) -> Option<Finding> {
+    let metadata = &snapshot.set.metadata;
+    let since = metadata.deletion_timestamp.as_ref()?.0;
+    let how = terminating(since, metadata.finalizers.as_deref(), snapshot.now);
+    Some(Finding {
+        what: "The set is being deleted".to_owned(),
+        evidence: format!("leaderworkerset {} {how}", snapshot.set.name()),
+        advice: format!(
+            "foregroundDeletion goes with the last of its objects: {}; any other finalizer goes once \
+             whoever has set it removes it",
+            tree(snapshot)
+        ),
+    })
+}
+
+/// How to see what deletions wait for.
+fn tree(snapshot: &Snapshot) -> String {
+    kubectl(snapshot.set.namespace(), &format!("lws tree {}", snapshot.set.name()))
+}
+
+/// A pod that does not end, although its node answers.
 fn stuck(snapshot: &Snapshot) -> Option<Finding> {
-    let mut pods = snapshot.entry.pods.values();
-    let found = pods.find(|it| {
+    let waits_for_dependents = |it: &PodView| it.identity.has_finalizer(FOREGROUND);
+    let pods = snapshot.entry.pods.values().map(AsRef::as_ref);
+    let (lost, others): (Vec<&PodView>, Vec<_>) =
+        pods.filter(|it| it.identity.is_terminating()).partition(|it| has_lost_node(snapshot, it));
+    let late = others.into_iter().filter(|it| {
         let over = it.identity.ends().map(|ends| snapshot.now.duration_since(ends).as_secs());
         over.is_some_and(|seconds| seconds > STUCK_SECONDS)
-    })?;
+    });
+    // One that waits for what it owns is to blame last, and not at all where that is told.
+    let found = late.min_by_key(|it| waits_for_dependents(it))?;
+    if waits_for_dependents(found) && !lost.is_empty() {
+        return None;
+    }
     let name = found.identity.name();
     let ends = found.identity.ends()?;
     let node = found.node.as_deref().unwrap_or("none");
     let finalizers = found.identity.meta.finalizers.clone().unwrap_or_default();
-    let held = if finalizers.is_empty() {
-        String::new()
+    let (held, advice) = if finalizers.is_empty() {
+        let advice = format!("see whether the node answers: kubectl describe node {node}");
+        (String::new(), advice)
     } else {
-        format!(", and has the finalizers {}", finalizers.join(", "))
+        let held = format!(", and has the finalizers {}", finalizers.join(", "));
+        let advice = if waits_for_dependents(found) {
+            format!("it waits for the objects that it owns, see which: {}", tree(snapshot))
+        } else {
+            "see why whoever has set the finalizers does not remove them".to_owned()
+        };
+        (held, advice)
     };
     Some(Finding {
-        what: "A pod does not end".to_owned(),
+        what: what::STUCK.to_owned(),
         evidence: format!(
             "the grace period of pod {name} on node {node} ended {} ago{held}",
             age(ends, snapshot.now)
         ),
-        advice: format!("see whether the node answers: kubectl describe node {node}"),
+        advice,
     })
+}
+
+/// Whether that its node does not answer is told of a pod.
+fn has_lost_node(snapshot: &Snapshot, pod: &PodView) -> bool {
+    snapshot.obstacle(pod).is_some_and(|it| it.kind == Kind::NodeLost)
 }
 
 /// A change that the controller has not acted on.

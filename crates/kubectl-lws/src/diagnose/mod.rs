@@ -3,7 +3,6 @@
 mod failure;
 mod findings;
 mod installation;
-mod nodes;
 mod probe;
 mod refusals;
 #[cfg(test)]
@@ -47,23 +46,38 @@ pub(crate) async fn run(
     name: &str,
     output: Output,
 ) -> Result<ExitCode, Error> {
-    let mut snapshot = connection.whole_snapshot(name).await?;
-    connection.look_up_topologies(&mut snapshot).await?;
+    let report = look(connection, name).await?;
+    output.report(&report, text)?;
+    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn look(connection: &Connection, name: &str) -> Result<Report, Error> {
     let mut report = Report::default();
-    let lost = nodes::look(connection, &snapshot, &mut report.unchecked).await?;
-    report.findings = findings::of(&snapshot, &lost);
-    let installation = installation::look(connection, &snapshot, &mut report.unchecked).await?;
+    let unchecked = &mut report.unchecked;
+    let mut snapshot = match connection.whole_snapshot(name).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            let finding = failure::unreadable(&error, &connection.namespace, name).ok_or(error)?;
+            report.findings.push(finding);
+            return Ok(report);
+        }
+    };
+    connection.look_up_topologies(&mut snapshot).await?;
+    let lost = connection.lost(&snapshot.doubtful_nodes()).await;
+    let what = "whether the nodes of pods that are not ready, or do not end, answer";
+    snapshot.lost = installation::permitted(lost, what, unchecked)?.unwrap_or_default();
+    report.findings = findings::of(&snapshot);
+    let installation = installation::look(connection, &snapshot, unchecked).await?;
     report.findings.extend(installation.findings(snapshot.now));
     if let Some(pod) = probe::pod(&snapshot) {
-        let refusal = probe::try_out(connection, &pod, &mut report.unchecked).await?;
+        let refusal = probe::try_out(connection, &pod, unchecked).await?;
         let finding = refusal.and_then(|it| probe::finding(&snapshot, &it));
         // What pods have shown already is not told again.
         let is_new = |it: &Finding| report.findings.iter().all(|known| known.what != it.what);
         let finding = finding.filter(is_new);
         report.findings.extend(finding);
     }
-    output.report(&report, text)?;
-    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report)
 }
 
 fn text(report: &Report, paint: Paint) -> String {

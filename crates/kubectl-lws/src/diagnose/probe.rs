@@ -11,8 +11,12 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::snapshot::Snapshot;
 
-/// A leader pod as the `StatefulSet` controller would create it, at an index where there is none.
+/// A leader pod as the `StatefulSet` controller would create it, at an index where there is none;
+/// `None` where it would create none.
 pub(super) fn pod(snapshot: &Snapshot) -> Option<Value> {
+    if snapshot.set.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
     let leader_set = snapshot.leader_set()?;
     let template = leader_set.object.as_ref()?.pointer("/spec/template")?;
     let present = snapshot.entry.pods.values().filter(|it| it.is_leader());

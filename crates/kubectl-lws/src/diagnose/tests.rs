@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Node;
 use lws_api_types::keys::annotations;
 use serde_json::{Value, json};
 
 use super::installation::{Installation, Webhook};
-use super::nodes::{self, Lost};
-use super::{Finding, Report, findings, installation, probe, text};
+use super::{Finding, Report, findings, installation, look, probe, text};
 use crate::output::Paint;
 use crate::test_objects::{NOW, Objects, condition, event};
+use crate::test_server;
 
 /// Where people look a finding up.
 const TROUBLESHOOTING: &str = include_str!("../../../../docs/troubleshooting.md");
@@ -30,7 +29,7 @@ fn names_namespace(Finding { advice, .. }: &Finding) -> bool {
 fn found(change: impl FnOnce(&mut Objects)) -> Vec<Finding> {
     let mut objects = Objects::ready(2, 2);
     change(&mut objects);
-    findings::of(&objects.snapshot(), &Lost::new())
+    findings::of(&objects.snapshot())
 }
 
 #[test]
@@ -198,22 +197,11 @@ fn a_node_that_does_not_answer_is_found_rather_than_that_its_pods_are_not_ready(
     // Nobody is there to say that the containers do not run any more.
     objects.pod("s-1")["status"]["containerStatuses"][0]["ready"] = json!(true);
     objects.waits("s-1-1", "ContainerCreating", "");
-    let snapshot = objects.snapshot();
-    assert_eq!(nodes::of_unready(&snapshot), ["node-1"].into());
-    let silence = |status: &str| {
-        let node: Node = serde_json::from_value(json!({"metadata": {}, "status": {"conditions": [
-            {"type": "MemoryPressure", "status": "Unknown"},
-            {"type": "Ready", "status": status, "reason": "NodeStatusUnknown",
-             "message": "Kubelet stopped posting node status."},
-        ]}}))
-        .unwrap();
-        nodes::silence(Some(&node))
-    };
-    assert_eq!(silence("True"), None);
-    assert_eq!(nodes::silence(Some(&Node::default())), None);
-    assert_eq!(nodes::silence(None).as_deref(), Some("it does not exist"));
-    let lost = Lost::from([("node-1".to_owned(), silence("Unknown").unwrap())]);
-    let findings = findings::of(&snapshot, &lost);
+    let mut snapshot = objects.snapshot();
+    let silence =
+        "its condition Ready is Unknown: NodeStatusUnknown: Kubelet stopped posting node status.";
+    snapshot.lost = [("node-1".to_owned(), silence.to_owned())].into();
+    let findings = findings::of(&snapshot);
     let [finding] = findings.as_slice() else { panic!("{findings:?}") };
     assert_eq!(finding.what, "The node of a pod does not answer");
     let expected = "pod s-1 is on node node-1: its condition Ready is Unknown: NodeStatusUnknown: \
@@ -221,6 +209,84 @@ fn a_node_that_does_not_answer_is_found_rather_than_that_its_pods_are_not_ready(
     assert_eq!(finding.evidence, expected);
     assert!(finding.advice.contains("kubectl describe node node-1;"), "{finding:?}");
     assert!(is_documented(finding) && names_namespace(finding), "{finding:?}");
+}
+
+#[test]
+fn a_pod_that_a_lost_node_does_not_end_is_found_rather_than_the_leader_that_waits_for_it() {
+    let mut objects = Objects::ready(2, 2);
+    for pod in ["s-1", "s-1-1"] {
+        objects.pod(pod)["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:03:00Z");
+    }
+    objects.pod("s-1")["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+    objects.pod("s-1-1")["spec"]["nodeName"] = json!("lost");
+    let found = |lost: &[&str]| {
+        let mut snapshot = objects.snapshot();
+        let said = |it: &&str| ((*it).to_owned(), "it does not exist".to_owned());
+        snapshot.lost = lost.iter().map(said).collect();
+        let findings = findings::of(&snapshot);
+        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+        assert!(is_documented(finding) && names_namespace(finding), "{finding:?}");
+        [finding.what.clone(), finding.evidence.clone()]
+    };
+    let lost = "The node of a pod does not answer";
+    assert_eq!(
+        found(&["lost"]),
+        [lost, "pod s-1-1 is being deleted on node lost: it does not exist"]
+    );
+    let stuck = "the grace period of pod s-1-1 on node lost ended 2m ago";
+    assert_eq!(found(&[]), ["A pod does not end", stuck]);
+}
+
+#[test]
+fn a_pod_that_waits_for_what_it_owns_or_for_others_is_not_blamed_on_its_node() {
+    for (finalizer, advice) in [
+        (
+            "foregroundDeletion",
+            "it waits for the objects that it owns, see which: kubectl lws tree s -n n",
+        ),
+        ("a/b", "see why whoever has set the finalizers does not remove them"),
+    ] {
+        let findings = found(|it| {
+            it.pod("s-1")["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:03:00Z");
+            it.pod("s-1")["metadata"]["finalizers"] = json!([finalizer]);
+        });
+        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+        assert!(finding.evidence.ends_with(&format!("has the finalizers {finalizer}")));
+        assert_eq!(finding.advice, advice);
+    }
+}
+
+#[test]
+fn of_a_set_that_is_being_deleted_it_is_told_what_that_waits_for() {
+    let mut objects = Objects::ready(2, 2);
+    objects.set["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:03:00Z");
+    objects.set["metadata"]["finalizers"] = json!(["a/b"]);
+    // The controller has no more to do with it.
+    objects.set["metadata"]["generation"] = json!(2);
+    objects.conditions(&["ReplicaFailure"]);
+    objects.runs("s-1-1");
+    let findings = findings::of(&objects.snapshot());
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.what, "The set is being deleted");
+    let expected = "leaderworkerset s is being deleted, its time ended 2m ago, waits for a/b";
+    assert_eq!(finding.evidence, expected);
+    assert!(is_documented(finding) && names_namespace(finding), "{finding:?}");
+    assert_eq!(probe::pod(&objects.snapshot()), None);
+}
+
+#[tokio::test]
+async fn a_set_that_cannot_be_read_is_found() {
+    let mut objects = Objects::ready(2, 2);
+    objects.set["spec"]["startupPolicy"] = json!("FromTheFuture");
+    let connection = test_server::connection(move |_, path| objects.answer(path));
+    let report = look(&connection, "s").await.unwrap();
+    let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
+    assert_eq!(finding.what, "The set cannot be read");
+    assert!(finding.evidence.starts_with("leaderworkerset s: "), "{finding:?}");
+    assert!(finding.evidence.contains("FromTheFuture"), "{finding:?}");
+    assert!(is_documented(finding) && names_namespace(finding), "{finding:?}");
+    let error = look(&connection, "absent").await.unwrap_err();
+    assert!(error.told().starts_with("Error from server (NotFound): "), "{}", error.told());
 }
 
 #[test]
@@ -233,7 +299,7 @@ fn a_node_without_the_topology_label_is_found() {
     let labelled = BTreeMap::from([("rack".to_owned(), "r1".to_owned())]);
     snapshot.nodes =
         [("node-0".to_owned(), labelled), ("node-1".to_owned(), BTreeMap::new())].into();
-    let findings = findings::of(&snapshot, &Lost::new());
+    let findings = findings::of(&snapshot);
     let evidence = &findings[0].evidence;
     assert!(
         evidence.starts_with("node node-1 of leader pod s-1 has no label rack"),
@@ -251,7 +317,7 @@ fn a_topology_that_no_node_is_in_is_found_rather_than_what_comes_of_it() {
     ]});
     let mut snapshot = objects.snapshot();
     snapshot.absent_topology = Some((annotations::EXCLUSIVE_TOPOLOGY, "rack".to_owned()));
-    let findings = findings::of(&snapshot, &Lost::new());
+    let findings = findings::of(&snapshot);
     let what: Vec<_> = findings.iter().map(|it| &*it.what).collect();
     assert_eq!(what, ["No node has the topology label"]);
     let expected = "no node has label rack, which annotation \

@@ -176,10 +176,17 @@ impl Judge<'_> {
         failed: Option<&Incident>,
         refusal: Option<String>,
     ) -> (State, Option<String>) {
+        let kind = obstacle.as_ref().map(|it| it.kind);
+        let cause = obstacle.map(|it| it.told);
         if group.leader.identity.is_terminating() {
             let is_wanted = group.index < self.leader_set.replicas
                 && self.snapshot.set.metadata.deletion_timestamp.is_none();
+            // A node that does not answer holds it up for minutes, or for ever.
+            let lost = cause.filter(|_| kind == Some(Kind::NodeLost));
             return match failed {
+                _ if lost.is_some() => {
+                    (if is_wanted { State::Failing } else { State::Terminating }, lost)
+                }
                 Some(incident) if is_wanted => (State::Recreating, Some(told(incident))),
                 _ if is_wanted && self.is_old(group) => (State::Updating, None),
                 _ => (State::Terminating, None),
@@ -191,8 +198,6 @@ impl Judge<'_> {
         if group.ready {
             return (State::Ready, None);
         }
-        let kind = obstacle.as_ref().map(|it| it.kind);
-        let cause = obstacle.map(|it| it.told);
         if kind.is_some_and(Kind::is_fault) {
             (State::Failing, cause)
         } else if refusal.is_some() {

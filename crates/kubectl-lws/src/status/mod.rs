@@ -61,7 +61,8 @@ pub(crate) async fn run(
     if watch {
         return watch::run(connection, name, output).await;
     }
-    let snapshot = connection.snapshot(name, Events::Refusals).await?;
+    let mut snapshot = connection.snapshot(name, Events::Refusals).await?;
+    connection.look_up_lost([&mut snapshot]).await?;
     show(&report(&snapshot), snapshot.now, output)
 }
 
@@ -96,8 +97,9 @@ pub(crate) async fn list(
 
 /// How each set stands, by namespace and name.
 async fn listed(connection: &Connection, scope: Scope) -> Result<Vec<Listed>, Error> {
-    let snapshots = connection.snapshots(scope).await?.into_iter();
-    let listed = snapshots.map(|it| match it {
+    let mut snapshots = connection.snapshots(scope).await?;
+    connection.look_up_lost(snapshots.iter_mut().flatten()).await?;
+    let listed = snapshots.into_iter().map(|it| match it {
         Ok(snapshot) => Listed::Report(report(&snapshot)),
         Err(unreadable) => Listed::Unreadable(unreadable),
     });

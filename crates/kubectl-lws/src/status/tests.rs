@@ -180,6 +180,46 @@ fn what_a_group_waits_for() {
 }
 
 #[test]
+fn a_group_with_a_pod_on_a_lost_node_is_failing_until_nobody_wants_it() {
+    let deleted = json!("2026-01-01T12:05:10Z");
+    for (change, state, cause) in [
+        (
+            &(|_: &mut Objects| {}) as &dyn Fn(&mut Objects),
+            State::Failing,
+            "pod s-1-1 is on node node-1: no",
+        ),
+        (
+            &|it| {
+                it.sts("s")["metadata"]["annotations"] = failed("s-1-uid");
+                it.pod("s-1")["metadata"]["deletionTimestamp"] = deleted.clone();
+                it.pod("s-1-1")["metadata"]["deletionTimestamp"] = deleted.clone();
+                it.pod("s-1")["spec"]["nodeName"] = json!("node-0");
+            },
+            State::Failing,
+            "pod s-1-1 is being deleted on node node-1: no",
+        ),
+        (
+            &|it| {
+                it.sts("s")["spec"]["replicas"] = json!(1);
+                it.pod("s-1")["metadata"]["deletionTimestamp"] = deleted.clone();
+            },
+            State::Terminating,
+            "pod s-1 is being deleted on node node-1: no",
+        ),
+    ] {
+        let mut objects = Objects::ready(2, 2);
+        unavailable(&mut objects);
+        objects.runs("s-1-1");
+        change(&mut objects);
+        let mut snapshot = objects.snapshot();
+        snapshot.lost = [("node-1".to_owned(), "no".to_owned())].into();
+        let report = report(&snapshot);
+        assert_eq!(states(&report), [State::Ready, state], "{cause}");
+        assert_eq!(report.groups[1].cause.as_deref(), Some(cause));
+    }
+}
+
+#[test]
 fn the_worst_group_speaks_for_all() {
     let report = after(|it| {
         unavailable(it);

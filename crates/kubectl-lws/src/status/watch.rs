@@ -94,6 +94,7 @@ impl Shown {
 pub(super) async fn run(connection: &Connection, name: &str, output: Output) -> Result<(), Error> {
     // What cannot be read at all fails here rather than being tried for ever.
     let mut snapshot = connection.snapshot(name, Events::Refusals).await?;
+    connection.look_up_lost([&mut snapshot]).await?;
     let (watched, mut news) = watch(connection, name);
     let mut interruptions = Interruptions::default();
     let mut shown = Shown { output, report: None, text: String::new() };
@@ -117,13 +118,18 @@ pub(super) async fn run(connection: &Connection, name: &str, output: Output) -> 
     }
 }
 
-/// Adds the labels of new nodes; tells whether that is done, rather than to be tried again.
+/// Adds the labels of new nodes, and which do not answer; tells whether that is done, rather than to
+/// be tried again.
 async fn look_up_nodes(
     connection: &Connection,
     snapshot: &mut Snapshot,
     interruptions: &mut Interruptions,
 ) -> Result<bool, Error> {
-    match connection.look_up_nodes(snapshot).await {
+    let looked_up = async {
+        connection.look_up_nodes(snapshot).await?;
+        connection.look_up_lost([&mut *snapshot]).await
+    };
+    match looked_up.await {
         Ok(()) => {
             interruptions.end("nodes");
             Ok(true)

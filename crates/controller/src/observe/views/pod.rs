@@ -98,6 +98,12 @@ impl PodView {
         (!self.ready_condition && !self.identity.is_terminating()).then_some(trouble)
     }
 
+    /// Whether the control plane has given its node up.
+    #[must_use]
+    pub fn has_lost_node(&self) -> bool {
+        self.disruption == Some(Disruption::NodeLost) || self.phase == Phase::Unknown
+    }
+
     /// Whether the pod is a leader by its labels.
     #[must_use]
     pub fn is_leader(&self) -> bool {
