@@ -265,6 +265,9 @@ impl Reconciler {
         }
         let mut failed = self.actor.read_nodes(set, plan.unknown_nodes, &self.nodes).await;
         self.actor.read_topologies(plan.unknown_topologies, &self.nodes).await;
+        if plan.doubts_set {
+            failed.extend(self.actor.read_set(set).await.err());
+        }
         failed.extend(self.actor.read_pods(key, plan.doubted_pods).await);
         failed.extend(self.explain_shortage(key, set, plan.unexplained).await);
         let writes = plan.tasks.len();

@@ -20,13 +20,10 @@ impl Requests {
         owners: &Value,
     ) -> Result<K, Error> {
         let ns = set.namespace();
-        let sets = Api::<SetView>::namespaced(self.client.clone(), ns);
-        let what_set = what::<SetView>(ns, set.name());
-        let found = self.send("get", &what_set, sets.get_opt(set.name())).await?;
-        let is_there =
-            |it: &SetView| it.identity.uid() == set.uid() && !it.identity.is_terminating();
-        if !found.as_ref().is_some_and(is_there) {
-            return Err(Error { verb: "get", what: what_set, cause: Cause::SetGone });
+        let found = self.set(set).await?.identity;
+        if found.uid() != set.uid() || found.is_terminating() {
+            let what = what::<SetView>(ns, set.name());
+            return Err(Error { verb: "get", what, cause: Cause::SetGone });
         }
         let api = Api::<K>::namespaced(self.client.clone(), ns);
         let body = json!({"metadata": {"uid": target.uid, "ownerReferences": owners}});

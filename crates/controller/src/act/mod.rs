@@ -101,6 +101,15 @@ impl Actor {
         Self { requests, recorder, index, metrics, is_blind: AtomicBool::new(false) }
     }
 
+    /// Reads a set anew.
+    ///
+    /// # Errors
+    /// When the request fails, and when there is no set of that name any more.
+    pub async fn read_set(&self, set: &LeaderWorkerSet) -> Result<(), Failed> {
+        self.index.set_confirmed(self.requests.set(set).await?);
+        Ok(())
+    }
+
     /// Reads pods anew; gives the failures.
     pub async fn read_pods(&self, key: &SetKey, pods: Vec<Target>) -> Vec<Failed> {
         let outcomes = futures::stream::iter(pods)

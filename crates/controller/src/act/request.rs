@@ -230,6 +230,15 @@ impl Requests {
         self.send("update", &what, self.request(request)).await
     }
 
+    /// The set of the name of `set` as it is now. Fails with [`Cause::SetGone`] when there is none.
+    pub(super) async fn set(&self, set: &LeaderWorkerSet) -> Result<SetView, Error> {
+        let (ns, name) = (set.namespace(), set.name());
+        let api = Api::<SetView>::namespaced(self.client.clone(), ns);
+        let what = what::<SetView>(ns, name);
+        let found = self.send("get", &what, api.get_opt(name)).await?;
+        found.ok_or(Error { verb: "get", what, cause: Cause::SetGone })
+    }
+
     /// A pod as it is now; `None` when there is none of that name.
     pub(super) async fn pod(&self, ns: &str, name: &str) -> Result<Option<PodView>, Error> {
         let api = Api::<PodView>::namespaced(self.client.clone(), ns);

@@ -97,10 +97,10 @@ impl Entry {
         self.notes.losses(leader_uid)
     }
 
-    /// Whether the leader with this UID may be out of date.
+    /// Whether the leader or the set with this UID may be out of date.
     #[must_use]
-    pub fn is_doubted(&self, leader_uid: &str) -> bool {
-        self.notes.is_doubted(leader_uid)
+    pub fn is_doubted(&self, uid: &str) -> bool {
+        self.notes.is_doubted(uid)
     }
 
     /// Whether the worker `StatefulSet` of the leader with this UID was seen to go.
@@ -133,6 +133,16 @@ impl Entry {
         }
     }
 
+    /// Takes note that the set was looked for, whose UID is `uid`.
+    pub(super) fn set_confirmed(&mut self, uid: &str) {
+        self.notes.trust(uid);
+    }
+
+    /// Takes note of a set that has left.
+    pub(super) fn set_removed(&mut self, gone: &Arc<SetView>) {
+        self.notes.trust(gone.identity.uid());
+    }
+
     /// Takes note of a pod that has left. A worker is a loss unless its leader is going, too.
     pub(super) fn pod_removed(&mut self, gone: &Arc<PodView>) {
         if gone.is_leader() {
@@ -156,18 +166,22 @@ impl Entry {
     }
 
     pub(super) fn stateful_set_removed(&mut self, gone: &Arc<StatefulSetView>) {
-        let leader = self.doubt_owner_of(gone);
-        if let Some(leader) = leader {
+        if let Some(leader) = self.doubt_leader_of(gone) {
             self.notes.note_former_set(&leader, gone.identity.uid());
+        }
+        let owner = gone.identity.owner.as_ref().map(|it| it.uid.as_str());
+        if let Some(set) = self.set().map(|it| it.identity.uid()).filter(|it| owner == Some(it)) {
+            let uid = set.to_owned();
+            self.notes.doubt(&uid);
         }
     }
 
     pub(super) fn pod_group_removed(&mut self, gone: &Arc<PodGroupView>) {
-        self.doubt_owner_of(gone);
+        self.doubt_leader_of(gone);
     }
 
     /// Doubts the leader that controlled an object; gives its UID, unless it is known to be gone.
-    fn doubt_owner_of<V: View>(&mut self, gone: &Arc<V>) -> Option<String> {
+    fn doubt_leader_of<V: View>(&mut self, gone: &Arc<V>) -> Option<String> {
         let owner = gone.identity().owner.as_ref().filter(|it| it.kind == "Pod");
         let is_there =
             |name: &str, uid: &str| self.pods.get(name).is_some_and(|it| it.identity.uid() == uid);

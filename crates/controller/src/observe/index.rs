@@ -126,7 +126,7 @@ macro_rules! indexed {
     };
 }
 
-indexed!(SetView, sets);
+indexed!(SetView, sets, removed: Entry::set_removed);
 indexed!(StatefulSetView, stateful_sets, removed: Entry::stateful_set_removed);
 indexed!(PodView, pods, removed: Entry::pod_removed, leaves: Entry::is_leaving);
 indexed!(ServiceView, services);
@@ -209,6 +209,17 @@ impl Index {
         }
         if let Some(entry) = self.entry(key) {
             lock(&entry).confirmed(name, uid, is_there);
+        }
+    }
+
+    /// Takes in the set as it was read anew.
+    pub fn set_confirmed(&self, found: SetView) {
+        let identity = &found.identity;
+        let key = SetKey::new(identity.namespace(), identity.name());
+        let uid = identity.uid().to_owned();
+        self.written(found);
+        if let Some(entry) = self.entry(&key) {
+            lock(&entry).set_confirmed(&uid);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What was noted of the groups of one set that their objects do not show.
 //!
-//! Every note is about a leader that exists, goes with it, and is there once: however long nobody
-//! reads them, notes take no more room than the objects themselves.
+//! Every note is about a leader or a set that exists, goes with it, and is there once: however long
+//! nobody reads them, notes take no more room than the objects themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,9 +15,9 @@ pub(super) struct Notes {
     /// name. Kept until the group has been recreated, so that a loss is noticed even when a pod of
     /// the same name is already back.
     losses: Losses,
-    /// UIDs of leaders whose worker `StatefulSet` or `PodGroup` disappeared. The leader may have
-    /// changed or gone as well: streams of different kinds are not in step. It is read anew before
-    /// its group is completed.
+    /// UIDs of leaders whose worker `StatefulSet` or `PodGroup` disappeared, and of the set if its
+    /// leader `StatefulSet` did. The owner may have changed or gone as well: streams of different
+    /// kinds are not in step. It is read anew before anything is created for it.
     doubted: BTreeSet<String>,
     /// The last worker `StatefulSet` of a leader that disappeared, by their UIDs. Pods that it has
     /// left still are members of the group.
@@ -61,17 +61,17 @@ impl Notes {
         self.losses = losses;
     }
 
-    pub(super) fn doubt(&mut self, leader_uid: &str) {
-        self.doubted.insert(leader_uid.to_owned());
+    pub(super) fn doubt(&mut self, uid: &str) {
+        self.doubted.insert(uid.to_owned());
     }
 
-    pub(super) fn is_doubted(&self, leader_uid: &str) -> bool {
-        self.doubted.contains(leader_uid)
+    pub(super) fn is_doubted(&self, uid: &str) -> bool {
+        self.doubted.contains(uid)
     }
 
     /// Ends the doubt, if there is any.
-    pub(super) fn trust(&mut self, leader_uid: &str) {
-        self.doubted.remove(leader_uid);
+    pub(super) fn trust(&mut self, uid: &str) {
+        self.doubted.remove(uid);
     }
 
     pub(super) fn note_former_set(&mut self, leader_uid: &str, worker_set_uid: &str) {
@@ -117,7 +117,7 @@ impl Notes {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let losses = self.losses.0.values().map(BTreeMap::len).sum::<usize>();
-        let leaders = self.doubted.len() + self.former_sets.len() + self.outlasted.len();
-        losses + leaders + self.gone.values().map(BTreeSet::len).sum::<usize>()
+        let owners = self.doubted.len() + self.former_sets.len() + self.outlasted.len();
+        losses + owners + self.gone.values().map(BTreeSet::len).sum::<usize>()
     }
 }

@@ -117,6 +117,11 @@ fn work(
     context: &Context<'_>,
 ) -> Option<Seen> {
     let leader_set = leader::find(plan, set, entry).ok()?;
+    // Its own may have gone because the set did, which is not seen yet.
+    plan.doubts_set = leader_set.is_none() && entry.is_doubted(set.uid());
+    if plan.doubts_set {
+        return None;
+    }
     let revisions: Vec<_> = entry.revisions.values().map(AsRef::as_ref).collect();
     let revision::Current { revision: current, changed } =
         revision::ensure(plan, set, encoded, leader_set, &revisions, &entry.pods)?;

@@ -36,6 +36,8 @@ pub struct Plan {
     /// Labels of which it has to be read whether any node carries them before the plan can be
     /// completed.
     pub unknown_topologies: BTreeSet<String>,
+    /// Whether the set has to be read anew before anything is created for it.
+    pub doubts_set: bool,
     /// Pods that have to be read anew before the plan can be completed, each by its name and its UID
     /// or the beginning of that.
     pub doubted_pods: Vec<Target>,
@@ -186,6 +188,7 @@ impl Plan {
         self.tasks.is_empty()
             && self.unknown_nodes.is_empty()
             && self.unknown_topologies.is_empty()
+            && !self.doubts_set
             && self.doubted_pods.is_empty()
             && self.unexplained.is_none()
     }

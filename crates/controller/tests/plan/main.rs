@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, in its support code too"
 )]
 
+mod doubts;
 mod failures;
 mod gang;
 mod obstacles;

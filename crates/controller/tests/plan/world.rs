@@ -336,6 +336,12 @@ impl World {
         }
     }
 
+    /// The set that the plan doubts is read anew.
+    pub(crate) fn read_set(&mut self) {
+        assert!(self.plan().doubts_set);
+        self.index.set_confirmed(view(self.get("LeaderWorkerSet", "s")));
+    }
+
     /// The pods that the plan doubts are read anew.
     pub(crate) fn read_pods(&mut self) {
         let doubted = self.plan().doubted_pods;

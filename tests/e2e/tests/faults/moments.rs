@@ -1,13 +1,15 @@
 //! Something happens at the worst moment.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, PropagationPolicy};
 use lws_e2e::groups::leaders;
-use lws_e2e::recording::Recording;
+use lws_e2e::recording::{Change, Recording};
 use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, set};
 use lws_harness::proxy::{Effect, Failure, Rule};
@@ -86,6 +88,44 @@ async fn a_set_that_is_gone_adopts_nothing_although_nobody_has_told_of_its_end()
     let leaders = leaders(&recording)?;
     anyhow::ensure!(leaders.values().all(|uids| uids.len() == 1), "{leaders:?}");
     Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_made_for_a_set_that_is_gone_although_nobody_has_told_of_its_end() -> Result<()>
+{
+    let namespace = namespace().await?;
+    let set = namespace.create_set(&Fixture::default()).await?;
+    set.created_leader_set().await?;
+    set.done(2).await?;
+    let leader_set = uid(&set.leader_set().await?);
+    let recording: Recording<StatefulSet> = Recording::start(&namespace).await?;
+
+    let held = with_proxy(|proxy| proxy.hold_watches("leaderworkersets")).await?;
+    namespace.sets().delete(set.name(), &DeleteParams::foreground()).await?;
+    let is_there = async || namespace.sets().get_opt(set.name()).await.map(|it| it.is_some());
+    wait::until(DEADLINE, "the set is gone", is_there, |it| !it).await?;
+    set::stays(async || {
+        let seen = leader_sets(&recording, set.name())?;
+        anyhow::ensure!(seen == BTreeSet::from([leader_set.clone()]), "{seen:?}");
+        Ok(())
+    })
+    .await?;
+    drop(held);
+
+    set.create(&Fixture::default()).await?;
+    set.created_leader_set().await?;
+    set.done(2).await?;
+    let seen = leader_sets(&recording, set.name())?;
+    anyhow::ensure!(seen.len() == 2, "{seen:?}");
+    Ok(())
+}
+
+/// The UIDs of all leader `StatefulSet`s of this name that there were.
+fn leader_sets(recording: &Recording<StatefulSet>, name: &str) -> Result<BTreeSet<String>> {
+    let objects = recording.so_far()?.into_iter().map(|it| match it {
+        Change::Now(object) | Change::Gone(object) => object,
+    });
+    Ok(objects.filter(|it| it.name_any() == name).map(|it| uid(&it)).collect())
 }
 
 #[tokio::test]

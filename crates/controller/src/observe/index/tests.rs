@@ -238,13 +238,14 @@ fn an_object_that_changes_its_set_leaves_the_former_one() {
     assert!(index.entry(&key()).is_none());
 }
 
+fn notes(index: &Index) -> usize {
+    let entry = index.entry(&key()).unwrap();
+    lock(&entry).notes_len()
+}
+
 #[test]
 fn notes_that_nobody_reads_stay_as_few_as_the_objects_they_are_about() {
     let index = Index::default();
-    let notes = |index: &Index| {
-        let entry = index.entry(&key()).unwrap();
-        lock(&entry).notes_len()
-    };
     let mut version = 0;
     let mut next = || {
         version += 1;
@@ -269,5 +270,36 @@ fn notes_that_nobody_reads_stay_as_few_as_the_objects_they_are_about() {
         assert!(index.read(&key(), |it| it.is_doubted(&leader)).unwrap());
     }
     index.deleted(&pod("s-0", "l999", next(), None));
+    assert_eq!(notes(&index), 0);
+}
+
+#[test]
+fn a_set_is_doubted_once_its_stateful_set_has_gone_until_it_is_read_anew() {
+    let set = |uid: &str, version: u64| -> SetView {
+        serde_json::from_value(json!({"metadata": {
+            "name": "s", "namespace": "n", "uid": uid, "resourceVersion": version.to_string(),
+        }}))
+        .unwrap()
+    };
+    let index = Index::default();
+    let is_doubted = |uid: &str| index.read(&key(), |it| it.is_doubted(uid)).unwrap_or_default();
+    let known = || index.read(&key(), |it| it.set().map(|it| it.identity.uid().to_owned()));
+    index.observed(set("a", 10));
+    index.observed(stateful_set("s", "l1", ("LeaderWorkerSet", "s", "a")));
+    index.deleted(&stateful_set("s", "l1", ("LeaderWorkerSet", "s", "a")));
+    assert!(is_doubted("a"));
+    index.set_confirmed(set("a", 11));
+    assert!(!is_doubted("a"));
+    for _ in 0..2 {
+        index.observed(stateful_set("s", "l2", ("LeaderWorkerSet", "s", "a")));
+        index.deleted(&stateful_set("s", "l2", ("LeaderWorkerSet", "s", "a")));
+    }
+    assert!(is_doubted("a"));
+    index.set_confirmed(set("b", 20));
+    assert_eq!(known().flatten().as_deref(), Some("b"));
+    // What the watch still has of the former one changes nothing.
+    index.observed(set("a", 12));
+    index.deleted(&set("a", 19));
+    assert_eq!(known().flatten().as_deref(), Some("b"));
     assert_eq!(notes(&index), 0);
 }
