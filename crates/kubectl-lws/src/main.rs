@@ -7,6 +7,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`arguments`] | the command line |
+//! | [`completion`] | what shells need to complete it |
 //! | [`connection`] | which cluster and namespace is asked, as kubectl finds them |
 //! | [`cluster`] | requests for the objects of a set |
 //! | [`snapshot`] | the objects of a set at one moment, as values |
@@ -26,6 +27,7 @@
 
 mod arguments;
 mod cluster;
+mod completion;
 mod connection;
 mod diagnose;
 mod error;
@@ -46,7 +48,7 @@ mod watches;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 
 use arguments::{Arguments, Command};
 use cluster::Scope;
@@ -100,11 +102,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
             let output = Output::new(format.output);
             return diagnose::run(&connection().await?, &name, output).await;
         }
-        Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "kubectl-lws", &mut script);
-            output::print(&String::from_utf8_lossy(&script))?;
-        }
+        Command::Completion { shell } => output::print(&completion::script(shell))?,
     }
     Ok(ExitCode::SUCCESS)
 }
