@@ -11,8 +11,8 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Event, Node, Service};
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::{Api, Resource, ResourceExt as _};
-use lws_api_types::LeaderWorkerSet;
 use lws_api_types::keys::labels;
+use lws_api_types::{LeaderWorkerSet, keys};
 use lws_controller::act::nodes::is_carried;
 use lws_controller::observe::views::{PodGroupView, SetView};
 use lws_controller::plan::build;
@@ -96,7 +96,12 @@ impl Connection {
 
     /// The set `name`.
     pub(crate) async fn set(&self, name: &str) -> Result<LeaderWorkerSet, Error> {
-        Ok(self.api::<LeaderWorkerSet>().get(name).await?)
+        self.api::<LeaderWorkerSet>().get(name).await.map_err(|error| match error {
+            kube::Error::SerdeError(source) => {
+                Error::Object { what: format!("{} {name:?}", keys::KIND), source }
+            }
+            error => error.into(),
+        })
     }
 
     /// The set `name` with its objects. Of what may not be read a warning is written.

@@ -9,6 +9,7 @@
 //! | [`arguments`] | the command line |
 //! | [`completion`] | what shells need to complete it |
 //! | [`connection`] | which cluster and namespace is asked, as kubectl finds them |
+//! | [`transport`] | how long a request may take, and what is told when no answer comes |
 //! | [`cluster`] | requests for the objects of a set |
 //! | [`snapshot`] | the objects of a set at one moment, as values |
 //! | [`pods`] | what keeps a pod from being ready |
@@ -42,6 +43,7 @@ mod status;
 mod test_objects;
 #[cfg(test)]
 mod test_server;
+mod transport;
 mod tree;
 mod waits;
 mod watches;
