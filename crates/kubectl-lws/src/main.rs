@@ -97,7 +97,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         Command::Plan { filename, server_side, gang_scheduling, format } => {
             let mode = if server_side { Mode::Server } else { Mode::Client };
             let output = Output::new(format.output);
-            plan::run(&connection().await?, &filename, mode, gang_scheduling, output).await?;
+            let namespace = common.namespace.as_deref();
+            let connection = connection().await?;
+            plan::run(&connection, &filename, namespace, mode, gang_scheduling, output).await?;
         }
         Command::Rollout { command } => rollout::run(&connection().await?, &command).await?,
         Command::Diagnose { name, format } => {
