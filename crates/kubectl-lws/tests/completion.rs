@@ -1,5 +1,7 @@
 //! What shells offer for the words of a command line.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;

@@ -62,15 +62,13 @@ pub(super) fn word<'a>(object: &'a Value, pointer: &str) -> &'a str {
 
 /// The objects of a list, else the object.
 fn unpacked(mut document: Value) -> Vec<Value> {
-    let items = match document.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) if word(&document, "/kind").ends_with("List") => items,
-        Some(items) => {
-            document["items"] = items;
-            return vec![document];
+    let is_list = word(&document, "/kind").ends_with("List");
+    match document.get_mut("items") {
+        Some(Value::Array(items)) if is_list => {
+            std::mem::take(items).into_iter().flat_map(unpacked).collect()
         }
-        None => return vec![document],
-    };
-    items.into_iter().flat_map(unpacked).collect()
+        _ => vec![document],
+    }
 }
 
 /// Whether that was to be a set.
