@@ -225,8 +225,8 @@ async fn a_watch_shows_what_time_brings_about_also_to_who_may_not_watch_events()
 
 #[tokio::test]
 async fn a_watch_warns_once_of_nodes_that_may_not_be_read() -> Result<()> {
-    let zone = Fixture::default()
-        .annotation(annotations::EXCLUSIVE_TOPOLOGY, "cloud.google.com/gke-nodepool");
+    let zone =
+        Fixture::default().annotation(annotations::EXCLUSIVE_TOPOLOGY, "kubernetes.io/hostname");
     let set = settled(&zone).await?;
     let kubeconfig = reader(set.namespace()).await?;
     let arguments = [STATUS, &["--watch", "--output", "json"]].concat();
