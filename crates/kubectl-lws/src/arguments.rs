@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use jiff::SignedDuration;
 use lws_api_types::keys;
+use lws_api_types::validation::formats;
 use lws_runtime::version;
 
 use crate::output::Format;
@@ -35,7 +36,7 @@ pub(crate) struct Common {
     pub(crate) context: Option<String>,
 
     /// Namespace of the set; without it that of the context
-    #[arg(long, short, global = true, value_name = "NAME")]
+    #[arg(long, short, global = true, value_name = "NAME", value_parser = object_name)]
     pub(crate) namespace: Option<String>,
 
     /// How long to wait for an answer of the server (30s, 2m; 0: for ever)
@@ -181,11 +182,13 @@ fn set_name(text: &str) -> Result<String, String> {
             name
         }
     };
-    if name.is_empty() {
-        Err("the name of a set is needed".to_owned())
-    } else {
-        Ok(name.to_owned())
-    }
+    if name.is_empty() { Err("the name of a set is needed".to_owned()) } else { object_name(name) }
+}
+
+/// Reads a name that becomes part of addresses: no object has another one.
+fn object_name(text: &str) -> Result<String, String> {
+    let problems = formats::dns_1123_subdomain(text);
+    if problems.is_empty() { Ok(text.to_owned()) } else { Err(problems.join(", ")) }
 }
 
 /// Reads a duration as kubectl takes it: with a unit, or a number of seconds.
@@ -222,6 +225,16 @@ mod tests {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(set_name(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_refused() {
+        for text in ["a%2Fb", "..", "a b", "A", "lws/a/b", "a?b"] {
+            let refusal = set_name(text).unwrap_err();
+            assert!(refusal.contains("RFC 1123"), "{text}: {refusal}");
+        }
+        let parsed = Arguments::try_parse_from(["x", "status", "s", "-n", "a/b"]);
+        assert!(parsed.unwrap_err().to_string().contains("RFC 1123"));
     }
 
     #[test]

@@ -8,11 +8,11 @@ use futures::future;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Event, Node, Service};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, Service};
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::{Api, Resource, ResourceExt as _};
-use lws_api_types::LeaderWorkerSet;
-use lws_api_types::keys::labels;
+use lws_api_types::keys::{annotations, labels};
+use lws_api_types::{LeaderWorkerSet, keys};
 use lws_controller::act::nodes::is_carried;
 use lws_controller::observe::views::{PodGroupView, SetView};
 use lws_controller::plan::build;
@@ -96,7 +96,12 @@ impl Connection {
 
     /// The set `name`.
     pub(crate) async fn set(&self, name: &str) -> Result<LeaderWorkerSet, Error> {
-        Ok(self.api::<LeaderWorkerSet>().get(name).await?)
+        self.api::<LeaderWorkerSet>().get(name).await.map_err(|error| match error {
+            kube::Error::SerdeError(source) => {
+                Error::Object { what: format!("{} {name:?}", keys::KIND), source }
+            }
+            error => error.into(),
+        })
     }
 
     /// The set `name` with its objects. Of what may not be read a warning is written.
@@ -133,13 +138,31 @@ impl Connection {
             ),
             future::try_join3(
                 self.all(scope, &of_sets),
-                self.permitted(scope, &of_sets),
+                self.pod_groups(scope, &of_sets),
                 self.permitted::<Event>(scope, &of_events),
             ),
         )
         .await
         .map(|((a, b, c), (d, e, f))| (a, b, c, d, e, f))?;
+        let pod_groups = pod_groups.unwrap_or_else(|why| {
+            // Without gang scheduling there are none to be missed.
+            if pods.iter().any(is_in_gang) {
+                warn_without("podgroups", &why);
+            }
+            Vec::new()
+        });
         Ok(Parts { stateful_sets, pods, services, revisions, pod_groups, events })
+    }
+
+    /// All `PodGroup`s; what the server says where they may not be read.
+    async fn pod_groups(
+        &self,
+        scope: Scope,
+        params: &ListParams,
+    ) -> Result<Result<Vec<PodGroupView>, String>, Error> {
+        let mut refusal = String::new();
+        let answer = or_none(self.all(scope, params).await);
+        Ok(unless_forbidden(answer, |why| refusal = why)?.ok_or(refusal))
     }
 
     /// Whether gang scheduling is on, as `PodGroup`s of sets show it: of those of the cluster, or of the
@@ -148,7 +171,8 @@ impl Connection {
         let any = ListParams::default().labels(labels::NAME).limit(1);
         let everywhere = self.all::<PodGroupView>(Scope::Cluster, &any).await;
         let found = match unless_forbidden(everywhere, drop) {
-            Ok(None) => or_warning("podgroups", self.all(Scope::Namespace, &any).await),
+            // That they may not be read either is part of what is not known.
+            Ok(None) => unless_forbidden(self.all(Scope::Namespace, &any).await, drop),
             answer => answer,
         };
         match found {
@@ -197,10 +221,8 @@ impl Connection {
             + Debug
             + DeserializeOwned,
     {
-        match self.all(scope, params).await {
-            Err(Error::Request(error)) if code(&error) == Some(404) => Ok(Vec::new()),
-            answer => Ok(or_warning(&K::plural(&()), answer)?.unwrap_or_default()),
-        }
+        let answer = or_none(self.all(scope, params).await);
+        Ok(or_warning(&K::plural(&()), answer)?.unwrap_or_default())
     }
 
     /// Adds the labels of the nodes of the pods, where they matter and are not known yet. That they
@@ -268,6 +290,14 @@ pub(crate) fn code(error: &kube::Error) -> Option<u16> {
     }
 }
 
+/// The objects of a kind; none where the cluster does not know it.
+fn or_none<K>(answer: Result<Vec<K>, Error>) -> Result<Vec<K>, Error> {
+    match answer {
+        Err(Error::Request(error)) if code(&error) == Some(404) => Ok(Vec::new()),
+        answer => answer,
+    }
+}
+
 /// What was read; `None` where the user lacks the permission, with what the server says of that told.
 pub(crate) fn unless_forbidden<T>(
     answer: Result<T, Error>,
@@ -284,7 +314,14 @@ pub(crate) fn unless_forbidden<T>(
 
 /// The same; of `what` may not be read a warning is written.
 fn or_warning<T>(what: &str, answer: Result<T, Error>) -> Result<Option<T>, Error> {
-    unless_forbidden(answer, |why| {
-        output::complain(&format!("Warning: shown without {what}: {why}"));
-    })
+    unless_forbidden(answer, |why| warn_without(what, &why))
+}
+
+fn warn_without(what: &str, why: &str) {
+    output::complain(&format!("Warning: shown without {what}: {why}"));
+}
+
+/// Whether `pod` waits for others to be scheduled with it.
+fn is_in_gang(pod: &Pod) -> bool {
+    pod.annotations().get(annotations::POD_GROUP_NAME).is_some_and(|it| !it.is_empty())
 }

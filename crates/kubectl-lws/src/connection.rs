@@ -1,12 +1,11 @@
 //! Which cluster and namespace is asked: as kubectl finds them.
 
-use std::time::Duration;
-
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::arguments::Common;
 use crate::error::Error;
+use crate::transport;
 
 /// A way to the API server.
 pub(crate) struct Connection {
@@ -20,12 +19,13 @@ impl Connection {
     /// Finds the cluster of the command line. Nothing is sent yet.
     pub(crate) async fn open(common: &Common) -> Result<Self, Error> {
         let mut config = config(common).await?;
-        config.read_timeout = (common.request_timeout > Duration::ZERO)
-            .then_some(common.request_timeout)
-            .or(config.read_timeout);
+        let limit = common.request_timeout;
+        // That of the client is about silence, also of a watch.
+        config.read_timeout = config.read_timeout.map(|it| it.max(limit));
         let namespace = common.namespace.clone();
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-        Ok(Self { client: Client::try_from(config)?, namespace })
+        let client = transport::client(config, (!limit.is_zero()).then_some(limit))?;
+        Ok(Self { client, namespace })
     }
 }
 

@@ -7,7 +7,9 @@
 //! | module | owns |
 //! |---|---|
 //! | [`arguments`] | the command line |
+//! | [`completion`] | what shells need to complete it |
 //! | [`connection`] | which cluster and namespace is asked, as kubectl finds them |
+//! | [`transport`] | how long a request may take, and what is told when no answer comes |
 //! | [`cluster`] | requests for the objects of a set |
 //! | [`snapshot`] | the objects of a set at one moment, as values |
 //! | [`pods`] | what keeps a pod from being ready |
@@ -26,6 +28,7 @@
 
 mod arguments;
 mod cluster;
+mod completion;
 mod connection;
 mod diagnose;
 mod error;
@@ -41,13 +44,14 @@ mod status;
 mod test_objects;
 #[cfg(test)]
 mod test_server;
+mod transport;
 mod tree;
 mod waits;
 mod watches;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 
 use arguments::{Arguments, Command};
 use cluster::Scope;
@@ -94,18 +98,16 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         Command::Plan { filename, server_side, gang_scheduling, format } => {
             let mode = if server_side { Mode::Server } else { Mode::Client };
             let output = Output::new(format.output);
-            plan::run(&connection().await?, &filename, mode, gang_scheduling, output).await?;
+            let namespace = common.namespace.as_deref();
+            let connection = connection().await?;
+            plan::run(&connection, &filename, namespace, mode, gang_scheduling, output).await?;
         }
         Command::Rollout { command } => rollout::run(&connection().await?, &command).await?,
         Command::Diagnose { name, format } => {
             let output = Output::new(format.output);
             return diagnose::run(&connection().await?, &name, output).await;
         }
-        Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "kubectl-lws", &mut script);
-            output::print(&String::from_utf8_lossy(&script))?;
-        }
+        Command::Completion { shell } => output::print(&completion::script(shell))?,
     }
     Ok(ExitCode::SUCCESS)
 }

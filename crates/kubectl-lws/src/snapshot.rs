@@ -250,7 +250,7 @@ where
 {
     let view = |object: &K| {
         let failed = |source| Error::Object {
-            what: format!("{} {}", K::kind(&()), object.name_any()),
+            what: format!("{} {:?}", K::kind(&()), object.name_any()),
             source,
         };
         let value = serde_json::to_value(object).map_err(failed)?;

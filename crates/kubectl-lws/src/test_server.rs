@@ -22,6 +22,14 @@ pub(crate) fn connection(
     Connection { client: Client::new(service, "n"), namespace: "n".to_owned() }
 }
 
+/// A way to a server that never answers.
+pub(crate) fn silent() -> Connection {
+    let service = tower::service_fn(|_: http::Request<Body>| {
+        std::future::pending::<Result<http::Response<Body>, Infallible>>()
+    });
+    Connection { client: Client::new(service, "n"), namespace: "n".to_owned() }
+}
+
 /// What the server says when it refuses a request.
 pub(crate) fn refusal(code: u16, reason: &str, message: &str) -> (u16, Value) {
     let status = json!({

@@ -137,7 +137,7 @@ mod tests {
     fn a_refusal_that_is_no_status_is_told_as_it_is() {
         let status = json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "message": "odd", "code": 422});
         for (code, body, expected) in [
-            (422, status.to_string(), "Error from server (Invalid): odd"),
+            (422, status.to_string(), "The request is invalid: odd"),
             (
                 502,
                 "<html>proxy</html>\n".to_owned(),

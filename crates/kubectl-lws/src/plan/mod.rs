@@ -2,6 +2,7 @@
 
 mod apply;
 mod difference;
+mod documents;
 mod effects;
 mod forecast;
 mod render;
@@ -26,6 +27,7 @@ use crate::snapshot::{Parts, Snapshot};
 use apply::Answer;
 pub(crate) use apply::Mode;
 use difference::Change;
+use documents::{Documents, word};
 use effects::{DerivedName, Effect};
 use forecast::{Rollout, Stage};
 
@@ -61,22 +63,21 @@ pub(crate) struct Report {
     pub(crate) left_behind: Vec<i64>,
 }
 
-/// Tells what an apply of the sets in `file` would do.
+/// Tells what an apply of the sets in `file` would do; `namespace` is the one that was named for it.
 pub(crate) async fn run(
     connection: &Connection,
     file: &Path,
+    namespace: Option<&str>,
     mode: Mode,
     gang_scheduling: bool,
     output: Output,
 ) -> Result<(), Error> {
+    let Documents { sets, others } = documents::sort(read(file)?, file, namespace)?;
+    for other in others {
+        output::complain(&format!("Warning: {other} is no {}: left out", keys::KIND));
+    }
     let mut reports = Vec::new();
-    for document in documents(file)? {
-        let kind = word(&document, "/kind");
-        if word(&document, "/apiVersion") != keys::API_VERSION || kind != keys::KIND {
-            let name = word(&document, "/metadata/name");
-            output::complain(&format!("Warning: {kind} {name} is no {}: left out", keys::KIND));
-            continue;
-        }
+    for document in sets {
         reports.push(planned(&connection.of(&document), document, mode, gang_scheduling).await?);
     }
     output.report(&reports, |reports, paint| {
@@ -86,7 +87,7 @@ pub(crate) async fn run(
 }
 
 /// The documents of `file`, of the standard input for `-`.
-fn documents(file: &Path) -> Result<Vec<Value>, Error> {
+fn read(file: &Path) -> Result<Vec<Value>, Error> {
     let failed = |source| Error::File { path: file.to_owned(), source };
     let mut text = String::new();
     if file == Path::new("-") {
@@ -97,10 +98,6 @@ fn documents(file: &Path) -> Result<Vec<Value>, Error> {
     let failed = |source| Error::Document { path: file.to_owned(), source: Box::new(source) };
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(failed)?;
     Ok(documents.into_iter().filter(|it| !it.is_null()).collect())
-}
-
-fn word<'a>(document: &'a Value, pointer: &str) -> &'a str {
-    document.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 impl Connection {

@@ -107,11 +107,12 @@ async fn is_outdated(
 /// Waits until the rollout is complete and tells how far it is meanwhile; no longer than `timeout`,
 /// where that is not 0.
 async fn status(connection: &Connection, name: &str, timeout: Duration) -> Result<(), Error> {
-    // A set that does not exist is an error at once, rather than one that may come.
-    let set = connection.set(name).await?;
-    let this = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let events = watches::watch(connection.api::<LeaderWorkerSet>(), this);
-    let waits = wait(events, &set);
+    let waits = async {
+        // A set that does not exist is an error at once, rather than one that may come.
+        let set = connection.set(name).await?;
+        let this = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        wait(watches::watch(connection.api::<LeaderWorkerSet>(), this), &set).await
+    };
     if timeout.is_zero() {
         return waits.await;
     }
@@ -227,8 +228,16 @@ mod tests {
     #[tokio::test]
     async fn a_change_that_is_invalid_is_told_at_once() {
         let (outcome, sent) = undone(u32::MAX, false).await;
-        let expected = "Error from server (Invalid): the server rejected our request";
+        let expected = "The request is invalid: the server rejected our request";
         assert_eq!((outcome.unwrap_err().told().as_str(), sent), (expected, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_not_waited_for() {
+        let connection = test_server::silent();
+        let outcome = status(&connection, "s", Duration::from_secs(2)).await;
+        let expected = "error: timed out waiting for the condition";
+        assert_eq!(outcome.unwrap_err().told(), expected);
     }
 
     #[tokio::test]

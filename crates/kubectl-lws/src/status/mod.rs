@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use lws_api_types::conditions::{ConditionType, REPLICA_FAILURE};
+use lws_api_types::keys::annotations;
 use serde::Serialize;
 
 use crate::cluster::{Events, Scope};
@@ -43,6 +44,8 @@ pub(crate) struct Report {
     pub(crate) revision: String,
     /// Conditions that are true.
     pub(crate) conditions: Vec<String>,
+    /// Whether its rollout is held by `rollout pause`.
+    pub(crate) paused: bool,
     /// Whether condition `Available` is true of the present content of the set.
     pub(crate) available: bool,
     /// Why it is not available, or what fails although it is.
@@ -137,6 +140,7 @@ pub(crate) fn report(snapshot: &Snapshot) -> Report {
         ready: count(|it| it.state == State::Ready),
         updated: count(|it| it.updated),
         conditions: known.into_iter().filter(|it| is_true(it)).map(str::to_owned).collect(),
+        paused: set.has_annotation(annotations::PAUSED_PARTITION),
         cause: cause::of(snapshot, available, &key, &groups),
         available,
         revision: key,

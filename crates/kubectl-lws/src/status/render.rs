@@ -93,6 +93,8 @@ pub(super) fn list(listed: &[Listed], scope: Scope, now: Timestamp, paint: Paint
 
 fn cells(report: &Report, now: Timestamp) -> [Cell; SUMMARY.len()] {
     let plain = |text: String| (text, Tone::Plain);
+    let conditions = report.conditions.iter().map(String::as_str);
+    let conditions: Vec<_> = conditions.chain(report.paused.then_some("Paused")).collect();
     let is_complete = report.ready >= report.desired;
     let tone = if report.available { Tone::Good } else { Tone::Busy };
     [
@@ -101,7 +103,7 @@ fn cells(report: &Report, now: Timestamp) -> [Cell; SUMMARY.len()] {
         (report.ready.to_string(), if is_complete { Tone::Good } else { Tone::Bad }),
         plain(report.updated.to_string()),
         plain(report.revision.clone()),
-        (report.conditions.join(","), tone),
+        (conditions.join(","), tone),
         plain(report.created.map(|it| age(it, now)).unwrap_or_default()),
     ]
 }

@@ -335,6 +335,26 @@ fn a_report_is_cut_to_the_height_of_the_screen() {
     assert!(tiny.ends_with("\n… 5 more groups\n"), "{tiny}");
 }
 
+#[test]
+fn a_pause_is_told() {
+    let mut objects = Objects::ready(2, 2);
+    objects.set["metadata"]["annotations"] = json!({
+        lws_api_types::keys::annotations::PAUSED_PARTITION: "0",
+    });
+    let snapshot = objects.snapshot();
+    let text = render::text(&report(&snapshot), snapshot.now, Paint::NONE);
+    assert!(text.contains("Available,Paused"), "{text}");
+}
+
+#[tokio::test]
+async fn a_set_that_cannot_be_read_is_named() {
+    let mut objects = Objects::ready(2, 2);
+    objects.set["spec"]["startupPolicy"] = json!("FromTheFuture");
+    let connection = test_server::connection(move |_, path| objects.answer(path));
+    let told = connection.set("s").await.unwrap_err().told();
+    assert!(told.starts_with("error: LeaderWorkerSet \"s\" cannot be read: "), "{told}");
+}
+
 #[tokio::test]
 async fn a_set_that_cannot_be_read_hides_no_other() {
     let objects = Objects::ready(2, 2);
