@@ -172,7 +172,7 @@ async fn workers_of_the_former_revision_take_no_updated_leader_with_them() -> Re
     set.done(4).await?;
     set.create_workers(3).await?;
     // A member that goes before it is on record is not missed.
-    let wanted = set.wanted_record(3, 4).await?;
+    let wanted = set.wanted_record(3, 2).await?;
     let record = async || set.record().await;
     wait::until(DEADLINE, "group 3 is on record", record, |it| it.contains(&wanted)).await?;
     set.delete_pod(&set.worker(3, 1)).await?;
