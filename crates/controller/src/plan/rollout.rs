@@ -75,10 +75,9 @@ pub fn step(
     } else {
         current.partition.min(replicas + strategy.max_surge)
     };
-    Step {
-        partition: partition.max(strategy.partition),
-        replicas: if scales_up { replicas } else { view.with_surge(template_changed) },
-    }
+    let partition = partition.max(strategy.partition);
+    let replicas = if scales_up { replicas } else { view.with_surge(partition, template_changed) };
+    Step { partition, replicas }
 }
 
 /// What a step is computed from when there are enough groups.
@@ -148,8 +147,9 @@ impl View<'_> {
 
     /// How many groups there should be. New surge groups come only while groups wait to be
     /// replaced, never at rest, whatever the readiness. Those that are no longer needed go, from
-    /// the top index down, but no ready one that keeps up the budget.
-    fn with_surge(&self, template_changed: bool) -> i64 {
+    /// the top index down, but no ready one that keeps up the budget: outdated groups that
+    /// `partition` releases do not, as they may go at any moment.
+    fn with_surge(&self, partition: i64, template_changed: bool) -> i64 {
         let RollingUpdate { max_unavailable, max_surge, .. } = *self.strategy;
         let most = if self.waits(template_changed) {
             max_surge
@@ -162,10 +162,12 @@ impl View<'_> {
         let useful = if unsettled > max_surge { max_surge } else { unsettled - max_unavailable };
         let needed = self.replicas + useful.clamp(0, most);
         let mut kept = self.current.replicas.min(self.replicas + most);
-        let mut spare =
-            self.count(0..kept, |group| group.ready) - (self.replicas - max_unavailable);
+        let released = partition.min(kept);
+        let staying = self.count(0..released, |group| group.ready)
+            + self.count(released..kept, GroupState::settled);
+        let mut spare = staying - (self.replicas - max_unavailable);
         while kept > needed {
-            if self.group(kept - 1).ready {
+            if self.group(kept - 1).settled() {
                 if spare <= 0 {
                     return kept;
                 }
