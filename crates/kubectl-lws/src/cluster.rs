@@ -11,10 +11,10 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Event, Node, Pod, Service};
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::{Api, Resource, ResourceExt as _};
-use lws_api_types::keys::{annotations, labels};
+use lws_api_types::keys::labels;
 use lws_api_types::{LeaderWorkerSet, keys};
 use lws_controller::act::nodes::is_carried;
-use lws_controller::observe::views::{PodGroupView, SetView};
+use lws_controller::observe::views::{PodGroupView, SetView, is_in_gang};
 use lws_controller::plan::build;
 use serde::de::DeserializeOwned;
 
@@ -146,7 +146,7 @@ impl Connection {
         .map(|((a, b, c), (d, e, f))| (a, b, c, d, e, f))?;
         let pod_groups = pod_groups.unwrap_or_else(|why| {
             // Without gang scheduling there are none to be missed.
-            if pods.iter().any(is_in_gang) {
+            if pods.iter().any(|it: &Pod| is_in_gang(it.annotations())) {
                 warn_without("podgroups", &why);
             }
             Vec::new()
@@ -319,9 +319,4 @@ fn or_warning<T>(what: &str, answer: Result<T, Error>) -> Result<Option<T>, Erro
 
 fn warn_without(what: &str, why: &str) {
     output::complain(&format!("Warning: shown without {what}: {why}"));
-}
-
-/// Whether `pod` waits for others to be scheduled with it.
-fn is_in_gang(pod: &Pod) -> bool {
-    pod.annotations().get(annotations::POD_GROUP_NAME).is_some_and(|it| !it.is_empty())
 }

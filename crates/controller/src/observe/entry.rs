@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::notes::Notes;
 use super::views::{
-    PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
+    Owner, PodGroupView, PodView, RevisionView, ServiceView, SetView, StatefulSetView, View,
 };
 
 /// Objects of one kind that belong to one set, by name.
@@ -166,28 +166,29 @@ impl Entry {
     }
 
     pub(super) fn stateful_set_removed(&mut self, gone: &Arc<StatefulSetView>) {
-        if let Some(leader) = self.doubt_leader_of(gone) {
-            self.notes.note_former_set(&leader, gone.identity.uid());
-        }
-        let owner = gone.identity.owner.as_ref().map(|it| it.uid.as_str());
-        if let Some(set) = self.set().map(|it| it.identity.uid()).filter(|it| owner == Some(it)) {
-            let uid = set.to_owned();
-            self.notes.doubt(&uid);
+        if let Some(leader) = self.doubt_owner_of(gone).filter(|it| it.kind == "Pod") {
+            self.notes.note_former_set(&leader.uid, gone.identity.uid());
         }
     }
 
     pub(super) fn pod_group_removed(&mut self, gone: &Arc<PodGroupView>) {
-        self.doubt_leader_of(gone);
+        self.doubt_owner_of(gone);
     }
 
-    /// Doubts the leader that controlled an object; gives its UID, unless it is known to be gone.
-    fn doubt_leader_of<V: View>(&mut self, gone: &Arc<V>) -> Option<String> {
-        let owner = gone.identity().owner.as_ref().filter(|it| it.kind == "Pod");
-        let is_there =
-            |name: &str, uid: &str| self.pods.get(name).is_some_and(|it| it.identity.uid() == uid);
-        let owner = owner.filter(|it| is_there(&it.name, &it.uid))?;
+    /// Doubts the leader or the set that controlled an object; gives it, unless it is known to be
+    /// gone.
+    fn doubt_owner_of<'a, V: View>(&mut self, gone: &'a Arc<V>) -> Option<&'a Owner> {
+        let owner = gone.identity().owner.as_ref()?;
+        let present = match owner.kind.as_str() {
+            "Pod" => self.pods.get(&owner.name)?.identity.uid(),
+            "LeaderWorkerSet" => self.set()?.identity.uid(),
+            _ => return None,
+        };
+        if present != owner.uid {
+            return None;
+        }
         self.notes.doubt(&owner.uid);
-        Some(owner.uid.clone())
+        Some(owner)
     }
 
     #[cfg(test)]

@@ -20,9 +20,9 @@ pub fn is_applied(desired: &Value, live: &Value) -> bool {
     is_metadata_applied(desired, live) && is_spec_applied(desired, live)
 }
 
-/// What of the leader `StatefulSet` that is `desired` the API server stores. Where its feature `MaxUnavailableStatefulSet` is off,
-/// which was the default before Kubernetes 1.37, it drops a field; where it is on, no live object
-/// lacks that, by default.
+/// What of the leader `StatefulSet` that is `desired` the API server stores. Where its feature
+/// `MaxUnavailableStatefulSet` is off, which was the default before Kubernetes 1.37, it drops a
+/// field; where it is on, no live object lacks that, by default.
 #[must_use]
 pub fn known<'a>(desired: &'a Value, live: &Value) -> Cow<'a, Value> {
     const ROLLING_UPDATE: &str = "/spec/updateStrategy/rollingUpdate";

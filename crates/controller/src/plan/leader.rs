@@ -234,8 +234,7 @@ pub(super) fn tell_standstill(
     }
     let new = groups.all.iter().filter(|it| it.index >= released && it.updated && !it.ready);
     let homeless = new.filter_map(|group| {
-        let leader: &PodView = group.leader;
-        let mut pods = std::iter::once(leader).chain(members::workers(scope.entry, leader));
+        let mut pods = members::pods(scope.entry, group.leader);
         Some((group.index, pods.find(|it| it.is_unschedulable)?))
     });
     let Some((index, pod)) = homeless.max_by_key(|(index, _)| *index) else { return };

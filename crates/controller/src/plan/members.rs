@@ -49,6 +49,11 @@ pub(super) fn workers<'a>(
     named_like_workers(entry, leader).filter(move |pod| is_worker_of(leader, pod, entry))
 }
 
+/// `leader` and the workers that it owns.
+pub(super) fn pods<'a>(entry: &'a Entry, leader: &'a PodView) -> impl Iterator<Item = &'a PodView> {
+    std::iter::once(leader).chain(workers(entry, leader))
+}
+
 /// The pods that have names of workers of `leader`, whosever they are.
 pub(super) fn named_like_workers<'a>(
     entry: &'a Entry,

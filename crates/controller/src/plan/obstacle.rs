@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::Scope;
 use super::group::{Group, Groups, reference};
 use super::history::since;
-use super::members::workers;
+use super::members::pods;
 use super::task::{EventDraft, Plan};
 use crate::observe::views::{Placement, PodView, Trouble};
 
 /// How old a pod is until its troubles are told: many pass while its objects come into being.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same if it finds no node: others may be on their way out.
+const PATIENCE_FOR_NODE: Duration = Duration::from_secs(30);
 /// How long after its grace period a pod that its node was given up for counts as stuck on it. Nodes that
 /// are only to be left by their pods (a taint of an administrator) have ended it by then.
 const PATIENCE_WITH_END: Duration = Duration::from_secs(10);
-/// The same if it finds no node: others may be on their way out.
-const PATIENCE_FOR_NODE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether any node carries a label.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -130,8 +130,9 @@ pub(super) fn is_told(reason: &str) -> bool {
 pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     let now = scope.context.now;
     let unready = groups.all.iter().filter(|it| !it.ready);
-    if let Some((pod, node)) =
-        unready.flat_map(|it| pods(scope, it)).find_map(|it| Some((it, silent(plan, scope, it)?)))
+    if let Some((pod, node)) = unready
+        .flat_map(|it| pods(scope.entry, it.leader))
+        .find_map(|it| Some((it, silent(plan, scope, it)?)))
     {
         let note = format!(
             "pod {}: its node {node} does not answer, and has not ended it in time",
@@ -142,7 +143,7 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     }
     let mut found: Vec<(&Group<'_>, &PodView, &Trouble)> = Vec::new();
     for group in groups.all.iter().filter(|it| !it.ready) {
-        for pod in pods(scope, group) {
+        for pod in pods(scope.entry, group.leader) {
             let Some(trouble) = pod.trouble_at(now) else { continue };
             if plan.waits(patience(trouble, group).saturating_sub(age(pod, scope))) {
                 continue;
@@ -158,15 +159,6 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
         Some(tell(plan, scope, group, pod, trouble)?.about(reference(pod)))
     });
     plan.events.extend(told);
-}
-
-/// The pods of a group.
-pub(super) fn pods<'a>(
-    scope: &Scope<'a>,
-    group: &Group<'a>,
-) -> impl Iterator<Item = &'a PodView> + use<'a> {
-    let leader: &PodView = group.leader;
-    std::iter::once(leader).chain(workers(scope.entry, leader))
 }
 
 /// The node of a pod that should have ended, if it was given up.

@@ -2,7 +2,7 @@
 
 use super::Scope;
 use super::group::{Group, Groups};
-use super::obstacle::pods;
+use super::members::pods;
 use crate::observe::views::{PodView, TroubleKind};
 
 /// How a group stands.
@@ -107,13 +107,13 @@ fn plain_state(group: &Group<'_>, has_failed: bool) -> Option<State> {
 /// That a node of its pods was given up: it is in the way for minutes, or for ever, whatever else is to
 /// become of the group.
 fn lost(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
-    let is_lost = !group.ready && pods(scope, group).any(PodView::has_lost_node);
+    let is_lost = !group.ready && pods(scope.entry, group.leader).any(PodView::has_lost_node);
     is_lost.then_some(State::Failing)
 }
 
 /// What is in the way of its pods.
 fn trouble(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
-    pods(scope, group)
+    pods(scope.entry, group.leader)
         .filter_map(|it| it.trouble_at(scope.context.now))
         .map(|it| match it.kind() {
             TroubleKind::Unscheduled => State::Pending,

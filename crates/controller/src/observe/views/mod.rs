@@ -16,7 +16,7 @@ mod trouble;
 pub use footprint::Footprint;
 pub use meta::{Identity, Owner};
 pub use placement::Placement;
-pub use pod::{Disruption, Phase, PodView};
+pub use pod::{Disruption, Phase, PodView, is_in_gang};
 pub use pod_group::PodGroupView;
 pub use revision::RevisionView;
 pub use service::ServiceView;

@@ -1,5 +1,7 @@
 //! Pods of groups.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::{annotations, labels};
@@ -231,10 +233,7 @@ impl From<Wire> for PodView {
             stateful_set_revision: metadata.take_label("controller-revision-hash"),
             leader_name: metadata.annotations.remove(annotations::LEADER_NAME),
             placement,
-            is_in_gang: metadata
-                .annotations
-                .get(annotations::POD_GROUP_NAME)
-                .is_some_and(|name| !name.is_empty()),
+            is_in_gang: is_in_gang(&metadata.annotations),
             phase: status.phase,
             ready_condition: ready.is_some_and(|it| it.status == "True"),
             ready_changed: ready.and_then(|it| it.last_transition_time.as_ref()).map(|it| it.0),
@@ -247,6 +246,12 @@ impl From<Wire> for PodView {
             identity: metadata.into_identity(),
         }
     }
+}
+
+/// Whether a pod with these annotations waits for others to be scheduled with it.
+#[must_use]
+pub fn is_in_gang(annotations: &BTreeMap<String, String>) -> bool {
+    annotations.get(annotations::POD_GROUP_NAME).is_some_and(|name| !name.is_empty())
 }
 
 fn disruption(condition: &WireCondition) -> Option<Disruption> {
