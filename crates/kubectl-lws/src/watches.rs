@@ -55,9 +55,16 @@ fn is_refused(error: &WatchError) -> bool {
     answer(error).is_some_and(|it| matches!(it.code, 401 | 403))
 }
 
-/// Whether a watch fails again however often it is tried: it is refused, or tells what cannot be
-/// read.
-pub(crate) fn is_final(error: &WatchError) -> bool {
+/// What interrupts a watch, which goes on by itself. Fails where it would fail again however often it
+/// is tried.
+pub(crate) fn interruption(error: WatchError) -> Result<Error, Error> {
+    let is_final = is_final(&error);
+    let error = Error::Watch(Box::new(error));
+    if is_final { Err(error) } else { Ok(error) }
+}
+
+/// Whether a watch fails for good: it is refused, or tells what cannot be read.
+fn is_final(error: &WatchError) -> bool {
     let is_unreadable = match error {
         WatchError::InitialListFailed(error)
         | WatchError::WatchStartFailed(error)

@@ -15,17 +15,21 @@ pub struct Scrape {
     series: BTreeMap<String, f64>,
 }
 
+/// A client for the process whose metrics are at this URL, such as `http://127.0.0.1:8080/metrics`.
+pub fn client(metrics_url: &str) -> Result<Client> {
+    let server = metrics_url.strip_suffix("/metrics").context("another path")?.parse()?;
+    Ok(Client::try_from(Config::new(server))?)
+}
+
 impl Scrape {
     /// What `component` measures now.
     pub async fn of(component: &Component) -> Result<Self> {
-        let url = component.metrics_url();
-        Self::at(url.strip_suffix("/metrics").context("another path")?).await
+        Self::through(&client(&component.metrics_url())?).await
     }
 
-    /// What the process measures now whose metrics are under this URL.
-    pub async fn at(server: &str) -> Result<Self> {
+    /// What the process measures now that a [`client`] asks.
+    pub async fn through(client: &Client) -> Result<Self> {
         let request = Request::get("/metrics").body(Vec::new())?;
-        let client = Client::try_from(Config::new(server.parse()?))?;
         Self::parse(&client.request_text(request).await?)
     }
 

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::metrics::Scrape;
+use crate::metrics::{self, Scrape};
 use crate::namespace::set_resource;
 use crate::{DEADLINE, MountedSecret};
 
@@ -65,7 +65,8 @@ impl Replica {
 
     /// What it measures now.
     pub async fn scrape(&self) -> Result<Scrape> {
-        Scrape::at(&format!("http://127.0.0.1:{}", self.metrics)).await
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics);
+        Scrape::through(&metrics::client(&url)?).await
     }
 
     async fn start(cluster: &Cluster, number: usize, certificates: &Path) -> Result<Self> {

@@ -134,11 +134,7 @@ async fn wait(
         let event = match event {
             Ok(event) => event,
             Err(error) => {
-                let is_final = watches::is_final(&error);
-                let error = Error::Watch(Box::new(error));
-                if is_final {
-                    return Err(error);
-                }
+                let error = watches::interruption(error)?;
                 let now = Timestamp::now();
                 interruptions.begin(keys::PLURAL, &error, now);
                 if let Some(warning) = interruptions.new_warning(now) {

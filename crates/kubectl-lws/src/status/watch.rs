@@ -216,11 +216,7 @@ fn news<K>(
             // What is listed counts once all of it is.
             Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => None,
             Ok(_) => Some(Ok(News::Seen(what))),
-            Err(error) => {
-                let is_final = watches::is_final(&error);
-                let error = Error::Watch(Box::new(error));
-                Some(if is_final { Err(error) } else { Ok(News::Interrupted(what, error)) })
-            }
+            Err(error) => Some(watches::interruption(error).map(|it| News::Interrupted(what, it))),
         })
     })
 }
