@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, PropagationPolicy};
 use lws_e2e::groups::leaders;
 use lws_e2e::recording::{Change, Recording};
 use lws_e2e::stand_in::uid;
-use lws_e2e::{DEADLINE, Fixture, set};
+use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::proxy::{Effect, Failure, Rule};
 use lws_harness::wait;
 
@@ -65,9 +65,7 @@ async fn a_set_that_is_gone_adopts_nothing_although_nobody_has_told_of_its_end()
     let held = with_proxy(|proxy| proxy.hold_watches("leaderworkersets")).await?;
     let orphan = PropagationPolicy::Orphan;
     let params = DeleteParams { propagation_policy: Some(orphan), ..DeleteParams::default() };
-    namespace.sets().delete(set.name(), &params).await?;
-    let is_there = async || namespace.sets().get_opt(set.name()).await.map(|it| it.is_some());
-    wait::until(DEADLINE, "the set is gone", is_there, |it| !it).await?;
+    delete(&set, &params).await?;
     set::stays(async || {
         let owners = set.leader_set().await?.owner_references().to_vec();
         anyhow::ensure!(owners.is_empty(), "{owners:?}");
@@ -101,9 +99,7 @@ async fn nothing_is_made_for_a_set_that_is_gone_although_nobody_has_told_of_its_
     let recording: Recording<StatefulSet> = Recording::start(&namespace).await?;
 
     let held = with_proxy(|proxy| proxy.hold_watches("leaderworkersets")).await?;
-    namespace.sets().delete(set.name(), &DeleteParams::foreground()).await?;
-    let is_there = async || namespace.sets().get_opt(set.name()).await.map(|it| it.is_some());
-    wait::until(DEADLINE, "the set is gone", is_there, |it| !it).await?;
+    delete(&set, &DeleteParams::foreground()).await?;
     set::stays(async || {
         let seen = leader_sets(&recording, set.name())?;
         anyhow::ensure!(seen == BTreeSet::from([leader_set.clone()]), "{seen:?}");
@@ -117,6 +113,15 @@ async fn nothing_is_made_for_a_set_that_is_gone_although_nobody_has_told_of_its_
     set.done(2).await?;
     let seen = leader_sets(&recording, set.name())?;
     anyhow::ensure!(seen.len() == 2, "{seen:?}");
+    Ok(())
+}
+
+/// Deletes the set and waits until it is gone.
+async fn delete(set: &TestSet, params: &DeleteParams) -> Result<()> {
+    let sets = set.namespace().sets();
+    sets.delete(set.name(), params).await?;
+    let is_there = async || sets.get_opt(set.name()).await.map(|it| it.is_some());
+    wait::until(DEADLINE, "the set is gone", is_there, |it| !it).await?;
     Ok(())
 }
 

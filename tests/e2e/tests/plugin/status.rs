@@ -13,7 +13,8 @@ use lws_e2e::{DEADLINE, Fixture, Namespace};
 use lws_harness::simulator::NEVER_READY;
 use lws_harness::wait;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::{at, complaint, environment, expect, namespace, plugin, run, settled, text};
 
@@ -172,26 +173,17 @@ async fn a_rollout_on_its_way_shows_old_and_new_groups() -> Result<()> {
 async fn a_watch_shows_each_change_and_ends_with_the_set() -> Result<()> {
     let set = settled(&Fixture::default()).await?;
     let arguments = [STATUS, &["--watch", "--output", "json"]].concat();
-    let mut child = plugin(set.namespace(), &arguments)?.spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    let mut next = async |part: &str| -> Result<()> {
-        while let Some(line) = lines.next_line().await? {
-            if line.contains(part) {
-                return Ok(());
-            }
-        }
-        anyhow::bail!("the output ends without {part}")
-    };
+    let mut watch = Watch::start(&mut plugin(set.namespace(), &arguments)?)?;
     let watched = async {
-        next("\"available\": true").await?;
+        watch.shows("\"available\": true").await?;
         set.scale(3).await?;
-        next("\"desired\": 3").await?;
-        next("\"ready\": 3").await?;
+        watch.shows("\"desired\": 3").await?;
+        watch.shows("\"ready\": 3").await?;
         set.namespace().sets().delete(set.name(), &kube::api::DeleteParams::default()).await?;
-        next("test-sample is gone").await
+        watch.shows("test-sample is gone").await
     };
     tokio::time::timeout(DEADLINE, watched).await??;
-    let status = child.wait().await?;
+    let status = watch.child.wait().await?;
     anyhow::ensure!(status.success(), "{status}");
     Ok(())
 }
@@ -204,20 +196,11 @@ async fn a_watch_shows_what_time_brings_about_also_to_who_may_not_watch_events()
     let fixture = Fixture::default().pod_spec("schedulerName", &json!("nobody"));
     namespace.create_set(&fixture).await?;
     let arguments = [STATUS, &["--watch"]].concat();
-    let mut child = plugin(&namespace, &arguments)?.env("KUBECONFIG", kubeconfig).spawn()?;
-    let mut next = async |part: &str| -> Result<()> {
-        let mut lines = BufReader::new(child.stdout.as_mut().context("no output")?).lines();
-        while let Some(line) = lines.next_line().await? {
-            if line.contains(part) {
-                return Ok(());
-            }
-        }
-        anyhow::bail!("the output ends without {part}")
-    };
-    let told = next("test-sample-0 has no node, and scheduler nobody does not say why");
+    let mut command = plugin(&namespace, &arguments)?;
+    let mut watch = Watch::start(command.env("KUBECONFIG", kubeconfig))?;
+    let told = watch.shows("test-sample-0 has no node, and scheduler nobody does not say why");
     tokio::time::timeout(DEADLINE, told).await??;
-    child.start_kill()?;
-    let told = String::from_utf8(child.wait_with_output().await?.stderr)?;
+    let told = watch.end().await?;
     let warning = "Warning: shown without changes of events: Error from server (Forbidden): ";
     anyhow::ensure!(told.contains(warning), "{told}");
     Ok(())
@@ -230,27 +213,48 @@ async fn a_watch_warns_once_of_nodes_that_may_not_be_read() -> Result<()> {
     let set = settled(&zone).await?;
     let kubeconfig = reader(set.namespace()).await?;
     let arguments = [STATUS, &["--watch", "--output", "json"]].concat();
-    let mut child = plugin(set.namespace(), &arguments)?.env("KUBECONFIG", kubeconfig).spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    let mut next = async |part: &str| -> Result<()> {
-        while let Some(line) = lines.next_line().await? {
+    let mut command = plugin(set.namespace(), &arguments)?;
+    let mut watch = Watch::start(command.env("KUBECONFIG", kubeconfig))?;
+    let watched = async {
+        watch.shows("\"available\": true").await?;
+        set.scale(3).await?;
+        watch.shows("\"desired\": 3").await?;
+        watch.shows("\"ready\": 3").await
+    };
+    tokio::time::timeout(DEADLINE, watched).await??;
+    let told = watch.end().await?;
+    anyhow::ensure!(told.matches("Warning: shown without nodes: ").count() == 1, "{told}");
+    Ok(())
+}
+
+/// `status --watch`, while it runs.
+struct Watch {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watch {
+    fn start(command: &mut Command) -> Result<Self> {
+        let mut child = command.spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        Ok(Self { child, lines })
+    }
+
+    /// Reads on until a line that contains `part`.
+    async fn shows(&mut self, part: &str) -> Result<()> {
+        while let Some(line) = self.lines.next_line().await? {
             if line.contains(part) {
                 return Ok(());
             }
         }
         anyhow::bail!("the output ends without {part}")
-    };
-    let watched = async {
-        next("\"available\": true").await?;
-        set.scale(3).await?;
-        next("\"desired\": 3").await?;
-        next("\"ready\": 3").await
-    };
-    tokio::time::timeout(DEADLINE, watched).await??;
-    child.start_kill()?;
-    let told = String::from_utf8(child.wait_with_output().await?.stderr)?;
-    anyhow::ensure!(told.matches("Warning: shown without nodes: ").count() == 1, "{told}");
-    Ok(())
+    }
+
+    /// Ends it, and gives what it has complained of.
+    async fn end(mut self) -> Result<String> {
+        self.child.start_kill()?;
+        Ok(String::from_utf8(self.child.wait_with_output().await?.stderr)?)
+    }
 }
 
 /// A kubeconfig of somebody who may read all objects of sets and list events, not watch them.
