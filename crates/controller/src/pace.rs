@@ -21,24 +21,15 @@ pub const COUNTS_WAIT: Duration = Duration::from_millis(400);
 pub const LONGEST_WAIT: Duration = Duration::from_millis(1600);
 /// After so long without a change the next one waits no longer than the first did.
 const CALM: Duration = Duration::from_secs(5);
-/// How long numbers wait at least for each set whose numbers do: all sets together write ten times a
-/// second, so that a burst of sets leaves the API server free for its groups.
+/// How long numbers wait at least for each set whose numbers change: all sets together write ten times
+/// a second, so that a burst of sets leaves the API server free for its groups.
 const CROWD_WAIT: Duration = Duration::from_millis(100);
 /// How long numbers wait at most because of other sets.
 const LONGEST_CROWD_WAIT: Duration = Duration::from_secs(5);
 
 /// Sets whose numbers wait to be written, or were written lately.
 #[derive(Debug, Default)]
-pub struct Pace {
-    sets: Mutex<Sets>,
-}
-
-#[derive(Debug, Default)]
-struct Sets {
-    by_key: HashMap<SetKey, Changing>,
-    /// How many of them have numbers that wait.
-    waiting: u32,
-}
+pub struct Pace(Mutex<HashMap<SetKey, Changing>>);
 
 /// A set whose numbers change.
 #[derive(Debug)]
@@ -57,52 +48,42 @@ impl Pace {
     #[must_use]
     pub fn wait(&self, key: &SetKey) -> Option<Duration> {
         let now = Instant::now();
-        let Sets { by_key, waiting } = &mut *self.lock();
-        let changing =
-            by_key.entry(key.clone()).or_insert(Changing { due: None, wait: COUNTS_WAIT, at: now });
-        if now - changing.at > CALM {
-            changing.wait = COUNTS_WAIT;
-        }
+        let mut sets = self.lock();
+        sets.retain(|_, it| it.due.is_some() || now - it.at <= CALM);
+        let crowd = sets.len() + usize::from(!sets.contains_key(key));
+        let crowd_wait = CROWD_WAIT.saturating_mul(u32::try_from(crowd).unwrap_or(u32::MAX));
+        let first = Changing { due: None, wait: COUNTS_WAIT, at: now };
+        let changing = sets.entry(key.clone()).or_insert(first);
         changing.at = now;
-        let due = *changing.due.get_or_insert_with(|| {
-            *waiting += 1;
-            now + changing.wait.max((CROWD_WAIT * *waiting).min(LONGEST_CROWD_WAIT))
-        });
+        let wait = changing.wait.max(crowd_wait.min(LONGEST_CROWD_WAIT));
+        let due = *changing.due.get_or_insert(now + wait);
         due.checked_duration_since(now).filter(|it| !it.is_zero())
     }
 
     /// The numbers of a set have been written, and nothing else. If they have waited, the next ones
     /// wait longer.
     pub fn told(&self, key: &SetKey) {
-        if let Some(changing) = self.lock().end_wait(key) {
+        let mut sets = self.lock();
+        if let Some(changing) = sets.get_mut(key).filter(|it| it.due.is_some()) {
+            changing.due = None;
             changing.wait = (2 * changing.wait).min(LONGEST_WAIT);
         }
     }
 
     /// The stored numbers of a set are as they should be.
     pub fn settled(&self, key: &SetKey) {
-        self.lock().end_wait(key);
+        if let Some(changing) = self.lock().get_mut(key) {
+            changing.due = None;
+        }
     }
 
     /// What people wait for has been written, or there is no such set.
     pub fn forget(&self, key: &SetKey) {
-        let mut sets = self.lock();
-        sets.end_wait(key);
-        sets.by_key.remove(key);
+        self.lock().remove(key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sets> {
-        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sets {
-    /// Nothing of a set waits any more; gives the set if something has.
-    fn end_wait(&mut self, key: &SetKey) -> Option<&mut Changing> {
-        let changing = self.by_key.get_mut(key)?;
-        changing.due.take()?;
-        self.waiting -= 1;
-        Some(changing)
+    fn lock(&self) -> MutexGuard<'_, HashMap<SetKey, Changing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,15 +112,27 @@ mod tests {
             let wait = Duration::from_millis(wait);
             assert_eq!(pace.wait(&set(crowd)), Some(wait), "{crowd} sets");
             for it in 1..=crowd {
-                match it % 3 {
-                    0 => pace.told(&set(it)),
-                    1 => pace.settled(&set(it)),
-                    _ => pace.forget(&set(it)),
-                }
                 pace.forget(&set(it));
             }
-            assert_eq!(pace.lock().waiting, 0);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sets_that_were_written_are_of_the_crowd_until_they_are_calm_or_forgotten() {
+        let (pace, set) = (Pace::default(), |it: u32| SetKey::new("n", &it.to_string()));
+        for it in 1..=20 {
+            assert!(pace.wait(&set(it)).is_some());
+        }
+        for it in 1..=20 {
+            if it % 2 == 0 { pace.told(&set(it)) } else { pace.settled(&set(it)) }
+        }
+        pace.forget(&set(1));
+        assert_eq!(pace.wait(&set(30)), Some(20 * CROWD_WAIT));
+        tokio::time::advance(CALM + Duration::from_millis(1)).await;
+        assert_eq!(pace.wait(&set(30)), None);
+        pace.forget(&set(30));
+        assert_eq!(pace.wait(&set(31)), Some(COUNTS_WAIT));
+        assert_eq!(pace.lock().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,8 +32,9 @@ const MOST_ROUNDS: usize = 8;
 /// How long a set rests after it was worked on, so that a burst of observations is one reconcile.
 const REST: Duration = Duration::from_millis(5);
 /// How much of that there is for each of its pods, if that is longer. A plan takes about a
-/// microsecond a pod, so a large set whose pods change all the time takes a tenth of a core.
-const REST_A_POD: Duration = Duration::from_micros(10);
+/// microsecond a pod and a reconcile is two or three plans, so a large set whose pods change all the
+/// time takes a tenth of a core.
+const REST_A_POD: Duration = Duration::from_micros(20);
 /// The same for each set that is being worked on or rests, up to [`LONGEST_CROWD_REST`]: a burst of
 /// sets keeps the API server busy, so that they have to wait for it anyway.
 const REST_A_SET: Duration = Duration::from_millis(1);

@@ -9,12 +9,11 @@ use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, names, revision as content};
 
 use super::build::{self, Topology};
-use super::members::workers;
 use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Scope, gang, revision};
+use super::{Scope, gang, members, revision};
 use crate::observe::entry::Entry;
 use crate::observe::nodes::{NodeHealth, Nodes};
 use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
@@ -28,6 +27,8 @@ pub struct Group<'a> {
     pub leader: &'a Arc<PodView>,
     /// Its worker `StatefulSet`, when it is this very leader's.
     pub worker_set: Option<&'a Arc<StatefulSetView>>,
+    /// Its workers: the pods that this very leader owns, at whatever revision, by name.
+    pub workers: Vec<&'a PodView>,
     /// The spec at the leader's revision; `None` when that revision is not known.
     pub spec: Option<Arc<LeaderWorkerSetSpec>>,
     /// Its placement, the one of the leader's revision.
@@ -74,6 +75,8 @@ impl<'a> Groups<'a> {
                 .stateful_sets
                 .get(leader.identity.name())
                 .filter(|it| it.identity.is_controlled_by(leader.identity.uid()));
+            let workers: Vec<_> =
+                members::workers(entry, leader, worker_set.map(AsRef::as_ref)).collect();
             let spec = specs.at(leader.revision.as_deref().unwrap_or_default());
             let size = spec.as_ref().unwrap_or(&specs.live()).leader_worker_template.size();
             let carries_key = |revision: &Option<String>| revision.as_deref() == Some(key);
@@ -86,12 +89,14 @@ impl<'a> Groups<'a> {
                 worker_set,
                 ready: leader.is_ready()
                     && (size == 1 || worker_set.is_some_and(|it| it.is_ready()))
-                    && workers(entry, leader).all(|it| !it.identity.is_terminating())
+                    // A `StatefulSet` counts a pod on its way out as available.
+                    && workers.iter().all(|it| !it.identity.is_terminating())
                     && !lacks_a_worker(leader, entry),
                 updated: carries_key(&leader.revision)
                     && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
                 spec,
                 placement: placement(leader, leader_set),
+                workers,
             });
         }
         groups
@@ -149,7 +154,19 @@ fn lacks_a_worker(leader: &PodView, entry: &Entry) -> bool {
     losses.any(|it| it.revision == leader.revision && !is_there(it.identity.name()))
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    /// Its leader and its workers.
+    pub(super) fn pods(&self) -> impl Iterator<Item = &'a PodView> {
+        let leader: &PodView = self.leader;
+        std::iter::once(leader).chain(self.workers.iter().copied())
+    }
+
+    /// Its worker of this name.
+    pub(super) fn worker(&self, name: &str) -> Option<&'a PodView> {
+        let found = self.workers.binary_search_by(|it| it.identity.name().cmp(name)).ok()?;
+        self.workers.get(found).copied()
+    }
+
     /// Its leader, to be deleted.
     pub(super) fn target(&self) -> Target {
         Target::of(self.leader.as_ref())

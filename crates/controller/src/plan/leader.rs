@@ -233,10 +233,8 @@ pub(super) fn tell_standstill(
         return;
     }
     let new = groups.all.iter().filter(|it| it.index >= released && it.updated && !it.ready);
-    let homeless = new.filter_map(|group| {
-        let mut pods = members::pods(scope.entry, group.leader);
-        Some((group.index, pods.find(|it| it.is_unschedulable)?))
-    });
+    let homeless =
+        new.filter_map(|group| Some((group.index, group.pods().find(|it| it.is_unschedulable)?)));
     let Some((index, pod)) = homeless.max_by_key(|(index, _)| *index) else { return };
     let waited = pod.identity.created().map_or(PATIENCE, |it| since(it, scope.context.now));
     if plan.waits(PATIENCE.saturating_sub(waited)) {

@@ -18,13 +18,14 @@ impl<'a> Members<'a> {
         let leader: &PodView = group.leader;
         let is_current = |pod: &&PodView| pod.revision == leader.revision;
         let is_owned = |pod: &&PodView| is_worker_of(leader, pod, entry);
+        let workers = group.workers.iter().copied();
         // A policy that waits for the start does not mind pods that had not started.
         let lost = entry
             .losses(leader.identity.uid())
             .filter(|pod| !waits_for_start || pod.phase != Phase::Pending);
         Self {
             leader,
-            workers: workers(entry, leader).filter(is_current).collect(),
+            workers: workers.filter(is_current).collect(),
             lost: lost.filter(is_owned).filter(is_current).collect(),
         }
     }
@@ -40,18 +41,17 @@ fn is_worker_of(leader: &PodView, pod: &PodView, entry: &Entry) -> bool {
     entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
 }
 
-/// The workers that `leader` owns. A `StatefulSet` counts a pod on its way out as available, so
-/// they are looked at too.
+/// The workers that `leader` owns, mostly through `worker_set`, its own: then nothing has to be
+/// looked up.
 pub(super) fn workers<'a>(
     entry: &'a Entry,
     leader: &'a PodView,
+    worker_set: Option<&StatefulSetView>,
 ) -> impl Iterator<Item = &'a PodView> {
-    named_like_workers(entry, leader).filter(move |pod| is_worker_of(leader, pod, entry))
-}
-
-/// `leader` and the workers that it owns.
-pub(super) fn pods<'a>(entry: &'a Entry, leader: &'a PodView) -> impl Iterator<Item = &'a PodView> {
-    std::iter::once(leader).chain(workers(entry, leader))
+    let through = worker_set.map(|it| it.identity.uid());
+    let is_its = move |pod: &PodView| through.is_some_and(|it| pod.identity.is_controlled_by(it));
+    named_like_workers(entry, leader)
+        .filter(move |pod| is_its(pod) || is_worker_of(leader, pod, entry))
 }
 
 /// The pods that have names of workers of `leader`, whosever they are.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Scope;
 use super::group::{Group, Groups, reference};
 use super::history::since;
-use super::members::pods;
 use super::task::{EventDraft, Plan};
 use crate::observe::views::{Placement, PodView, Trouble};
 
@@ -130,9 +129,8 @@ pub(super) fn is_told(reason: &str) -> bool {
 pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     let now = scope.context.now;
     let unready = groups.all.iter().filter(|it| !it.ready);
-    if let Some((pod, node)) = unready
-        .flat_map(|it| pods(scope.entry, it.leader))
-        .find_map(|it| Some((it, silent(plan, scope, it)?)))
+    if let Some((pod, node)) =
+        unready.flat_map(Group::pods).find_map(|it| Some((it, silent(plan, scope, it)?)))
     {
         let note = format!(
             "pod {}: its node {node} does not answer, and has not ended it in time",
@@ -143,7 +141,7 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     }
     let mut found: Vec<(&Group<'_>, &PodView, &Trouble)> = Vec::new();
     for group in groups.all.iter().filter(|it| !it.ready) {
-        for pod in pods(scope.entry, group.leader) {
+        for pod in group.pods() {
             let Some(trouble) = pod.trouble_at(now) else { continue };
             if plan.waits(patience(trouble, group).saturating_sub(age(pod, scope))) {
                 continue;

@@ -76,8 +76,10 @@ impl<'a> Record<'a> {
         let leader = group.leader.identity.uid();
         let mut doubted = None;
         for target in self.group(group)?.workers(group.leader) {
-            let found = entry.pods.get(&target.name);
-            if found.is_some_and(|it| it.identity.uid().starts_with(&target.uid)) {
+            let is_it = |pod: &PodView| pod.identity.uid().starts_with(&target.uid);
+            if group.worker(&target.name).is_some_and(is_it)
+                || entry.pods.get(&target.name).is_some_and(|it| is_it(it))
+            {
                 continue;
             }
             if entry.is_gone(leader, &target.uid) {

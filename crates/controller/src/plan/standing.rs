@@ -2,7 +2,6 @@
 
 use super::Scope;
 use super::group::{Group, Groups};
-use super::members::pods;
 use crate::observe::views::{PodView, TroubleKind};
 
 /// How a group stands.
@@ -72,7 +71,7 @@ impl Standing {
         let mut standing = Self::default();
         for group in &groups.all {
             let has_failed = has_failed(group.index);
-            let lost = || lost(scope, group).filter(|_| group.index < wanted);
+            let lost = || lost(group).filter(|_| group.index < wanted);
             let state = has_troubles
                 .then(lost)
                 .flatten()
@@ -106,14 +105,15 @@ fn plain_state(group: &Group<'_>, has_failed: bool) -> Option<State> {
 
 /// That a node of its pods was given up: it is in the way for minutes, or for ever, whatever else is to
 /// become of the group.
-fn lost(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
-    let is_lost = !group.ready && pods(scope.entry, group.leader).any(PodView::has_lost_node);
+fn lost(group: &Group<'_>) -> Option<State> {
+    let is_lost = !group.ready && group.pods().any(PodView::has_lost_node);
     is_lost.then_some(State::Failing)
 }
 
 /// What is in the way of its pods.
 fn trouble(scope: &Scope<'_>, group: &Group<'_>) -> Option<State> {
-    pods(scope.entry, group.leader)
+    group
+        .pods()
         .filter_map(|it| it.trouble_at(scope.context.now))
         .map(|it| match it.kind() {
             TroubleKind::Unscheduled => State::Pending,

@@ -69,7 +69,7 @@ pub(super) async fn foreign() -> Result<Section> {
         Figure::at_most("requests", count(spent.requests.total()), 0.0),
         Figure::plain("CPU, s", spent.processor_time.as_secs_f64()),
     ];
-    Section::tell("3000 pods of others", figures)
+    Section::tell("3000 pods of others", figures)?.and_requests(&spent.requests, shape.groups())
 }
 
 fn is_running(pod: &Pod) -> bool {
