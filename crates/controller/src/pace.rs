@@ -21,15 +21,22 @@ pub const COUNTS_WAIT: Duration = Duration::from_millis(400);
 pub const LONGEST_WAIT: Duration = Duration::from_millis(1600);
 /// After so long without a change the next one waits no longer than the first did.
 const CALM: Duration = Duration::from_secs(5);
-/// How long numbers wait at least for each set whose numbers change: all sets together write ten times
-/// a second, so that a burst of sets leaves the API server free for its groups.
+/// How long numbers wait at least for each set whose numbers change: up to 50 sets together write ten
+/// times a second, so that a burst of sets leaves the API server free for its groups.
 const CROWD_WAIT: Duration = Duration::from_millis(100);
 /// How long numbers wait at most because of other sets.
 const LONGEST_CROWD_WAIT: Duration = Duration::from_secs(5);
 
 /// Sets whose numbers wait to be written, or were written lately.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<HashMap<SetKey, Changing>>);
+pub struct Pace(Mutex<Sets>);
+
+#[derive(Debug, Default)]
+struct Sets {
+    by_key: HashMap<SetKey, Changing>,
+    /// When it was last looked which of them are calm.
+    swept: Option<Instant>,
+}
 
 /// A set whose numbers change.
 #[derive(Debug)]
@@ -49,11 +56,14 @@ impl Pace {
     pub fn wait(&self, key: &SetKey) -> Option<Duration> {
         let now = Instant::now();
         let mut sets = self.lock();
-        sets.retain(|_, it| it.due.is_some() || now - it.at <= CALM);
-        let crowd = sets.len() + usize::from(!sets.contains_key(key));
+        sets.sweep(now);
+        let crowd = sets.by_key.len() + usize::from(!sets.by_key.contains_key(key));
         let crowd_wait = CROWD_WAIT.saturating_mul(u32::try_from(crowd).unwrap_or(u32::MAX));
         let first = Changing { due: None, wait: COUNTS_WAIT, at: now };
-        let changing = sets.entry(key.clone()).or_insert(first);
+        let changing = sets.by_key.entry(key.clone()).or_insert(first);
+        if changing.is_calm(now) {
+            changing.wait = COUNTS_WAIT;
+        }
         changing.at = now;
         let wait = changing.wait.max(crowd_wait.min(LONGEST_CROWD_WAIT));
         let due = *changing.due.get_or_insert(now + wait);
@@ -64,7 +74,7 @@ impl Pace {
     /// wait longer.
     pub fn told(&self, key: &SetKey) {
         let mut sets = self.lock();
-        if let Some(changing) = sets.get_mut(key).filter(|it| it.due.is_some()) {
+        if let Some(changing) = sets.by_key.get_mut(key).filter(|it| it.due.is_some()) {
             changing.due = None;
             changing.wait = (2 * changing.wait).min(LONGEST_WAIT);
         }
@@ -72,18 +82,35 @@ impl Pace {
 
     /// The stored numbers of a set are as they should be.
     pub fn settled(&self, key: &SetKey) {
-        if let Some(changing) = self.lock().get_mut(key) {
+        if let Some(changing) = self.lock().by_key.get_mut(key) {
             changing.due = None;
         }
     }
 
     /// What people wait for has been written, or there is no such set.
     pub fn forget(&self, key: &SetKey) {
-        self.lock().remove(key);
+        self.lock().by_key.remove(key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SetKey, Changing>> {
+    fn lock(&self) -> MutexGuard<'_, Sets> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sets {
+    /// Drops those that are calm, every now and then.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_none_or(|it| now - it > CALM) {
+            self.by_key.retain(|_, it| !it.is_calm(now));
+            self.swept = Some(now);
+        }
+    }
+}
+
+impl Changing {
+    /// Whether it has not changed for long.
+    fn is_calm(&self, now: Instant) -> bool {
+        self.due.is_none() && now - self.at > CALM
     }
 }
 
@@ -132,7 +159,7 @@ mod tests {
         assert_eq!(pace.wait(&set(30)), None);
         pace.forget(&set(30));
         assert_eq!(pace.wait(&set(31)), Some(COUNTS_WAIT));
-        assert_eq!(pace.lock().len(), 1);
+        assert_eq!(pace.lock().by_key.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

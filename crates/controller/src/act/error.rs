@@ -28,9 +28,13 @@ pub enum Cause {
     /// The name is taken by an object that is not ours.
     #[error("{0}")]
     Foreign(String),
-    /// The object is ours, but somebody has removed the label by which we watch it.
-    #[error("it exists without label {}: put the label back, or delete it", keys::labels::NAME)]
-    Unlabelled,
+    /// The object is ours, but somebody has removed or changed the label by which we watch it, which
+    /// is to be this.
+    #[error(
+        "it exists without label {}={_0}: put the label back, or delete it",
+        keys::labels::NAME
+    )]
+    Unlabelled(String),
     /// The name was taken by an object that is gone.
     #[error("what was in the way is gone")]
     MadeWay,
@@ -81,7 +85,7 @@ impl Error {
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         match &self.cause {
-            Cause::Foreign(_) | Cause::Unlabelled => Meaning::Refused,
+            Cause::Foreign(_) | Cause::Unlabelled(_) => Meaning::Refused,
             Cause::MadeWay | Cause::SetGone | Cause::TimedOut | Cause::NotLeading => {
                 Meaning::Nothing
             }

@@ -17,6 +17,7 @@ pub use limiter::Limiter;
 pub use recorder::Recorder;
 pub use request::{Requests, Unanswered};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -111,7 +112,7 @@ impl Actor {
     }
 
     /// Reads pods anew; gives the failures.
-    pub async fn read_pods(&self, key: &SetKey, pods: Vec<Target>) -> Vec<Failed> {
+    pub async fn read_pods(&self, key: &SetKey, pods: BTreeSet<Target>) -> Vec<Failed> {
         let outcomes = futures::stream::iter(pods)
             .map(|Target { name, uid }| async move {
                 let pod = self.requests.pod(&key.namespace, &name).await?;

@@ -28,6 +28,8 @@ use teller::Teller;
 /// Events that wait to be told. A controller that has more than that to say has a reader who
 /// cannot keep up anyway.
 const WAITING: usize = 4096;
+/// How much of that is for warnings.
+const FOR_WARNINGS: usize = WAITING / 4;
 const REPORTER: &str = "leaderworkerset";
 
 /// Tells events.
@@ -85,6 +87,7 @@ impl Recorder {
     fn send(&self, set: &LeaderWorkerSet, event: EventDraft, repeats: bool) {
         let now = unique_now();
         let name = format!("{}.{:x}", set.name(), now.as_nanosecond());
+        let reason = event.reason;
         let told = Told {
             namespace: set.namespace().to_owned(),
             body: body(set, &event, &name, now, &self.instance),
@@ -92,7 +95,7 @@ impl Recorder {
             is_warning: event.is_warning,
             key: Key {
                 set: set.uid().to_owned(),
-                reason: event.reason,
+                reason,
                 related: match &event.related {
                     Related::Object(object) => Some(object.uid.clone()),
                     Related::None | Related::Answer => None,
@@ -101,8 +104,9 @@ impl Recorder {
             },
             repeats,
         };
-        if let Err(error) = self.sender.try_send(told) {
-            tracing::warn!(set = %set.name(), %error, "event dropped");
+        let room = if told.is_warning { 0 } else { FOR_WARNINGS };
+        if self.sender.capacity() <= room || self.sender.try_send(told).is_err() {
+            tracing::warn!(set = %set.name(), reason, "event dropped: too many wait to be told");
         }
     }
 }

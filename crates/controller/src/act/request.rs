@@ -351,12 +351,15 @@ pub(super) fn ours<K: Written + View>(
     object: &Value,
 ) -> Result<K, Error> {
     let owner = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+    let set =
+        object.pointer("/metadata/labels").and_then(|it| it.get(keys::labels::NAME)?.as_str());
     match found {
         Some(found) if !owner.is_some_and(|uid| found.identity().is_controlled_by(uid)) => {
             Err(Error { cause: Cause::Foreign(ownership::in_the_way(&found)), ..refused })
         }
-        Some(found) if found.set_name().is_none() => {
-            Err(Error { cause: Cause::Unlabelled, ..refused })
+        Some(found) if found.set_name() != set => {
+            let label = set.unwrap_or_default().to_owned();
+            Err(Error { cause: Cause::Unlabelled(label), ..refused })
         }
         Some(found) => Ok(found),
         None => Err(Error { cause: Cause::MadeWay, ..refused }),

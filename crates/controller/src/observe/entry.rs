@@ -35,18 +35,22 @@ pub struct Entry {
 /// The last server-side apply that succeeded.
 #[derive(Clone, Debug)]
 pub(super) struct LastApply {
-    spec: Value,
+    desired: Value,
     uid: String,
     generation: Option<i64>,
+    /// What the server has made of the labels and annotations.
+    metadata: Value,
 }
 
 impl LastApply {
     /// The apply of `desired`, which was answered with `answer`.
     pub(super) fn of(desired: &Value, answer: &StatefulSetView) -> Self {
+        let answered = answer.object.as_deref();
         Self {
-            spec: desired.get("spec").cloned().unwrap_or_default(),
+            desired: desired.clone(),
             uid: answer.identity.uid().to_owned(),
             generation: answer.identity.meta.generation,
+            metadata: answered.map(|it| applied_metadata(desired, it)).unwrap_or_default(),
         }
     }
 }
@@ -76,15 +80,16 @@ impl Entry {
         self.pods.get(&owner.name).filter(|it| it.identity.uid() == owner.uid)
     }
 
-    /// Whether the spec of `desired` was the last that was applied to `live`, whose spec has not
-    /// changed since. Where the server stores something else than what it was given, this keeps
-    /// the same apply from being repeated for ever.
+    /// Whether `desired` was the last that was applied to `live`, of which nothing that it has has
+    /// changed since. Where the server stores something else than what it was given, as a mutating
+    /// policy makes it do, this keeps the same apply from being repeated for ever.
     #[must_use]
-    pub fn was_spec_applied(&self, desired: &Value, live: &StatefulSetView) -> bool {
-        self.last_apply.as_ref().is_some_and(|last| {
+    pub fn was_applied(&self, desired: &Value, live: &StatefulSetView) -> bool {
+        self.last_apply.as_ref().zip(live.object.as_deref()).is_some_and(|(last, object)| {
             last.uid == live.identity.uid()
                 && last.generation == live.identity.meta.generation
-                && desired.get("spec") == Some(&last.spec)
+                && last.desired == *desired
+                && last.metadata == applied_metadata(desired, object)
         })
     }
 
@@ -213,6 +218,18 @@ impl Entry {
         });
         self.notes.set_losses(losses);
     }
+}
+
+/// The labels and annotations of `live` that `desired` has too. Others belong to others.
+fn applied_metadata(desired: &Value, live: &Value) -> Value {
+    let of = |object: &Value, part| object.get("metadata")?.get(part)?.as_object().cloned();
+    let parts = ["labels", "annotations"].map(|part| {
+        let desired = of(desired, part).unwrap_or_default();
+        let mut live = of(live, part).unwrap_or_default();
+        live.retain(|key, _| desired.contains_key(key));
+        Value::Object(live)
+    });
+    Value::Array(parts.into())
 }
 
 /// The name of the leader of the worker `name`.

@@ -233,9 +233,9 @@ impl History {
         self.0.remove(&index);
     }
 
-    /// Forgets groups that are gone, those of another revision, and those that have been ready long
-    /// enough. Gives how long it
-    /// is until the next of those that are ready has been so long enough.
+    /// Forgets groups that are gone, those of another revision, and those whose pods all have been
+    /// ready long enough. Gives how long it is until the next of those that are ready has been so long
+    /// enough.
     pub(super) fn forget(
         &mut self,
         groups: &[Group<'_>],
@@ -243,11 +243,13 @@ impl History {
         settings: &GroupRestartSettings,
         now: Timestamp,
     ) -> Option<Duration> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let by_index: BTreeMap<i64, &Group<'_>> = groups.iter().map(|it| (it.index, it)).collect();
         let mut next: Option<Duration> = None;
         self.0.retain(|index, incident| {
-            let Some(group) = groups.iter().find(|it| it.index == *index) else {
-                return *index < existing;
-            };
+            let Some(group) = by_index.get(index) else { return *index < existing };
             if incident.leader == group.leader.identity.uid() {
                 return true;
             }
@@ -257,7 +259,8 @@ impl History {
             if !group.ready {
                 return true;
             }
-            let since_ready = since(group.leader.ready_changed.unwrap_or(incident.time), now);
+            let ready = group.pods().filter_map(|it| it.ready_changed).max();
+            let since_ready = since(ready.unwrap_or(incident.time), now);
             let rest = settings.reset_after.saturating_sub(since_ready);
             if !rest.is_zero() {
                 next = Some(next.map_or(rest, |next| next.min(rest)));

@@ -8,10 +8,10 @@ use lws_api_types::LeaderWorkerSet;
 use serde_json::Value;
 
 use super::build::{self, LeaderRollout};
-use super::group::{Groups, reference};
+use super::group::{Group, Groups, reference};
 use super::history::since;
 use super::ownership::{self, Controller, Holder};
-use super::task::{Action, EventDraft, Orphaned, Plan, Task};
+use super::task::{Action, EventDraft, Orphaned, Plan, Target, Task};
 use super::{Scope, applied, members, revision, rollout};
 use crate::observe::entry::Entry;
 use crate::observe::views::{PodView, StatefulSetView};
@@ -109,7 +109,7 @@ fn unapplied(
     }
     let desired = build(Some(object));
     let is_applied = applied::is_applied(&applied::known(&desired, object), object)
-        || applied::is_metadata_applied(&desired, object) && entry.was_spec_applied(&desired, live);
+        || entry.was_applied(&desired, live);
     if !is_applied {
         return Some(desired);
     }
@@ -180,16 +180,20 @@ pub(super) fn replace(
     )
     .into_iter()
     .collect();
-    for group in groups.all.iter().filter(|group| replaced.contains(&group.index)) {
-        delete_once(plan, Task::delete_leader(group.target()));
-    }
+    let going = going(plan);
+    let released = groups.all.iter().filter(|group| replaced.contains(&group.index));
+    let targets = released.map(Group::target).filter(|it| !going.contains(it));
+    plan.tasks.extend(targets.map(Task::delete_leader));
 }
 
-/// Adds the deletion of a leader that is not deleted anyway, because a pod of its group failed.
-fn delete_once(plan: &mut Plan, task: Task) {
-    if plan.tasks.iter().all(|it| it.action != task.action) {
-        plan.tasks.push(task);
-    }
+/// The leaders that are deleted already, as a pod of their group failed or the rollout has come to
+/// them.
+fn going(plan: &Plan) -> BTreeSet<Target> {
+    let leader = |task: &Task| match &task.action {
+        Action::DeleteLeader(leader) => Some(leader.clone()),
+        _ => None,
+    };
+    plan.tasks.iter().filter_map(leader).collect()
 }
 
 /// Adds the deletion of leaders that found no node because of pods of the former group of their
@@ -197,7 +201,8 @@ fn delete_once(plan: &mut Plan, task: Task) {
 /// scheduler looks again when pods go that keep a pod away, not when those go that attract it: it
 /// would take five minutes. Each is deleted once: the next one has met none of them.
 pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
-    for group in &groups.all {
+    let going = going(plan);
+    for group in groups.all.iter().filter(|it| !going.contains(&it.target())) {
         let leader: &PodView = group.leader;
         let is_stuck = leader.is_unschedulable
             && leader.node.is_none()
@@ -215,7 +220,7 @@ pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
         );
         let event = EventDraft::normal("LeaderRescheduled", "Delete", note);
         let event = event.about(reference(leader));
-        delete_once(plan, Task::delete_leader(group.target()).told(event));
+        plan.tasks.push(Task::delete_leader(group.target()).told(event));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Who belongs to a group: the pods that its leader owns.
 
+use lws_api_types::names;
+
 use super::group::Group;
 use crate::observe::entry::Entry;
 use crate::observe::views::{Phase, PodView, StatefulSetView};
@@ -71,8 +73,20 @@ pub(super) fn is_of_set(pod: &PodView, leader_set: &StatefulSetView, entry: &Ent
         return owner.uid == leader_set.identity.uid();
     }
     let worker_set = entry.stateful_sets.get(&owner.name);
-    worker_set.filter(|it| it.identity.uid() == owner.uid).is_some_and(|worker_set| {
-        let leader = worker_set.identity.owner.as_ref();
-        leader.is_some_and(|it| it.kind == "Pod" && it.name == worker_set.identity.name())
-    })
+    match worker_set.filter(|it| it.identity.uid() == owner.uid) {
+        Some(worker_set) => {
+            let leader = worker_set.identity.owner.as_ref();
+            leader.is_some_and(|it| it.kind == "Pod" && it.name == worker_set.identity.name())
+        }
+        // The garbage collector ends it before its pods.
+        None => owner.kind == "StatefulSet" && is_named_like_worker_of(pod, &owner.name),
+    }
+}
+
+/// Whether the labels and the name of a pod are those of a worker in the group of this leader.
+fn is_named_like_worker_of(pod: &PodView, leader: &str) -> bool {
+    let index = pod.group_index.as_deref().and_then(|it| it.parse::<u32>().ok());
+    let expected = pod.set.as_deref().zip(index);
+    expected.is_some_and(|(set, index)| names::leader_pod(set, i64::from(index)) == leader)
+        && names::parent_and_ordinal(pod.identity.name()).is_some_and(|(it, _)| it == leader)
 }

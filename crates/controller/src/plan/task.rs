@@ -40,7 +40,7 @@ pub struct Plan {
     pub doubts_set: bool,
     /// Pods that have to be read anew before the plan can be completed, each by its name and its UID
     /// or the beginning of that.
-    pub doubted_pods: Vec<Target>,
+    pub doubted_pods: BTreeSet<Target>,
     /// The `StatefulSet`s that are short of pods, and what is known of that.
     pub shortages: Shortages,
     /// One of these, which has to be asked for the reason before the plan can be completed.
@@ -123,7 +123,7 @@ pub struct Task {
 }
 
 /// An object by name and UID.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     /// Its name.
     pub name: String,
@@ -206,9 +206,7 @@ impl Plan {
 
     /// Has a pod read anew.
     pub(super) fn doubt(&mut self, pod: Target) {
-        if !self.doubted_pods.contains(&pod) {
-            self.doubted_pods.push(pod);
-        }
+        self.doubted_pods.insert(pod);
     }
 
     /// Looks again after `delay`, or earlier when that is wanted already.

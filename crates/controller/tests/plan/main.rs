@@ -395,6 +395,29 @@ fn what_the_server_stores_differently_is_not_applied_for_ever_but_an_edit_is_put
 }
 
 #[test]
+fn what_admission_makes_of_an_annotation_is_not_applied_for_ever_but_an_edit_is_put_back() {
+    const APPLY: [&str; 1] = ["apply statefulset s: replicas 2, partition 0"];
+    let mut world = World::with_set(json!({"replicas": 2}));
+    world.change_set(|set| set["metadata"]["annotations"] = json!({"team": "a"}));
+    world.forced_annotations = json!({"team": "b"});
+    world.carry_out_all();
+    assert_eq!(world.tasks(), [""; 0]);
+    assert_eq!(world.annotation("s", "team").as_deref(), Some("b"));
+    // What others write beside it is theirs.
+    world.change("StatefulSet", "s", |it| it["metadata"]["annotations"]["other"] = json!("x"));
+    assert_eq!(world.tasks(), [""; 0]);
+    world.change("StatefulSet", "s", |it| it["metadata"]["annotations"]["team"] = json!("c"));
+    assert_eq!(world.tasks(), APPLY);
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0]);
+    // Another controller finds out with one apply.
+    world.restart_controller(&[]);
+    assert_eq!(world.tasks(), APPLY);
+    world.carry_out();
+    assert_eq!(world.tasks(), [""; 0]);
+}
+
+#[test]
 fn a_revision_that_is_on_its_way_out_is_not_deleted_again() {
     let mut world = World::settled(json!({"replicas": 1}));
     let mut unused = world.revision();

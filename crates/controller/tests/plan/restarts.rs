@@ -158,7 +158,7 @@ fn a_record_of_another_leader_says_nothing() {
         it["metadata"]["annotations"][annotations::MEMBERS] = json!(record);
     });
     world.restart_controller(&[]);
-    assert_eq!(world.plan().doubted_pods, []);
+    assert_eq!(world.plan().doubted_pods, [].into());
     assert_eq!(world.tasks(), [RECORD]);
 }
 
@@ -345,7 +345,7 @@ fn a_record_of_another_revision_or_from_the_set_means_nothing() {
     world.change("Pod", "s-0", |it| it["metadata"]["labels"][labels::REVISION] = json!("x"));
     world.replace_pod_unseen("s-0-1");
     world.restart_controller(&[]);
-    assert_eq!(world.plan().doubted_pods, []);
+    assert_eq!(world.plan().doubted_pods, [].into());
     assert!(!world.deletes("s-0"));
 
     let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
@@ -425,6 +425,19 @@ fn failures_are_forgotten_once_the_group_has_been_ready_for_long() {
     assert_eq!((world.tasks().len(), world.plan().recheck), (0, None));
     restart_container(&mut world, "s-0-1");
     assert_eq!(world.tasks(), RECREATION);
+}
+
+#[test]
+fn a_group_is_ready_since_its_last_pod_is() {
+    let mut world = one_group();
+    fail_once(&mut world);
+    fail_once(&mut world);
+    world.pass(300);
+    world.make_ready("s-0-2");
+    world.pass(599);
+    assert_eq!(world.tasks(), [""; 0]);
+    world.pass(1);
+    assert_eq!(world.tasks(), [HISTORY]);
 }
 
 #[test]
@@ -715,25 +728,50 @@ fn the_node_of_a_pod_that_does_not_end_is_read_when_it_matters() {
 
 #[test]
 fn a_worker_of_a_former_leader_is_released_too() {
+    // The garbage collector deletes the StatefulSet, and there is the one of the next leader.
+    for worker_set_is_gone in [false, true] {
+        let mut world = one_group();
+        world.change("Pod", "s-0-2", |it| {
+            it["spec"]["nodeName"] = json!("n1");
+            terminating(0, 30)(it);
+        });
+        world.carry_out_all();
+        world.forget("Pod", "s-0-1");
+        world.forget("Pod", "s-0");
+        if worker_set_is_gone {
+            world.forget("StatefulSet", "s-0");
+        }
+        world.start_leader(0);
+        if worker_set_is_gone {
+            world.carry_out_all();
+            assert!(!world.get("StatefulSet", "s-0").is_null());
+        }
+        world.pass(90);
+        world.read_node("n1", &[], NodeHealth::NotReady);
+        assert_eq!(world.tasks(), ["delete pod s-0-2 for good"], "{worker_set_is_gone}");
+        world.carry_out();
+        assert_eq!(world.tasks(), [""; 0]);
+        assert_eq!(
+            world.told.last().unwrap(),
+            "Warning NodeLost: Node n1 is not ready and has not ended pod s-0-2 in time: the pod is \
+             deleted for good, its containers may go on where the node does"
+        );
+    }
+}
+
+#[test]
+fn a_pod_that_merely_has_the_name_of_a_worker_is_not_released() {
     let mut world = one_group();
     world.change("Pod", "s-0-2", |it| {
         it["spec"]["nodeName"] = json!("n1");
+        it["metadata"]["labels"][labels::GROUP_INDEX] = json!("1");
+        it["metadata"]["ownerReferences"][0]["uid"] = json!("somebody");
         terminating(0, 30)(it);
     });
-    world.carry_out_all();
-    world.forget("Pod", "s-0-1");
-    world.forget("Pod", "s-0");
-    world.start_leader(0);
-    world.pass(90);
     world.read_node("n1", &[], NodeHealth::NotReady);
-    assert_eq!(world.tasks(), ["delete pod s-0-2 for good"]);
-    world.carry_out();
-    assert_eq!(world.tasks(), [""; 0]);
-    assert_eq!(
-        world.told.last().unwrap(),
-        "Warning NodeLost: Node n1 is not ready and has not ended pod s-0-2 in time: the pod is \
-         deleted for good, its containers may go on where the node does"
-    );
+    world.carry_out_all();
+    world.pass(90);
+    assert!(!world.tasks().iter().any(|it| it.contains("for good")), "{:?}", world.tasks());
 }
 
 #[test]
@@ -763,7 +801,7 @@ fn a_worker_stateful_set_that_is_deleted_recreates_its_group_once() {
     let mut world = one_group();
     world.forget("StatefulSet", "s-0");
     // Somebody may have deleted the leader, and this may be the garbage collector.
-    assert_eq!(world.plan().doubted_pods[0].name, "s-0");
+    assert_eq!(world.plan().doubted_pods.first().unwrap().name, "s-0");
     world.read_pods();
     for worker in ["s-0-1", "s-0-2"] {
         world.change("Pod", worker, terminating(0, 30));

@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) pod_groups: PodGroups,
     /// What admission adds to the annotations of new pods.
     pub(crate) pod_annotations: Value,
+    /// What admission makes of the annotations of applied `StatefulSet`s.
+    pub(crate) forced_annotations: Value,
     pub(crate) restarts: GroupRestartSettings,
     /// What is known of `StatefulSet`s that are short of pods.
     pub(crate) shortages: Shortages,
@@ -452,6 +454,9 @@ impl World {
                     object["metadata"]["annotations"] = annotations;
                     object["metadata"]["uid"] = live["metadata"]["uid"].clone();
                     object["status"] = live["status"].clone();
+                }
+                if !self.forced_annotations.is_null() {
+                    merge(&mut object["metadata"]["annotations"], self.forced_annotations.clone());
                 }
                 let answer = self.answer(object);
                 self.index.applied(&desired, answer);

@@ -10,12 +10,12 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::completion::all_done;
-use super::world::{Options, World};
+use super::world::{AFTERMATH, Options, World};
 use super::{CONCURRENCY, Section, Shape, sets};
 use crate::report::{Figure, count};
 
 /// How long is looked for requests of settled sets, with the aftermath of each measurement.
-const REST: Duration = Duration::from_secs(8);
+const REST: Duration = Duration::from_secs(10);
 
 /// Pods of others.
 const FOREIGN_PODS: usize = 3000;
@@ -30,7 +30,7 @@ pub(super) async fn settled() -> Result<Section> {
     let namespace = world.namespace().await?;
     sets::create(&namespace, shape).await?;
     let begin = world.begin().await?;
-    sleep(REST).await;
+    sleep(REST.saturating_sub(AFTERMATH)).await;
     let spent = world.end(&begin).await?;
     world.stop().await?;
     let figures = vec![

@@ -22,7 +22,7 @@ const CONTROL_PLANE: [&str; 4] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// How long is looked for requests once everything is as it shall be: what comes late counts too.
-const AFTERMATH: Duration = Duration::from_secs(2);
+pub(super) const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// How long the controller may take to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);

@@ -11,6 +11,9 @@ use crate::report::number;
 /// Rollouts are repeated until so many groups have been judged, so that short ones are measured too.
 const GROUP_STEPS: u64 = 2_000_000;
 
+/// How often a set is rolled out at least: the first rollout finds caches cold.
+const ROLLOUTS: u64 = 5;
+
 /// What is told of rollouts.
 pub(super) const HEADER: [&str; 6] = [
     "groups",
@@ -46,7 +49,7 @@ impl Rollouts {
             cluster.roll();
             cluster.assert_complete();
             let effort = cluster.effort().since(before);
-            if effort.group_steps >= GROUP_STEPS {
+            if effort.group_steps >= GROUP_STEPS && count >= ROLLOUTS {
                 return Self { groups, count, effort, whole: begin.elapsed() };
             }
         }

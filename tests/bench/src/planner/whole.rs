@@ -15,9 +15,9 @@ const REPEAT: usize = 5;
 /// What is told of plans.
 pub(super) const HEADER: [&str; 5] = [
     "groups of 4 pods",
-    "a plan at rest, ms",
+    "a plan at rest (fastest of 5), ms",
     "for each group, ns",
-    "a plan that makes all worker StatefulSets, ms",
+    "one that makes all worker StatefulSets, ms",
     "for each group, ns",
 ];
 

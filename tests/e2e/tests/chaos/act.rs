@@ -108,7 +108,7 @@ pub(crate) async fn fail(world: &World, fault: Fault) -> Result<()> {
             let replica = world.webhooks.replicas().get(number).context("no such webhook")?;
             return replica.kill().await;
         }
-        Fault::KillApiServer => world.cluster.write().await.restart_api_server().await?,
+        Fault::KillApiServer => world.restart_api_server().await?,
         Fault::FreezeEtcd(time) => {
             // Held all the while: nobody may wait for an API server that waits for etcd.
             let cluster = world.cluster.read().await;

@@ -2,6 +2,7 @@
 //! started again, as a kubelet does.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct World {
     pub(crate) system: Arc<Mutex<System>>,
     pub(crate) webhooks: Webhooks,
     supervision: StdMutex<JoinSet<Result<()>>>,
+    /// Whether the garbage collector was there when its API server was killed: then it may have forgotten objects.
+    may_have_forgotten: AtomicBool,
 }
 
 impl World {
@@ -59,7 +62,9 @@ impl World {
         supervision.spawn(supervise(system.clone()));
         let cluster = Arc::new(RwLock::new(cluster));
         supervision.spawn(supervise_cluster(cluster.clone()));
-        Ok(Self { cluster, system, webhooks, supervision: StdMutex::new(supervision) })
+        let supervision = StdMutex::new(supervision);
+        let may_have_forgotten = AtomicBool::default();
+        Ok(Self { cluster, system, webhooks, supervision, may_have_forgotten })
     }
 
     /// Which controller leads, if one does that can be asked.
@@ -95,6 +100,24 @@ impl World {
             Some(ended) => ended?.context("start what has ended again"),
             None => Ok(()),
         }
+    }
+
+    /// Kills the API server, and waits until there is one again.
+    pub(crate) async fn restart_api_server(&self) -> Result<()> {
+        self.may_have_forgotten.store(true, Ordering::Relaxed);
+        Ok(self.cluster.write().await.restart_api_server().await?)
+    }
+
+    /// Whether the garbage collector may have forgotten objects.
+    pub(crate) fn may_have_forgotten(&self) -> bool {
+        self.may_have_forgotten.load(Ordering::Relaxed)
+    }
+
+    /// Has the garbage collector look at everything anew.
+    pub(crate) async fn start_garbage_collector_anew(&self) -> Result<()> {
+        self.cluster.read().await.process("kube-controller-manager")?.kill().await?;
+        self.may_have_forgotten.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Does something with a controller.

@@ -65,6 +65,25 @@ async fn a_foreign_service_is_left_alone_and_told_of() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_object_that_has_lost_its_label_is_told_of_until_it_has_it_again() -> Result<()> {
+    let set = settle(Fixture::default()).await?;
+    let services = set.namespace().services();
+    let label = async |name: Value| {
+        let patch = Patch::Merge(json!({"metadata": {"labels": {labels::NAME: name}}}));
+        services.patch(set.name(), &PatchParams::default(), &patch).await
+    };
+    for other in [json!("other"), Value::Null] {
+        label(other).await?;
+        let text =
+            "exists without label leaderworkerset.sigs.k8s.io/name=test-sample: put the label back";
+        set.expect_failure(&["True FailedCreate: Failed to create headless service", text]).await?;
+        label(json!(set.name())).await?;
+        set.expect_no_failure().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_foreign_stateful_set_is_left_alone_and_told_of() -> Result<()> {
     let namespace = namespace().await?;
     let before = create_stateful_set(&namespace, "test-sample", &json!({})).await?;

@@ -1,10 +1,15 @@
 //! How many groups are down at most while a set is updated, at any moment.
 
 use anyhow::Result;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+use lws_api_types::LeaderWorkerSet;
+use lws_api_types::pod_template::PodTemplate;
 use lws_e2e::groups::Pods;
 use lws_e2e::recording::Recording;
 use lws_e2e::{Environment, Fixture};
+use serde_json::{Value, json};
 
 use crate::{ENVIRONMENT, ONE_BY_ONE, environment, settle_in};
 
@@ -63,6 +68,40 @@ async fn groups_are_replaced_together_where_the_feature_is_off() -> Result<()> {
     let least = least_ready(environment(&ONE_BY_ONE)?, Budget(6, 3, 0)).await?;
     anyhow::ensure!(least == 3, "{least} of 6 groups were ready, 3 may be down");
     Ok(())
+}
+
+/// On a full cluster a group that is added finds no node. It uses up one of the two that may be down, the other one is
+/// left to the rollout.
+#[tokio::test]
+async fn a_group_that_is_added_on_a_full_cluster_does_not_stop_the_rollout() -> Result<()> {
+    const ROOM: &str = "example.org/room";
+    let namespace = crate::namespace().await?;
+    let nodes: Api<Node> = Api::all(namespace.client());
+    for node in nodes.list(&ListParams::default()).await?.items.iter().take(4) {
+        let label = json!({"metadata": {"labels": {ROOM: namespace.name()}}});
+        nodes.patch(&node.name_any(), &PatchParams::default(), &Patch::Merge(label)).await?;
+    }
+    // More than half of a node, so that each has room for one.
+    let large = json!({"requests": {"cpu": "33"}});
+    let place = |it: &mut PodTemplate| {
+        if let Some(spec) = it.0.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.insert("nodeSelector".to_owned(), json!({ROOM: namespace.name()}));
+        }
+    };
+    let fixture = Fixture::default().replicas(4).size(1).max_unavailable(2);
+    let fixture = fixture.resources(&large, &large).changed(|set| change_templates(set, place));
+    let set = settle_in(&namespace, fixture).await?;
+    set.update(|set| {
+        set.spec.replicas = Some(5);
+        change_templates(set, |it| it.set_annotation("example.org/version", "2"));
+    })
+    .await?;
+    set.expect("progressing p0 r5 (4/5)").await
+}
+
+fn change_templates(set: &mut LeaderWorkerSet, change: impl Fn(&mut PodTemplate)) {
+    let template = &mut set.spec.leader_worker_template;
+    template.leader_template.iter_mut().chain([&mut template.worker_template]).for_each(change);
 }
 
 #[tokio::test]

@@ -7,13 +7,13 @@ use anyhow::{Error, Result};
 use tokio::time::sleep;
 
 use super::super::floor::Model;
-use super::super::world::{Options, Spent, World};
+use super::super::world::{AFTERMATH, Options, Spent, World};
 use super::super::{Shape, sets};
 
 /// Pods that a simulated node has room for.
 const PODS_OF_A_NODE: usize = 256;
 
-/// How long sets are left alone.
+/// How long sets are left alone, with the aftermath of the measurement.
 const REST: Duration = Duration::from_secs(10);
 
 /// What happens to sets.
@@ -93,7 +93,7 @@ impl Life {
         let mut model = Model::of_created(&namespace, shape).await?;
 
         let begin = world.go_on()?;
-        sleep(REST).await;
+        sleep(REST.saturating_sub(AFTERMATH)).await;
         self.push(Step::Settle, shape.groups, REST, world.end(&begin).await?);
 
         let begin = world.go_on()?;

@@ -20,7 +20,7 @@ pub(super) fn limit(lives: &[Life]) -> String {
     let failed = |life: &&Life| life.part(Step::Create).is_none();
     let too_many = lives.iter().filter(failed).map(|life| life.shape.pods());
     let beyond = match too_many.filter(|pods| *pods > most.pods).min() {
-        Some(pods) => format!("{pods} pods did not become ready."),
+        Some(pods) => format!("{pods} pods were tried without success."),
         None => "More were not tried.".to_owned(),
     };
     format!(
@@ -68,7 +68,7 @@ mod tests {
         let large = life(5, &[(Step::Create, 20, "d"), (Step::Update, 20, "e")]);
         let text = "The most pods that were ready at once: 8. While they became so, b had the largest share of the processors: 51 %. More were not tried.\n";
         assert_eq!(limit(std::slice::from_ref(&small)), text);
-        let text = "The most pods that were ready at once: 20. While they became so, d had the largest share of the processors: 51 %. 36 pods did not become ready.\n";
+        let text = "The most pods that were ready at once: 20. While they became so, d had the largest share of the processors: 51 %. 36 pods were tried without success.\n";
         assert_eq!(limit(&[small, large, life(9, &[]), life(11, &[])]), text);
         assert_eq!(limit(&[life(9, &[])]), "No pods became ready.\n");
     }

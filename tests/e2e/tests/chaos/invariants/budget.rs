@@ -91,11 +91,15 @@ impl<'a> Budget<'a> {
         let is_rollout =
             departure.is_some_and(|it| it.reasons == BTreeSet::from([Reason::Outdated]));
         let takedown = departure.filter(|_| is_rollout).and_then(|it| self.judge(&after, it));
-        self.note(state, &after, object.set(), change.at, is_rollout);
+        let is_ours = departure.is_some_and(Departure::is_by_controller);
+        self.note(state, &after, object.set(), change.at, is_ours);
+        if is_ours {
+            self.lost.remove(&change.name);
+        }
         takedown
     }
 
-    /// Takes note of the groups that were ready before and are not any more, unless we took them down.
+    /// Takes note of the groups that were ready before and are not any more, unless the controller took them down.
     fn note(&mut self, before: &State, after: &State, set: &str, at: Duration, is_ours: bool) {
         let ready = |state: &State| -> BTreeSet<String> {
             state.leaders(set).filter(|it| state.is_ready(it)).map(|it| it.name.clone()).collect()
@@ -226,6 +230,15 @@ mod tests {
             it.leader(2, "a", 1, false);
             assert_eq!(broken(&it).len(), count, "{wait} s");
         }
+    }
+
+    #[test]
+    fn a_group_that_the_controller_has_recreated_itself_uses_up_the_budget() {
+        let mut it = rollout();
+        it.worker(0, "a", 1, 1);
+        it.leader(0, "a", 1, false);
+        it.leader(2, "a", 1, false);
+        assert_eq!(broken(&it).len(), 1);
     }
 
     #[test]

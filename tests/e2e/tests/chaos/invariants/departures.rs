@@ -21,6 +21,14 @@ pub(super) struct Departure {
     pub(super) reasons: BTreeSet<Reason>,
 }
 
+impl Departure {
+    /// Whether nobody but the controller had a reason for it.
+    pub(super) fn is_by_controller(&self) -> bool {
+        let own = [Reason::Failed, Reason::Outdated];
+        !self.reasons.is_empty() && self.reasons.iter().all(|it| own.contains(it))
+    }
+}
+
 /// Why a leader pod goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {
