@@ -96,7 +96,7 @@ async fn a_group_that_is_added_on_a_full_cluster_does_not_stop_the_rollout() -> 
         change_templates(set, |it| it.set_annotation("example.org/version", "2"));
     })
     .await?;
-    set.expect("progressing p0 r5 (4/5)").await
+    set.expect("rolling p0 r5 (4/5)").await
 }
 
 fn change_templates(set: &mut LeaderWorkerSet, change: impl Fn(&mut PodTemplate)) {
