@@ -31,10 +31,11 @@ use crate::queue::{Queue, Work};
 const MOST_ROUNDS: usize = 8;
 /// How long a set rests after it was worked on, so that a burst of observations is one reconcile.
 const REST: Duration = Duration::from_millis(5);
-/// How much of that there is for each of its pods, if that is longer. A plan takes about a
-/// microsecond a pod and a reconcile is two or three plans, so a large set whose pods change all the
-/// time takes a tenth of a core.
-const REST_A_POD: Duration = Duration::from_micros(20);
+/// How much of that there is for each of its pods, up to [`LONGEST_POD_REST`], if that is longer. A plan takes
+/// about a microsecond a pod and a reconcile is two or three plans, so a large set whose pods change all the
+/// time takes a twentieth of a core.
+const REST_A_POD: Duration = Duration::from_micros(50);
+const LONGEST_POD_REST: Duration = Duration::from_millis(200);
 /// The same for each set that is being worked on or rests, up to [`LONGEST_CROWD_REST`]: a burst of
 /// sets keeps the API server busy, so that they have to wait for it anyway.
 const REST_A_SET: Duration = Duration::from_millis(1);
@@ -146,7 +147,7 @@ impl Reconciler {
         let sets = self.queue.stats().working;
         let times = |rest: Duration, count| rest * u32::try_from(count).unwrap_or(u32::MAX);
         let crowd = times(REST_A_SET, sets).min(LONGEST_CROWD_REST);
-        REST.max(times(REST_A_POD, pods)).max(crowd)
+        REST.max(times(REST_A_POD, pods).min(LONGEST_POD_REST)).max(crowd)
     }
 
     async fn reconcile(&self, key: &SetKey) {
