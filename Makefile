@@ -96,7 +96,7 @@ bench-startup: bench-programs control-plane ## Measure how the programs begin an
 	@$(BENCH) startup --guide docs
 
 .PHONY: endurance
-endurance: bench-programs control-plane ## See whether a million reviews and 200 000 reconciles cost memory or files, and write it to docs/ (10 to 20 minutes).
+endurance: bench-programs control-plane ## See whether a million reviews and 200 000 reconciles cost memory or files, and write it to docs/ (20 minutes).
 	@$(BENCH) endurance --guide docs
 
 .PHONY: bench-programs

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// The guide's pages that benchmarks write, and its pictures.
 const PAGES: [&str; 2] = ["performance.md", "reliability.md"];
 
-/// MiB that a process may need more of in the second half of a short run.
+/// MiB that a process may have more of at the end of a short run than after a quarter of it: caches still fill.
 const MEMORY: f64 = 4.0;
 
 /// Runs a benchmark on a copy of the guide, and gives that and what the benchmark has put on a page of it.
@@ -107,15 +107,14 @@ fn starts_and_rest_are_measured() {
 
 #[test]
 fn what_works_for_long_keeps_neither_files_nor_memory() {
-    let arguments = ["endurance", "--admissions=6000", "--reconciles=800"];
+    let arguments = ["endurance", "--admissions=6000", "--reconciles=400"];
     let (_guide, text) = written("reliability.md", "make endurance", &arguments);
     for process in ["**The webhook**", "**The controller**"] {
         let (_, text) = text.split_once(process).unwrap();
-        let more = |what: &str| number(row(text, what)[1]);
-        assert!(more("more open files in the end") <= 0.0, "{process}: {text}");
-        // Caches still fill in so short a time; a few KiB for each review or reconcile would be far more.
-        let memory = more("more memory in the last quarter than in the second, MiB");
-        assert!(memory <= MEMORY, "{process}: {text}");
+        assert!(number(row(text, "more open files in the end")[1]) <= 0.0, "{process}: {text}");
+        // There are too few looks for the other verdicts. A few KiB for each review or reconcile would be far more.
+        let [quarter, end] = ["quarter", "end"].map(|it| number(row(text, it)[2]));
+        assert!(end - quarter <= MEMORY, "{process}: {text}");
     }
 }
 

@@ -47,7 +47,8 @@ async fn without_a_name_all_sets_are_listed_each_with_its_cause() -> Result<()> 
     let set = settled(&Fixture::named("well")).await?;
     let namespace = set.namespace();
     let waiting = Fixture::named("waits").startup_policy(StartupPolicy::LeaderReady);
-    namespace.create_set(&waiting.pod_annotation(NEVER_READY, "true")).await?;
+    let waits = namespace.create_set(&waiting.pod_annotation(NEVER_READY, "true")).await?;
+    waits.expect_conditions("progressing").await?;
     let is_told = |it: &Value| {
         let states = ["/0/groups/0/state", "/0/groups/1/state"].map(|state| at(it, state));
         states.into_iter().all(|it| it == "Waiting")
