@@ -6,8 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{Event, Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 use lws_api_types::LeaderWorkerSet;
+use lws_api_types::conditions::REPLICA_FAILURE;
 use lws_api_types::keys::{self, annotations, labels};
 use lws_api_types::revision::encode;
 use lws_api_types::set::SubdomainPolicy;
@@ -123,6 +125,12 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Condition `ReplicaFailure`, while it is true.
+    pub(crate) fn failure(&self) -> Option<&Condition> {
+        let conditions = &self.set.status.as_ref()?.conditions;
+        conditions.iter().find(|it| it.type_ == REPLICA_FAILURE && it.status == "True")
+    }
+
     /// The set with its objects. Fails when an object cannot be read.
     pub(crate) fn new(set: LeaderWorkerSet, parts: Parts, now: Timestamp) -> Result<Self, Error> {
         let mut entry = Entry::default();

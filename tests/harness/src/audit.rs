@@ -76,17 +76,23 @@ impl AuditLog {
 
     /// All requests since `mark`, in the order in which they were answered. Fails when the log ends before the mark.
     pub fn since(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let read = std::fs::File::open(&self.path).and_then(|mut file| {
             if file.metadata()?.len() < mark.0 {
                 return Err(std::io::Error::other("it was begun anew since it was marked"));
             }
-            file.seek(SeekFrom::Start(mark.0))?;
-            file.read_to_string(&mut text)
+            file.seek(SeekFrom::Start(mark.0.saturating_sub(1)))?;
+            file.read_to_end(&mut bytes)
         });
         read.map_err(Error::file("read", &self.path))?;
-        // The last line may be half written.
-        let complete = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+        // The last line may be half written, and may have been when the log was marked: that one was answered before.
+        let is_end = |byte: &u8| *byte == b'\n';
+        let begin = match mark {
+            Mark::START => 0,
+            _ => bytes.iter().position(is_end).map_or(bytes.len(), |end| end + 1),
+        };
+        let end = bytes.iter().rposition(is_end).unwrap_or_default();
+        let complete = String::from_utf8_lossy(bytes.get(begin..end).unwrap_or_default());
         let events: Vec<Option<AuditEvent>> = complete.lines().map(parse).collect::<Result<_>>()?;
         Ok(events.into_iter().flatten().collect())
     }
@@ -181,5 +187,33 @@ mod tests {
         assert!(log.since(mark).unwrap().is_empty());
         std::fs::write(&log.path, "").unwrap();
         assert!(matches!(log.since(mark), Err(Error::File { operation: "read", .. })));
+    }
+
+    #[test]
+    fn what_was_half_written_at_a_mark_lies_before_it() {
+        let line = |verb: &str| {
+            let times = r#""requestReceivedTimestamp":"2026-01-01T00:00:00Z","stageTimestamp":"2026-01-01T00:00:00Z""#;
+            format!(
+                r#"{{"stage":"ResponseComplete",{times},"requestURI":"/","verb":"{verb}","user":{{}}}}"#
+            )
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let log = AuditLog::new(directory.path().join("audit.log"));
+        let [one, two, three] = ["get", "list", "create"].map(line);
+        let verbs = |mark| -> Vec<String> {
+            log.since(mark).unwrap().into_iter().map(|it| it.key.verb).collect()
+        };
+        for written in ["", &one[..9], &one, &format!("{one}\n"), &format!("{one}\n{}", &two[..9])]
+        {
+            std::fs::write(&log.path, written).unwrap();
+            let mark = log.mark().unwrap();
+            std::fs::write(&log.path, format!("{one}\n{two}\n{three}\n{}", &one[..5])).unwrap();
+            let expected: &[&str] = match written.len() {
+                0 => &["get", "list", "create"],
+                length if length <= one.len() + 1 => &["list", "create"],
+                _ => &["create"],
+            };
+            assert_eq!(verbs(mark), expected, "{written}");
+        }
     }
 }

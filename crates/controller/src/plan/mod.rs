@@ -116,7 +116,11 @@ fn work(
     entry: &Entry,
     context: &Context<'_>,
 ) -> Option<Seen> {
-    let leader_set = leader::find(plan, set, entry).ok()?;
+    let leader_set = leader::find(plan, set, entry);
+    if !matches!(leader_set, Ok(Some(_))) {
+        plan.standing = Some(Standing::missing(set));
+    }
+    let leader_set = leader_set.ok()?;
     // Its own may have gone because the set did, which is not seen yet.
     plan.doubts_set = leader_set.is_none() && entry.is_doubted(set.uid());
     if plan.doubts_set {

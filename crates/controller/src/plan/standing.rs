@@ -1,5 +1,7 @@
 //! How the groups of a set stand, for metrics.
 
+use lws_api_types::LeaderWorkerSet;
+
 use super::Scope;
 use super::group::{Group, Groups};
 use crate::observe::views::{PodView, TroubleKind};
@@ -59,6 +61,13 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// No group of a set is there: it has no leader `StatefulSet`.
+    pub(super) fn missing(set: &LeaderWorkerSet) -> Self {
+        let mut standing = Self::default();
+        standing.count(State::Missing, usize::try_from(set.spec.replicas()).unwrap_or(0));
+        standing
+    }
+
     /// `wanted` groups are to exist, and those of which `has_failed` is true have. Without
     /// `has_troubles` nothing is in the way of any pod.
     pub(super) fn of(

@@ -56,6 +56,8 @@ fn an_object_in_the_way_is_told_until_it_is_gone() {
          remove that statefulset"
     );
     assert_eq!(status(&world).conditions.len(), 1, "nothing is known of the groups");
+    let standing = world.plan().standing.unwrap();
+    assert_eq!(standing.states.iter().sum::<usize>(), 1, "its group is missing: {standing:?}");
     assert_eq!(status(&world).observed_generation, None);
     assert_eq!(world.plan().status, None);
     world.forget("StatefulSet", "s");

@@ -10,9 +10,7 @@ use crate::snapshot::Snapshot;
 
 /// What the controller cannot do, unless one of the findings that are `known` says the same.
 pub(super) fn of(snapshot: &Snapshot, known: &[Finding]) -> Option<Finding> {
-    let conditions = &snapshot.set.status.as_ref()?.conditions;
-    let failure =
-        conditions.iter().find(|it| it.type_ == REPLICA_FAILURE && it.status == "True")?;
+    let failure = snapshot.failure()?;
     let same = alike(Hindrance::of_failure(&failure.reason, &failure.message));
     if known.iter().any(|it| same.contains(&it.what.as_str())) {
         return None;

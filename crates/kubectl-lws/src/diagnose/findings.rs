@@ -356,9 +356,12 @@ fn has_lost_node(snapshot: &Snapshot, pod: &PodView) -> bool {
     snapshot.obstacle(pod).is_some_and(|it| it.kind == Kind::NodeLost)
 }
 
-/// A change that the controller has not acted on.
+/// A change that the controller has not acted on, unless it says itself what it cannot do.
 fn unobserved(snapshot: &Snapshot) -> Option<Finding> {
     let generation = snapshot.set.metadata.generation;
+    if snapshot.failure().is_some() {
+        return None;
+    }
     let observed = snapshot.set.status.as_ref().and_then(|it| it.observed_generation);
     (observed != generation).then(|| Finding {
         what: "The controller has not acted on the last change".to_owned(),

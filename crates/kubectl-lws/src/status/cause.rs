@@ -1,7 +1,5 @@
 //! Why a set is not available: the best cause that is found.
 
-use lws_api_types::conditions::REPLICA_FAILURE;
-
 use super::group::{GroupReport, State};
 use crate::snapshot::Snapshot;
 
@@ -16,8 +14,8 @@ pub(super) fn of(
     if set.metadata.deletion_timestamp.is_some() {
         return Some("the set is being deleted".to_owned());
     }
-    if let Some(failure) = failure(snapshot) {
-        return Some(failure);
+    if let Some(failure) = snapshot.failure() {
+        return Some(format!("{}: {}", failure.reason, failure.message));
     }
     if available {
         return None;
@@ -46,13 +44,6 @@ fn rollout(key: &str, groups: &[GroupReport]) -> Option<String> {
     let is_old = |it: &GroupReport| it.revision.as_ref().is_some_and(|it| it != key);
     (done < total && groups.iter().any(is_old))
         .then(|| format!("revision {key} is rolled out, {done} of {total} groups are at it"))
-}
-
-/// What condition `ReplicaFailure` says.
-fn failure(snapshot: &Snapshot) -> Option<String> {
-    let conditions = &snapshot.set.status.as_ref()?.conditions;
-    let failure = conditions.iter().find(|it| it.type_ == REPLICA_FAILURE && it.status == "True");
-    failure.map(|it| format!("{}: {}", it.reason, it.message))
 }
 
 /// What is in the way of a group, and how many there are like it.
