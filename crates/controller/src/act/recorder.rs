@@ -18,6 +18,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use lws_api_types::{LeaderWorkerSet, keys};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 use super::Limiter;
@@ -104,9 +105,11 @@ impl Recorder {
             },
             repeats,
         };
-        let room = if told.is_warning { 0 } else { FOR_WARNINGS };
-        if self.sender.capacity() <= room || self.sender.try_send(told).is_err() {
-            tracing::warn!(set = %set.name(), reason, "event dropped: too many wait to be told");
+        let has_room = told.is_warning || self.sender.capacity() > FOR_WARNINGS;
+        let outcome =
+            if has_room { self.sender.try_send(told) } else { Err(TrySendError::Full(told)) };
+        if let Err(error) = outcome {
+            tracing::warn!(set = %set.name(), reason, %error, "event dropped");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::notes::Notes;
 use super::views::{
@@ -39,7 +39,7 @@ pub(super) struct LastApply {
     uid: String,
     generation: Option<i64>,
     /// What the server has made of the labels and annotations.
-    metadata: Value,
+    metadata: Vec<Option<Value>>,
 }
 
 impl LastApply {
@@ -220,16 +220,13 @@ impl Entry {
     }
 }
 
-/// The labels and annotations of `live` that `desired` has too. Others belong to others.
-fn applied_metadata(desired: &Value, live: &Value) -> Value {
-    let of = |object: &Value, part| object.get("metadata")?.get(part)?.as_object().cloned();
-    let parts = ["labels", "annotations"].map(|part| {
-        let desired = of(desired, part).unwrap_or_default();
-        let mut live = of(live, part).unwrap_or_default();
-        live.retain(|key, _| desired.contains_key(key));
-        Value::Object(live)
-    });
-    Value::Array(parts.into())
+/// What `live` has of each label and annotation of `desired`. Others belong to others.
+fn applied_metadata(desired: &Value, live: &Value) -> Vec<Option<Value>> {
+    let of = |part| {
+        let keys = desired.pointer(part).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        keys.map(move |key| live.pointer(part)?.get(key).cloned())
+    };
+    ["/metadata/labels", "/metadata/annotations"].into_iter().flat_map(of).collect()
 }
 
 /// The name of the leader of the worker `name`.

@@ -66,8 +66,7 @@ impl<'a> Groups<'a> {
             pod.is_leader() && pod.identity.is_controlled_by(leader_set.identity.uid())
         });
         for leader in leaders {
-            let index = leader.group_index.as_deref().and_then(|it| it.parse::<u32>().ok());
-            let Some(index) = index else {
+            let Some(index) = leader.group() else {
                 groups.unreadable.push(leader);
                 continue;
             };

@@ -202,7 +202,7 @@ fn going(plan: &Plan) -> BTreeSet<Target> {
 /// would take five minutes. Each is deleted once: the next one has met none of them.
 pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     let going = going(plan);
-    for group in groups.all.iter().filter(|it| !going.contains(&it.target())) {
+    for group in &groups.all {
         let leader: &PodView = group.leader;
         let is_stuck = leader.is_unschedulable
             && leader.node.is_none()
@@ -210,7 +210,7 @@ pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
             && !leader.identity.is_terminating()
             && scope.entry.has_outlasted(leader.identity.uid())
             && members::named_like_workers(scope.entry, leader).next().is_none();
-        if !is_stuck {
+        if !is_stuck || going.contains(&group.target()) {
             continue;
         }
         let note = format!(

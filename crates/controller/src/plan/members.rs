@@ -85,8 +85,7 @@ pub(super) fn is_of_set(pod: &PodView, leader_set: &StatefulSetView, entry: &Ent
 
 /// Whether the labels and the name of a pod are those of a worker in the group of this leader.
 fn is_named_like_worker_of(pod: &PodView, leader: &str) -> bool {
-    let index = pod.group_index.as_deref().and_then(|it| it.parse::<u32>().ok());
-    let expected = pod.set.as_deref().zip(index);
+    let expected = pod.set.as_deref().zip(pod.group());
     expected.is_some_and(|(set, index)| names::leader_pod(set, i64::from(index)) == leader)
         && names::parent_and_ordinal(pod.identity.name()).is_some_and(|(it, _)| it == leader)
 }

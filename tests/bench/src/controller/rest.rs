@@ -1,21 +1,15 @@
 //! Scenarios in which there is nothing to do.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use serde_json::json;
-use tokio::time::sleep;
 
 use super::completion::all_done;
-use super::world::{AFTERMATH, Options, World};
+use super::world::{Options, World};
 use super::{CONCURRENCY, Section, Shape, sets};
 use crate::report::{Figure, count};
-
-/// How long is looked for requests of settled sets, with the aftermath of each measurement.
-const REST: Duration = Duration::from_secs(10);
 
 /// Pods of others.
 const FOREIGN_PODS: usize = 3000;
@@ -30,8 +24,7 @@ pub(super) async fn settled() -> Result<Section> {
     let namespace = world.namespace().await?;
     sets::create(&namespace, shape).await?;
     let begin = world.begin().await?;
-    sleep(REST.saturating_sub(AFTERMATH)).await;
-    let spent = world.end(&begin).await?;
+    let spent = world.rest(&begin).await?;
     world.stop().await?;
     let figures = vec![
         Figure::at_most("requests in 10 s", count(spent.requests.total()), 0.0).existing("40"),

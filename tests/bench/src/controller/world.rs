@@ -22,7 +22,10 @@ const CONTROL_PLANE: [&str; 4] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// How long is looked for requests once everything is as it shall be: what comes late counts too.
-pub(super) const AFTERMATH: Duration = Duration::from_secs(2);
+const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// How long is looked at what nothing is wanted of, with the aftermath.
+pub(super) const REST: Duration = Duration::from_secs(10);
 
 /// How long the controller may take to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
@@ -185,6 +188,12 @@ impl World {
             requests: self.requests(begin.mark)?,
             shares,
         })
+    }
+
+    /// What the controller uses in [`REST`] from `begin` on, which was a moment ago, while nothing is wanted.
+    pub(super) async fn rest(&mut self, begin: &Begin) -> Result<Spent> {
+        sleep(REST.saturating_sub(AFTERMATH)).await;
+        self.end(begin).await
     }
 
     /// All processes that have a part in what is measured.

@@ -24,7 +24,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)]
 /// Counts the pods that a replica has admitted.
 const ADMITTED: &str =
     r#"lws_webhook_reviews_total{operation="CREATE",outcome="patched",webhook="/mutate--v1-pod"}"#;
-/// How many the one that is killed must have admitted lately: without load it would cost nothing.
+/// How many the one that is killed must have admitted in so long before: without load it would cost nothing.
 const LEAST: f64 = 10.0;
 const LOADED: Duration = Duration::from_secs(1);
 /// No creation may take longer.
@@ -60,7 +60,7 @@ async fn every_creation_succeeds_while_one_of_two_webhooks_is_killed() -> Result
         clients.spawn(create_pods(cluster.client(), number, began + DURATION));
     }
     let admitted =
-        async || -> Result<f64> { Ok(replica.scrape().await?.value(ADMITTED).unwrap_or_default()) };
+        async || replica.scrape().await?.value(ADMITTED).context("it does not count pods");
     sleep(KILLED_AFTER.saturating_sub(LOADED)).await;
     let before = admitted().await?;
     sleep(LOADED).await;

@@ -4,12 +4,11 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
-use lws_api_types::LeaderWorkerSet;
-use lws_api_types::pod_template::PodTemplate;
 use lws_e2e::groups::Pods;
 use lws_e2e::recording::Recording;
+use lws_e2e::set::set_worker_image;
 use lws_e2e::{Environment, Fixture};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{ENVIRONMENT, ONE_BY_ONE, environment, settle_in};
 
@@ -83,25 +82,16 @@ async fn a_group_that_is_added_on_a_full_cluster_does_not_stop_the_rollout() -> 
     }
     // More than half of a node, so that each has room for one.
     let large = json!({"requests": {"cpu": "33"}});
-    let place = |it: &mut PodTemplate| {
-        if let Some(spec) = it.0.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.insert("nodeSelector".to_owned(), json!({ROOM: namespace.name()}));
-        }
-    };
     let fixture = Fixture::default().replicas(4).size(1).max_unavailable(2);
-    let fixture = fixture.resources(&large, &large).changed(|set| change_templates(set, place));
+    let fixture = fixture.resources(&large, &large);
+    let fixture = fixture.pod_spec("nodeSelector", &json!({ROOM: namespace.name()}));
     let set = settle_in(&namespace, fixture).await?;
     set.update(|set| {
         set.spec.replicas = Some(5);
-        change_templates(set, |it| it.set_annotation("example.org/version", "2"));
+        set_worker_image(set, "example.org/new");
     })
     .await?;
     set.expect("rolling p0 r5 (4/5)").await
-}
-
-fn change_templates(set: &mut LeaderWorkerSet, change: impl Fn(&mut PodTemplate)) {
-    let template = &mut set.spec.leader_worker_template;
-    template.leader_template.iter_mut().chain([&mut template.worker_template]).for_each(change);
 }
 
 #[tokio::test]

@@ -106,6 +106,12 @@ impl PodView {
         self.disruption == Some(Disruption::NodeLost) || self.phase == Phase::Unknown
     }
 
+    /// The index of its group by its labels; `None` when they do not tell one.
+    #[must_use]
+    pub fn group(&self) -> Option<u32> {
+        self.group_index.as_deref()?.parse().ok()
+    }
+
     /// Whether the pod is a leader by its labels.
     #[must_use]
     pub fn is_leader(&self) -> bool {

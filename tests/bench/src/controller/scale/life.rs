@@ -4,17 +4,13 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use tokio::time::sleep;
 
 use super::super::floor::Model;
-use super::super::world::{AFTERMATH, Options, Spent, World};
+use super::super::world::{Options, REST, Spent, World};
 use super::super::{Shape, sets};
 
 /// Pods that a simulated node has room for.
 const PODS_OF_A_NODE: usize = 256;
-
-/// How long sets are left alone, with the aftermath of the measurement.
-const REST: Duration = Duration::from_secs(10);
 
 /// What happens to sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +89,7 @@ impl Life {
         let mut model = Model::of_created(&namespace, shape).await?;
 
         let begin = world.go_on()?;
-        sleep(REST.saturating_sub(AFTERMATH)).await;
-        self.push(Step::Settle, shape.groups, REST, world.end(&begin).await?);
+        self.push(Step::Settle, shape.groups, REST, world.rest(&begin).await?);
 
         let begin = world.go_on()?;
         let took = sets::roll(&namespace, shape).await?;
