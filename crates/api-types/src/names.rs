@@ -15,6 +15,13 @@ pub fn leader_pod(set: &str, index: i64) -> String {
     format!("{set}-{index}")
 }
 
+/// Whether `name` is that of [`leader_pod`].
+#[must_use]
+pub fn is_leader_pod(name: &str, set: &str, index: u32) -> bool {
+    let digits = name.strip_prefix(set).and_then(|it| it.strip_prefix('-')).unwrap_or_default();
+    digits.parse() == Ok(index) && (digits.len() == 1 || !digits.starts_with(['0', '+']))
+}
+
 /// Name of worker `worker` (1 to size − 1) of the group that `leader` leads.
 #[must_use]
 pub fn worker_pod(leader: &str, worker: u32) -> String {
@@ -132,6 +139,19 @@ mod tests {
         ] {
             assert_eq!(parent_and_ordinal(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn names_of_leader_pods_are_told_from_others() {
+        for index in [0, 7, 10, 99_999] {
+            assert!(is_leader_pod(&leader_pod("a-1", i64::from(index)), "a-1", index), "{index}");
+        }
+        for name in
+            ["a-1-07", "a-1-+7", "a-1-8", "a-1-70", "a-1-7x", "a-1-", "a-1", "a-17", "b-1-7", ""]
+        {
+            assert!(!is_leader_pod(name, "a-1", 7), "{name}");
+        }
+        assert!(!is_leader_pod("a-1-00", "a-1", 0));
     }
 
     #[test]

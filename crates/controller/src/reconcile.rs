@@ -211,6 +211,7 @@ impl Reconciler {
                 let End { outcome, recheck: wait, .. } = told;
                 return End { outcome, recheck: earlier(recheck, wait), has_progressed };
             }
+            let leads_on = plan.leads_on();
             let Acted { failed, has_written } = self.act(key, &set, plan).await;
             has_progressed |= has_written;
             if !failed.is_empty() {
@@ -219,6 +220,14 @@ impl Reconciler {
                 return End {
                     outcome: outcome_of(key, failed.iter().map(|it| &it.error)),
                     recheck: earlier(recheck, wait),
+                    has_progressed,
+                };
+            }
+            if !leads_on {
+                // The status is told after the rest, with what is observed until then.
+                return End {
+                    outcome: Outcome::Success,
+                    recheck: Some(Duration::ZERO),
                     has_progressed,
                 };
             }

@@ -1,6 +1,7 @@
 //! The groups of a set: how each stands, and what each still lacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,26 +61,27 @@ impl<'a> Groups<'a> {
         entry: &'a Entry,
         revisions: &[&RevisionView],
     ) -> Self {
-        let mut specs = Specs { set, key, revisions, known: BTreeMap::new() };
+        let mut specs = Specs::new(set, key, revisions);
         let mut groups = Self { all: Vec::new(), unreadable: Vec::new(), misplaced: Vec::new() };
-        let leaders = entry.pods.values().filter(|pod| {
-            pod.is_leader() && pod.identity.is_controlled_by(leader_set.identity.uid())
-        });
-        for leader in leaders {
+        // Both are walked once, in the order of names.
+        let mut stateful_sets = entry.stateful_sets.iter().peekable();
+        let mut pods = entry.pods.values();
+        while let Some(leader) = pods.next() {
+            if !leader.is_leader() || !leader.identity.is_controlled_by(leader_set.identity.uid()) {
+                continue;
+            }
             let Some(index) = leader.group() else {
                 groups.unreadable.push(leader);
                 continue;
             };
-            let worker_set = entry
-                .stateful_sets
-                .get(leader.identity.name())
+            let worker_set = next_named(&mut stateful_sets, leader.identity.name())
                 .filter(|it| it.identity.is_controlled_by(leader.identity.uid()));
-            let workers: Vec<_> =
-                members::workers(entry, leader, worker_set.map(AsRef::as_ref)).collect();
+            let through = worker_set.map(AsRef::as_ref);
+            let workers: Vec<_> = members::workers(entry, leader, through, pods.clone()).collect();
             let spec = specs.at(leader.revision.as_deref().unwrap_or_default());
-            let size = spec.as_ref().unwrap_or(&specs.live()).leader_worker_template.size();
+            let size = spec.as_ref().unwrap_or(&specs.live).leader_worker_template.size();
             let carries_key = |revision: &Option<String>| revision.as_deref() == Some(key);
-            if names::leader_pod(set.name(), i64::from(index)) != leader.identity.name() {
+            if !names::is_leader_pod(leader.identity.name(), set.name(), index) {
                 groups.misplaced.push(leader);
             }
             groups.all.push(Group {
@@ -111,14 +113,14 @@ impl<'a> Groups<'a> {
     /// State at every index below `count` up to the highest that exists, for the rollout. Objects
     /// whose name does not go with their index make no group.
     #[must_use]
-    pub fn states(&self, set: &LeaderWorkerSet, count: i64) -> Vec<GroupState> {
+    pub fn states(&self, count: i64) -> Vec<GroupState> {
         let highest = self.all.iter().map(|group| group.index).max().unwrap_or(-1);
         let count = usize::try_from(count.min(highest + 1)).unwrap_or(0);
         let mut states = vec![GroupState::default(); count];
         for group in &self.all {
-            let name = names::leader_pod(set.name(), group.index);
+            let is_misplaced = self.misplaced.iter().any(|it| Arc::ptr_eq(it, group.leader));
             let state = usize::try_from(group.index).ok().and_then(|it| states.get_mut(it));
-            if let Some(state) = state.filter(|_| name == group.leader.identity.name()) {
+            if let Some(state) = state.filter(|_| !is_misplaced) {
                 *state = GroupState { ready: group.ready, updated: group.updated };
             }
         }
@@ -136,6 +138,15 @@ impl<'a> Groups<'a> {
         };
         self.all.iter().map(observation).collect()
     }
+}
+
+/// The object of this name, and no one before it any more.
+fn next_named<'a, V>(
+    objects: &mut Peekable<btree_map::Iter<'a, String, Arc<V>>>,
+    name: &str,
+) -> Option<&'a Arc<V>> {
+    while objects.next_if(|(it, _)| it.as_str() < name).is_some() {}
+    objects.next_if(|(it, _)| *it == name).map(|(_, it)| it)
 }
 
 /// How the group of `leader` is placed: as the leader `StatefulSet` says when both are at the same
@@ -182,25 +193,26 @@ struct Specs<'a> {
     set: &'a LeaderWorkerSet,
     key: &'a str,
     revisions: &'a [&'a RevisionView],
-    known: BTreeMap<String, Option<Arc<LeaderWorkerSetSpec>>>,
+    live: Arc<LeaderWorkerSetSpec>,
+    others: BTreeMap<String, Option<Arc<LeaderWorkerSetSpec>>>,
 }
 
-impl Specs<'_> {
-    fn live(&mut self) -> Arc<LeaderWorkerSetSpec> {
-        let spec = || Some(Arc::new(self.set.spec.clone()));
-        let known = self.known.entry(self.key.to_owned()).or_insert_with(spec);
-        known.clone().unwrap_or_default()
+impl<'a> Specs<'a> {
+    fn new(set: &'a LeaderWorkerSet, key: &'a str, revisions: &'a [&'a RevisionView]) -> Self {
+        let live = Arc::new(set.spec.clone());
+        Self { set, key, revisions, live, others: BTreeMap::new() }
     }
 
     fn at(&mut self, key: &str) -> Option<Arc<LeaderWorkerSetSpec>> {
         if key == self.key {
-            return Some(self.live());
+            return Some(self.live.clone());
         }
-        let restore = || {
-            let revision = revision::with_key(self.set, self.revisions, key)?;
-            content::restore(&self.set.spec, &revision.data).ok().map(Arc::new)
-        };
-        self.known.entry(key.to_owned()).or_insert_with(restore).clone()
+        if let Some(known) = self.others.get(key) {
+            return known.clone();
+        }
+        let revision = revision::with_key(self.set, self.revisions, key);
+        let spec = revision.and_then(|it| content::restore(&self.set.spec, &it.data).ok());
+        self.others.entry(key.to_owned()).or_insert(spec.map(Arc::new)).clone()
     }
 }
 
@@ -232,7 +244,8 @@ pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
     }
     let is_due =
         set.spec.startup_policy() == StartupPolicy::LeaderCreated || leader.ready_condition;
-    if group.size() == 1 || !is_due {
+    let has_workers = group.worker_set.is_some_and(|it| !it.identity.is_terminating());
+    if group.size() == 1 || has_workers || !is_due {
         return;
     }
     let found = entry.stateful_sets.get(name);

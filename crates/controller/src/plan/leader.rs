@@ -64,7 +64,7 @@ pub(super) fn apply(
     let set = scope.set;
     let strategy = set.spec.rolling_update();
     let before = live.map(|(live, _)| rollout_view(live));
-    let states = live.map(|(live, groups)| groups.states(set, live.replicas)).unwrap_or_default();
+    let states = live.map(|(live, groups)| groups.states(live.replicas)).unwrap_or_default();
     let step = rollout::step(
         &states,
         &strategy,
@@ -209,7 +209,7 @@ pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
             && group.placement.group.is_some()
             && !leader.identity.is_terminating()
             && scope.entry.has_outlasted(leader.identity.uid())
-            && members::named_like_workers(scope.entry, leader).next().is_none();
+            && !members::is_any_named_like_worker(scope.entry, leader);
         if !is_stuck || going.contains(&group.target()) {
             continue;
         }

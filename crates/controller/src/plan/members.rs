@@ -1,5 +1,8 @@
 //! Who belongs to a group: the pods that its leader owns.
 
+use std::ops::Bound;
+use std::sync::Arc;
+
 use lws_api_types::names;
 
 use super::group::Group;
@@ -8,33 +11,40 @@ use crate::observe::views::{Phase, PodView, StatefulSetView};
 
 /// The pods of one group: those that this very leader owns through its worker `StatefulSet`, at its
 /// revision. A worker at another revision is about to be replaced anyway.
-pub(super) struct Members<'a> {
-    leader: &'a PodView,
-    pub(super) workers: Vec<&'a PodView>,
-    /// Workers that vanished before our eyes.
-    pub(super) lost: Vec<&'a PodView>,
+pub(super) struct Members<'g, 'a> {
+    group: &'g Group<'a>,
+    entry: &'a Entry,
+    waits_for_start: bool,
 }
 
-impl<'a> Members<'a> {
-    pub(super) fn of(group: &Group<'a>, entry: &'a Entry, waits_for_start: bool) -> Self {
-        let leader: &PodView = group.leader;
-        let is_current = |pod: &&PodView| pod.revision == leader.revision;
-        let is_owned = |pod: &&PodView| is_worker_of(leader, pod, entry);
-        let workers = group.workers.iter().copied();
-        // A policy that waits for the start does not mind pods that had not started.
-        let lost = entry
-            .losses(leader.identity.uid())
-            .filter(|pod| !waits_for_start || pod.phase != Phase::Pending);
-        Self {
-            leader,
-            workers: workers.filter(is_current).collect(),
-            lost: lost.filter(is_owned).filter(is_current).collect(),
-        }
+impl<'g, 'a> Members<'g, 'a> {
+    /// Those of `group`. A policy that waits for the start does not mind the loss of pods that had not
+    /// started.
+    pub(super) fn of(group: &'g Group<'a>, entry: &'a Entry, waits_for_start: bool) -> Self {
+        Self { group, entry, waits_for_start }
+    }
+
+    /// The workers that are there, by name.
+    pub(super) fn workers(&self) -> impl Iterator<Item = &'a PodView> + use<'g, 'a> {
+        let leader: &PodView = self.group.leader;
+        self.group.workers.iter().copied().filter(|pod| pod.revision == leader.revision)
+    }
+
+    /// Workers that vanished before our eyes.
+    pub(super) fn lost(&self) -> impl Iterator<Item = &'a PodView> + use<'g, 'a> {
+        let Self { entry, waits_for_start, .. } = *self;
+        let leader: &PodView = self.group.leader;
+        entry.losses(leader.identity.uid()).filter(move |pod| {
+            (!waits_for_start || pod.phase != Phase::Pending)
+                && pod.revision == leader.revision
+                && is_worker_of(leader, pod, entry)
+        })
     }
 
     /// Leader and workers.
-    pub(super) fn all(&self) -> impl Iterator<Item = &'a PodView> {
-        std::iter::once(self.leader).chain(self.workers.iter().copied())
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a PodView> + use<'g, 'a> {
+        let leader: &PodView = self.group.leader;
+        std::iter::once(leader).chain(self.workers())
     }
 }
 
@@ -43,27 +53,38 @@ fn is_worker_of(leader: &PodView, pod: &PodView, entry: &Entry) -> bool {
     entry.leader_of(pod).is_some_and(|it| it.identity.uid() == leader.identity.uid())
 }
 
-/// The workers that `leader` owns, mostly through `worker_set`, its own: then nothing has to be
-/// looked up.
+/// The workers that `leader` owns, of the pods that `follow` it by name. Mostly it does through
+/// `worker_set`, its own: then nothing has to be looked up.
 pub(super) fn workers<'a>(
     entry: &'a Entry,
     leader: &'a PodView,
     worker_set: Option<&StatefulSetView>,
+    follow: impl Iterator<Item = &'a Arc<PodView>>,
 ) -> impl Iterator<Item = &'a PodView> {
     let through = worker_set.map(|it| it.identity.uid());
     let is_its = move |pod: &PodView| through.is_some_and(|it| pod.identity.is_controlled_by(it));
-    named_like_workers(entry, leader)
+    named_like_workers(leader, follow)
         .filter(move |pod| is_its(pod) || is_worker_of(leader, pod, entry))
 }
 
-/// The pods that have names of workers of `leader`, whosever they are.
-pub(super) fn named_like_workers<'a>(
-    entry: &'a Entry,
-    leader: &PodView,
-) -> impl Iterator<Item = &'a PodView> + use<'a> {
-    let prefix = format!("{}-", leader.identity.name());
-    let pods = entry.pods.range(prefix.clone()..);
-    pods.take_while(move |(name, _)| name.starts_with(&prefix)).map(|(_, pod)| pod.as_ref())
+/// Whether any pod has the name of a worker of `leader`, whosever it is.
+pub(super) fn is_any_named_like_worker(entry: &Entry, leader: &PodView) -> bool {
+    let after = (Bound::Excluded(leader.identity.name()), Bound::Unbounded);
+    let follow = entry.pods.range::<str, _>(after).map(|(_, pod)| pod);
+    named_like_workers(leader, follow).next().is_some()
+}
+
+/// The pods that have names of workers of `leader`. No character of a name sorts before the hyphen,
+/// so that they are the first that follow it by name.
+fn named_like_workers<'a>(
+    leader: &'a PodView,
+    follow: impl Iterator<Item = &'a Arc<PodView>>,
+) -> impl Iterator<Item = &'a PodView> {
+    let is_named = |pod: &&PodView| {
+        let rest = pod.identity.name().strip_prefix(leader.identity.name());
+        rest.is_some_and(|it| it.starts_with('-'))
+    };
+    follow.map(AsRef::as_ref).take_while(is_named)
 }
 
 /// Whether a pod is a leader of the set, or a worker of one of its leaders, who may be gone.

@@ -43,7 +43,7 @@ pub(super) struct Record<'a>(BTreeMap<i64, &'a str>);
 
 /// What is recorded of a group whose leader is there.
 #[derive(Clone, Copy)]
-struct Recorded<'a>(&'a str);
+pub(super) struct Recorded<'a>(&'a str);
 
 /// A recorded worker that is not there.
 pub(super) enum Missing {
@@ -62,52 +62,11 @@ impl<'a> Record<'a> {
     }
 
     /// What it says of a group, if it is about this very leader.
-    fn group(&self, group: &Group<'_>) -> Option<Recorded<'a>> {
+    pub(super) fn of_group(&self, group: &Group<'_>) -> Option<Recorded<'a>> {
         let marks = self.0.get(&group.index).copied()?;
         let (uid, revision) = marks.split(',').next()?.split_once('/')?;
         let is_it = uid == mark(group.leader) && revision == revision_mark(group.leader);
         is_it.then_some(Recorded(marks))
-    }
-
-    /// The first recorded worker of a group that is missing; one that is known to be gone before
-    /// any other. Without its worker `StatefulSet`, nothing is said.
-    pub(super) fn missing(&self, group: &Group<'_>, entry: &Entry) -> Option<Missing> {
-        group.worker_set?;
-        let leader = group.leader.identity.uid();
-        let mut doubted = None;
-        for target in self.group(group)?.workers(group.leader) {
-            let is_it = |pod: &PodView| pod.identity.uid().starts_with(&target.uid);
-            if group.worker(&target.name).is_some_and(is_it)
-                || entry.pods.get(&target.name).is_some_and(|it| is_it(it))
-            {
-                continue;
-            }
-            if entry.is_gone(leader, &target.uid) {
-                return Some(Missing::Gone(target.name));
-            }
-            doubted = doubted.or(Some(target));
-        }
-        doubted.map(Missing::Doubted)
-    }
-
-    /// The first worker that a group has lost with its worker `StatefulSet`, while nobody looked.
-    /// What is seen to go is a loss of its own.
-    ///
-    /// Workers that an orphaning deletion has left live on: the next `StatefulSet` takes them over.
-    pub(super) fn lost_with_worker_set(&self, group: &Group<'_>, entry: &Entry) -> Option<String> {
-        let leader: &PodView = group.leader;
-        if group.worker_set.is_some() || entry.has_lost_worker_set(leader.identity.uid()) {
-            return None;
-        }
-        let lives_on = |worker: &Target| {
-            entry.pods.get(&worker.name).is_some_and(|pod| {
-                let owner = pod.identity.owner.as_ref();
-                pod.identity.uid().starts_with(&worker.uid)
-                    && owner.is_none_or(|it| it.uid == leader.identity.uid())
-                    && !pod.identity.is_terminating()
-            })
-        };
-        self.group(group)?.workers(leader).find(|it| !lives_on(it)).map(|it| it.name)
     }
 
     /// Plans the change that is due. `failed` are the groups that are about to be recreated, and
@@ -121,25 +80,24 @@ impl<'a> Record<'a> {
         failed: &BTreeSet<i64>,
         existing: i64,
     ) {
-        let mut is_due = false;
-        let mut wanted: BTreeMap<i64, Cow<'_, str>> = BTreeMap::new();
-        for group in groups.all.iter().filter(|it| it.index < existing) {
-            let is_ending = failed.contains(&group.index) || group.leader.identity.is_terminating();
-            let change = if is_ending { Change::None } else { change(scope, group, self) };
-            is_due |= matches!(change, Change::Removal | Change::Now(_));
+        let kept = groups.all.iter().filter(|it| it.index < existing);
+        let changes: Vec<_> = kept
+            .map(|group| {
+                let is_ending =
+                    failed.contains(&group.index) || group.leader.identity.is_terminating();
+                let recorded = self.of_group(group);
+                let change = if is_ending { Change::None } else { change(scope, group, recorded) };
+                (group.index, recorded, change)
+            })
+            .collect();
+        for (_, _, change) in &changes {
             if let Change::In(delay) = change {
-                plan.recheck_after(delay);
+                plan.recheck_after(*delay);
             }
-            let marks = match change {
-                Change::None | Change::In(_) => self.group(group).map(|it| it.0.into()),
-                Change::Removal => None,
-                Change::Now(marks) => Some(marks.into()),
-            };
-            wanted.extend(marks.map(|marks| (group.index, marks)));
         }
         // Groups for which there is no room are always due.
-        if is_due {
-            let value = text(&wanted);
+        if changes.iter().any(|(_, _, it)| matches!(it, Change::Removal | Change::Now(_))) {
+            let value = text(&changes.into_iter().filter_map(wanted).collect());
             if value != leader_set.members {
                 plan.record = Some(task(leader_set, value));
             }
@@ -147,15 +105,79 @@ impl<'a> Record<'a> {
     }
 }
 
+/// What is to be recorded of the group with this index.
+fn wanted(
+    (index, recorded, change): (i64, Option<Recorded<'_>>, Change),
+) -> Option<(i64, Cow<'_, str>)> {
+    let marks = match change {
+        Change::None | Change::In(_) => recorded?.0.into(),
+        Change::Removal => return None,
+        Change::Now(marks) => marks.into(),
+    };
+    Some((index, marks))
+}
+
 impl<'a> Recorded<'a> {
-    /// The recorded workers: each by its name and the beginning of its UID.
-    fn workers(self, leader: &PodView) -> impl Iterator<Item = Target> + use<'a, '_> {
-        let marks = (0..).zip(self.0.split(',')).skip(1).filter(|(_, mark)| !mark.is_empty());
-        marks.map(|(index, mark)| Target {
-            name: names::worker_pod(leader.identity.name(), index),
-            uid: mark.to_owned(),
-        })
+    /// The first recorded worker of `group` that is missing; one that is known to be gone before any
+    /// other. Without its worker `StatefulSet`, nothing is said.
+    pub(super) fn missing(self, group: &Group<'_>, entry: &Entry) -> Option<Missing> {
+        group.worker_set?;
+        let mut doubted = None;
+        for (position, (index, mark)) in self.marks().enumerate() {
+            let is_it = |pod: &PodView| pod.identity.uid().starts_with(mark);
+            // Mostly it is in its place.
+            if group.workers.get(position).is_some_and(|it| is_it(it)) {
+                continue;
+            }
+            let target = target(group.leader, index, mark);
+            if group.worker(&target.name).is_some_and(is_it)
+                || entry.pods.get(&target.name).is_some_and(|it| is_it(it))
+            {
+                continue;
+            }
+            if entry.is_gone(group.leader.identity.uid(), mark) {
+                return Some(Missing::Gone(target.name));
+            }
+            doubted = doubted.or(Some(target));
+        }
+        doubted.map(Missing::Doubted)
     }
+
+    /// The first worker that `group` has lost with its worker `StatefulSet`, while nobody looked.
+    /// What is seen to go is a loss of its own.
+    ///
+    /// Workers that an orphaning deletion has left live on: the next `StatefulSet` takes them over.
+    pub(super) fn lost_with_worker_set(self, group: &Group<'_>, entry: &Entry) -> Option<String> {
+        let leader: &PodView = group.leader;
+        if group.worker_set.is_some() || entry.has_lost_worker_set(leader.identity.uid()) {
+            return None;
+        }
+        let lives_on = |worker: &Target| {
+            entry.pods.get(&worker.name).is_some_and(|pod| {
+                let owner = pod.identity.owner.as_ref();
+                pod.identity.uid().starts_with(&worker.uid)
+                    && owner.is_none_or(|it| it.uid == leader.identity.uid())
+                    && !pod.identity.is_terminating()
+            })
+        };
+        let mut workers = self.marks().map(|(index, mark)| target(leader, index, mark));
+        workers.find(|it| !lives_on(it)).map(|it| it.name)
+    }
+
+    /// Whether these are the recorded workers, in the same order.
+    fn is_of<'p>(self, workers: impl Iterator<Item = &'p PodView>) -> bool {
+        self.marks().map(|(_, mark)| mark).eq(workers.map(mark))
+    }
+
+    /// What is recorded of each worker, with its index.
+    fn marks(self) -> impl Iterator<Item = (u32, &'a str)> {
+        (0..).zip(self.0.split(',')).skip(1).filter(|(_, mark)| !mark.is_empty())
+    }
+}
+
+/// The worker at this index, whose UID begins with `mark`.
+fn target(leader: &PodView, index: u32, mark: &str) -> Target {
+    Target { name: names::worker_pod(leader.identity.name(), index), uid: mark.to_owned() }
 }
 
 /// What becomes of the record of a group.
@@ -168,8 +190,7 @@ enum Change {
     Now(String),
 }
 
-fn change(scope: &Scope<'_>, group: &Group<'_>, record: &Record<'_>) -> Change {
-    let before = record.group(group);
+fn change(scope: &Scope<'_>, group: &Group<'_>, before: Option<Recorded<'_>>) -> Change {
     if scope.keeps_failing_pods(group) {
         return if before.is_some() { Change::Removal } else { Change::None };
     }
@@ -179,19 +200,22 @@ fn change(scope: &Scope<'_>, group: &Group<'_>, record: &Record<'_>) -> Change {
     let Some(worker_set) = worker_set else { return Change::None };
     let waits_for_start = scope.waits_for_start(group);
     let members = Members::of(group, scope.entry, waits_for_start);
-    let counts = |pod: &&&PodView| !waits_for_start || pod.phase != Phase::Pending;
-    let workers: Vec<_> = members.workers.iter().filter(counts).copied().collect();
-    let Some(marks) = marks(group.leader, workers.iter().chain(&members.lost)) else {
+    let workers =
+        || members.workers().filter(|pod| !waits_for_start || pod.phase != Phase::Pending);
+    if before.is_some_and(|it| it.is_of(workers().chain(members.lost()))) {
+        return Change::None;
+    }
+    let Some(marks) = marks(group.leader, workers().chain(members.lost())) else {
         return Change::None;
     };
     let is_recorded = before.is_some_and(|it| it.0 == marks);
     // One that is missing is evidence enough, and stays on record until the group is recreated.
-    if is_recorded || record.missing(group, scope.entry).is_some() {
+    if is_recorded || before.is_some_and(|it| it.missing(group, scope.entry).is_some()) {
         return Change::None;
     }
-    let is_complete = i64::try_from(workers.len()).is_ok_and(|it| it >= worker_set.replicas);
+    let is_complete = i64::try_from(workers().count()).is_ok_and(|it| it >= worker_set.replicas);
     let now = scope.context.now;
-    let news = workers.iter().filter_map(|pod| latest_news(pod)).max().filter(|it| *it <= now);
+    let news = workers().filter_map(latest_news).max().filter(|it| *it <= now);
     let rest = news.map_or(Duration::ZERO, |news| SETTLED.saturating_sub(since(news, now)));
     if !is_complete && !rest.is_zero() {
         return Change::In(rest);
@@ -201,7 +225,7 @@ fn change(scope: &Scope<'_>, group: &Group<'_>, record: &Record<'_>) -> Change {
 
 /// What is to be recorded of a leader and its workers; `None` when there are none. Of workers with
 /// the same index, the last counts.
-fn marks<'a>(leader: &PodView, workers: impl Iterator<Item = &'a &'a PodView>) -> Option<String> {
+fn marks<'a>(leader: &PodView, workers: impl Iterator<Item = &'a PodView>) -> Option<String> {
     let by_index: BTreeMap<u32, &str> = workers
         .filter_map(|it| Some((names::parent_and_ordinal(it.identity.name())?.1, mark(it))))
         .collect();

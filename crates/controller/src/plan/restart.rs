@@ -80,7 +80,9 @@ impl Recreations {
         let members = Members::of(group, scope.entry, waits_for_start);
         let uid = group.leader.identity.uid();
         let is_counted = self.history.has(group.index, uid);
-        let failure = failure(&members).or_else(|| match record.missing(group, scope.entry)? {
+        let recorded = record.of_group(group);
+        let missing = || recorded.and_then(|it| it.missing(group, scope.entry));
+        let failure = failure(&members).or_else(|| match missing()? {
             Missing::Gone(pod) => Some((pod, Cause::PodLost)),
             Missing::Doubted(pod) => {
                 self.failed.doubted.insert(group.index);
@@ -88,7 +90,7 @@ impl Recreations {
                 None
             }
         });
-        let lost = record.lost_with_worker_set(group, scope.entry);
+        let lost = recorded.and_then(|it| it.lost_with_worker_set(group, scope.entry));
         // It is on record, so it had started.
         let waits_for_start = waits_for_start && lost.is_none();
         let failure = failure.or(lost.map(|pod| (pod, Cause::PodLost)));
@@ -137,8 +139,8 @@ impl Recreations {
 }
 
 /// The first pod that failed, and why: one that vanished, is being deleted, or was restarted.
-fn failure(members: &Members<'_>) -> Option<(String, Cause)> {
-    let vanished = members.lost.iter().map(|pod| (*pod, Cause::PodLost));
+fn failure(members: &Members<'_, '_>) -> Option<(String, Cause)> {
+    let vanished = members.lost().map(|pod| (pod, Cause::PodLost));
     let failing = members.all().filter_map(|pod| Some((pod, visible_failure(pod)?)));
     let (pod, cause) = vanished.chain(failing).next()?;
     let cause = match (cause, pod.disruption) {
@@ -158,7 +160,7 @@ fn visible_failure(pod: &PodView) -> Option<Cause> {
 }
 
 /// Whether every pod of the group exists and has left phase Pending.
-fn have_started(group: &Group<'_>, members: &Members<'_>) -> bool {
+fn have_started(group: &Group<'_>, members: &Members<'_, '_>) -> bool {
     let size = group.spec.as_ref().map_or(1, |spec| spec.leader_worker_template.size());
     i64::try_from(members.all().count()).is_ok_and(|count| count == i64::from(size))
         && members.all().all(|pod| pod.phase != Phase::Pending)

@@ -182,6 +182,9 @@ pub(super) fn truncate(
     update_complete: bool,
 ) {
     let Scope { set, entry, current, revisions, .. } = *scope;
+    if revisions.len() <= 1 {
+        return;
+    }
     let pods = entry.pods.values().filter_map(|it| it.revision.as_deref());
     let stateful_sets = entry.stateful_sets.values().filter_map(|it| it.revision.as_deref());
     let used: BTreeSet<&str> = pods.chain(stateful_sets).chain([current.key.as_str()]).collect();

@@ -185,8 +185,19 @@ impl Plan {
     /// Whether there is nothing to do before the status is written.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tasks.is_empty()
-            && self.unknown_nodes.is_empty()
+        self.tasks.is_empty() && self.knows_enough()
+    }
+
+    /// Whether the next plan may ask for more as soon as this one is carried out. If not, it has the
+    /// status to tell at most, which may as well tell of what is observed meanwhile.
+    #[must_use]
+    pub fn leads_on(&self) -> bool {
+        !self.knows_enough() || self.tasks.iter().any(|it| it.action.leads_on())
+    }
+
+    /// Whether nothing has to be read before the plan can be completed.
+    fn knows_enough(&self) -> bool {
+        self.unknown_nodes.is_empty()
             && self.unknown_topologies.is_empty()
             && !self.doubts_set
             && self.doubted_pods.is_empty()
@@ -335,6 +346,7 @@ pub(crate) fn unspoken<'a>(
 mod tests {
     use k8s_openapi::jiff::Timestamp;
     use lws_api_types::conditions::set_failure;
+    use serde_json::Value;
 
     use super::*;
 
@@ -345,6 +357,18 @@ mod tests {
         assert_eq!(replaced.why(), "the group is replaced by one of the current revision");
         let event = EventDraft::normal("RecreateGroup", "Delete", "pod s-0-1 failed".to_owned());
         assert_eq!(Task::delete_leader(leader).told(event).why(), "pod s-0-1 failed");
+    }
+
+    #[test]
+    fn a_plan_leads_on_when_something_is_unknown_or_a_request_may_be_followed_by_another() {
+        let leader = Target { name: "s-0".to_owned(), uid: "u".to_owned() };
+        let plan = |tasks| Plan { tasks, ..Plan::default() };
+        let creates = || Task::new(Action::CreateWorkerSet(Value::Null));
+        assert!(!plan(vec![creates(), Task::delete_leader(leader.clone())]).leads_on());
+        let applies = Action::ApplyLeaderSet { object: Value::Null, existing: None };
+        assert!(plan(vec![creates(), Task::new(applies)]).leads_on());
+        let doubts = Plan { doubted_pods: [leader].into(), ..plan(vec![creates()]) };
+        assert!(doubts.leads_on());
     }
 
     #[test]

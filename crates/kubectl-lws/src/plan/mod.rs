@@ -208,7 +208,7 @@ fn rollout(snapshot: &Snapshot, key: &str) -> Option<Rollout> {
     let groups = snapshot.groups(leader_set, key);
     let existing = groups.all.iter().map(|it| it.index);
     let existing: std::collections::BTreeSet<_> = existing.collect();
-    let states = groups.states(&snapshot.set, leader_set.replicas);
+    let states = groups.states(leader_set.replicas);
     let states = (0..).zip(states).map(|(index, it)| existing.contains(&index).then_some(it));
     Some(Rollout {
         groups: states.collect(),

@@ -82,6 +82,24 @@ impl fmt::Display for Orphaned {
 }
 
 impl Action {
+    /// Whether more may be asked for as soon as a request of this kind has succeeded.
+    pub(super) fn leads_on(&self) -> bool {
+        match self {
+            Self::CreateRevision(_)
+            | Self::RaiseRevision { .. }
+            | Self::ApplyLeaderSet { .. }
+            | Self::Adopt { .. }
+            | Self::CreatePodGroup(_) => true,
+            Self::DeleteRevision(_)
+            | Self::CreateWorkerSet(_)
+            | Self::CreateService(_)
+            | Self::DeleteLeader(_)
+            | Self::DeleteWorkerSet(_)
+            | Self::ReleasePod(_)
+            | Self::Annotate { .. } => false,
+        }
+    }
+
     /// What a request of this kind is made for, where nothing more is told of it.
     pub(super) fn purpose(&self) -> &'static str {
         match self {
