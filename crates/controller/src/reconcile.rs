@@ -32,9 +32,9 @@ const MOST_ROUNDS: usize = 8;
 /// How long a set rests after it was worked on, so that a burst of observations is one reconcile.
 const REST: Duration = Duration::from_millis(5);
 /// How much of that there is for each of its pods, up to [`LONGEST_POD_REST`], if that is longer. A plan takes
-/// about a microsecond a pod and a reconcile is two or three plans, so a large set whose pods change all the
-/// time takes a twentieth of a core.
-const REST_A_POD: Duration = Duration::from_micros(50);
+/// a quarter of a microsecond a pod, and a reconcile is one or two plans, so a large set whose pods change all the
+/// time takes a two-hundredth of a core.
+const REST_A_POD: Duration = Duration::from_micros(100);
 const LONGEST_POD_REST: Duration = Duration::from_millis(200);
 /// The same for each set that is being worked on or rests, up to [`LONGEST_CROWD_REST`]: a burst of
 /// sets keeps the API server busy, so that they have to wait for it anyway.
@@ -204,7 +204,11 @@ impl Reconciler {
                     return End::new(Outcome::Terminal, None);
                 }
             };
-            let recheck = earlier(plan.recheck, self.pace_record(key, &mut plan));
+            let wait = self.wait_of_record(key, &plan);
+            let recheck = earlier(plan.recheck, wait);
+            let record = plan.record.take_if(|_| wait.is_none());
+            let writes_record = record.is_some();
+            plan.tasks.extend(record);
             if plan.is_complete() {
                 self.actor.tell(&set, &plan.revision, plan.events);
                 let told = self.tell(key, &set, &plan.revision, plan.status).await;
@@ -222,6 +226,9 @@ impl Reconciler {
                     recheck: earlier(recheck, wait),
                     has_progressed,
                 };
+            }
+            if writes_record {
+                self.records.told(key);
             }
             if !leads_on {
                 // The status is told after the rest, with what is observed until then.
@@ -244,19 +251,15 @@ impl Reconciler {
         self.unwritten.replace(key, Incidents::new());
     }
 
-    /// Makes the record of members one of the requests of a plan: with a status that does not wait,
-    /// or once it has waited for more to record, like numbers. Gives how long it waits otherwise.
-    fn pace_record(&self, key: &SetKey, plan: &mut Plan) -> Option<Duration> {
+    /// How long the record of members waits for more to record, like numbers; it is written at once
+    /// with a status that does not wait.
+    fn wait_of_record(&self, key: &SetKey, plan: &Plan) -> Option<Duration> {
         if plan.record.is_none() {
-            self.records.told(key);
+            self.records.settled(key);
             return None;
         }
         let is_last = plan.is_complete() && plan.status.as_ref().is_some_and(|it| !it.may_wait);
-        let wait = self.records.wait(key).filter(|_| !is_last);
-        if wait.is_none() {
-            plan.tasks.extend(plan.record.take());
-        }
-        wait
+        self.records.wait(key).filter(|_| !is_last)
     }
 
     /// What failed requests show of a set. What was refused lasts; a fault of the server is told

@@ -40,6 +40,23 @@ async fn members_are_recorded_once_whatever_else_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn groups_that_follow_each_other_are_recorded_together() {
+    let world = World::new(20);
+    world.run(Duration::from_secs(1)).await;
+    for index in 0..20 {
+        let leader = format!("s-{index}");
+        world.put_pod("s", &leader, &json!({labels::GROUP_INDEX: index.to_string()}));
+        world.run(Duration::from_millis(50)).await;
+        world.put_pod(&leader, &format!("{leader}-1"), &json!({labels::WORKER_INDEX: "1"}));
+        world.set_available(&leader, 1);
+        world.run(Duration::from_millis(100)).await;
+    }
+    world.run(MINUTE).await;
+    let records = world.requests(MEMBERS);
+    assert!((2..=5).contains(&records), "{records} in 3 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_is_tried_ever_more_rarely() {
     for what in [MEMBERS, WORKERS] {
         for code in [403, 409, 429, 500, 503] {
