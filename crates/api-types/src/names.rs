@@ -15,9 +15,9 @@ pub fn leader_pod(set: &str, index: i64) -> String {
     format!("{set}-{index}")
 }
 
-/// Whether `name` is that of [`leader_pod`].
+/// Whether `name` is the [`leader_pod`] of group `index`, counted from 0.
 #[must_use]
-pub fn is_leader_pod(name: &str, set: &str, index: u32) -> bool {
+pub fn is_leader_pod(name: &str, set: &str, index: i64) -> bool {
     let digits = name.strip_prefix(set).and_then(|it| it.strip_prefix('-')).unwrap_or_default();
     digits.parse() == Ok(index) && (digits.len() == 1 || !digits.starts_with(['0', '+']))
 }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn names_of_leader_pods_are_told_from_others() {
         for index in [0, 7, 10, 99_999] {
-            assert!(is_leader_pod(&leader_pod("a-1", i64::from(index)), "a-1", index), "{index}");
+            assert!(is_leader_pod(&leader_pod("a-1", index), "a-1", index), "{index}");
         }
         for name in
             ["a-1-07", "a-1-+7", "a-1-8", "a-1-70", "a-1-7x", "a-1-", "a-1", "a-17", "b-1-7", ""]

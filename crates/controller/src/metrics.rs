@@ -35,6 +35,8 @@ use watches::Watches;
 pub enum Outcome {
     /// Nothing is left to do.
     Success,
+    /// Nothing failed, and more may be left to do: it is looked at again after its rest.
+    Unfinished,
     /// The set changed meanwhile, or there is more to do: it is looked at again soon.
     Requeue,
     /// A request failed.
@@ -90,7 +92,7 @@ impl Metrics {
                     "controller_runtime_reconcile_total",
                     "Reconciles of a set. `success`: nothing is left to do; `requeue_after`: it is \
                  looked at again later although nothing failed; `requeue`: it had changed \
-                 meanwhile; `error`: it failed.",
+                 meanwhile, or more may be left to do; `error`: it failed.",
                 ),
                 &["controller", "result"],
             )?,
@@ -222,7 +224,7 @@ impl Metrics {
         let result = match outcome {
             Outcome::Success if is_repeated => "requeue_after",
             Outcome::Success => "success",
-            Outcome::Requeue => "requeue",
+            Outcome::Unfinished | Outcome::Requeue => "requeue",
             Outcome::Error | Outcome::TimedOut | Outcome::Terminal | Outcome::Panic => "error",
         };
         self.reconciles.with_label_values(&[CONTROLLER, result]).inc();
@@ -233,7 +235,7 @@ impl Metrics {
             Outcome::TimedOut => self.timeouts.with_label_values(&[CONTROLLER]).inc(),
             Outcome::Terminal => self.terminal_errors.with_label_values(&[CONTROLLER]).inc(),
             Outcome::Panic => self.panics.with_label_values(&[CONTROLLER]).inc(),
-            Outcome::Success | Outcome::Requeue | Outcome::Error => {}
+            Outcome::Success | Outcome::Unfinished | Outcome::Requeue | Outcome::Error => {}
         }
         self.durations.with_label_values(&[CONTROLLER]).observe(took.as_secs_f64());
         self.times.worked(took);
@@ -280,6 +282,7 @@ mod tests {
         for (outcome, is_repeated) in [
             (Outcome::Success, false),
             (Outcome::Success, true),
+            (Outcome::Unfinished, false),
             (Outcome::Requeue, false),
             (Outcome::Error, true),
             (Outcome::TimedOut, false),
@@ -291,11 +294,11 @@ mod tests {
         }
         let results =
             RESULTS.map(|it| metrics.reconciles.with_label_values(&[CONTROLLER, it]).get());
-        assert_eq!(results, [1, 1, 1, 4], "{RESULTS:?}");
+        assert_eq!(results, [1, 2, 1, 4], "{RESULTS:?}");
         let counters =
             [&metrics.errors, &metrics.terminal_errors, &metrics.timeouts, &metrics.panics];
         let counts = counters.map(|it| it.with_label_values(&[CONTROLLER]).get());
         assert_eq!(counts, [4, 1, 1, 1]);
-        assert_eq!(metrics.durations.with_label_values(&[CONTROLLER]).get_sample_count(), 7);
+        assert_eq!(metrics.durations.with_label_values(&[CONTROLLER]).get_sample_count(), 8);
     }
 }

@@ -1,5 +1,8 @@
 //! The loop that brings one set after another to its wanted state: observe, plan, act, and again
-//! until there is nothing left to do.
+//! while more may follow from that.
+
+mod end;
+mod rest;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{Actor, Error, Failed};
+use crate::act::{Actor, Failed};
 use crate::kept::Kept;
 use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
@@ -22,24 +25,14 @@ use crate::observe::watch::Synced;
 use crate::pace::Pace;
 use crate::plan::history::{Failing, Incident, Incidents};
 use crate::plan::shortage::{Shortage, Shortages};
-use crate::plan::task::{Plan, StatusChange, Target, Verdict};
+use crate::plan::task::{Plan, StatusChange, Target, Task, Verdict};
 use crate::plan::{self, Context};
-use crate::queue::{Queue, Work};
+use crate::queue::Queue;
+use end::{End, earlier, outcome_of};
 
 /// Rounds of planning and acting in one go. A rollout step takes two or three; more than this
 /// means that somebody undoes what we do, and other sets get their turn in between.
 const MOST_ROUNDS: usize = 8;
-/// How long a set rests after it was worked on, so that a burst of observations is one reconcile.
-const REST: Duration = Duration::from_millis(5);
-/// How much of that there is for each of its pods, up to [`LONGEST_POD_REST`], if that is longer. A plan takes
-/// a quarter of a microsecond a pod, and a reconcile is one or two plans, so a large set whose pods change all the
-/// time takes a two-hundredth of a core.
-const REST_A_POD: Duration = Duration::from_micros(100);
-const LONGEST_POD_REST: Duration = Duration::from_millis(200);
-/// The same for each set that is being worked on or rests, up to [`LONGEST_CROWD_REST`]: a burst of
-/// sets keeps the API server busy, so that they have to wait for it anyway.
-const REST_A_SET: Duration = Duration::from_millis(1);
-const LONGEST_CROWD_REST: Duration = Duration::from_millis(100);
 /// How long the server is at fault until the status of a set says so: longer than one of its
 /// processes needs to make way for another.
 const LASTING: Duration = Duration::from_secs(1);
@@ -60,22 +53,6 @@ pub struct Reconciler {
     synced: Synced,
     restarts: GroupRestartSettings,
     metrics: Metrics,
-}
-
-/// How a reconcile ended.
-struct End {
-    outcome: Outcome,
-    /// When to look again although nothing may have been observed.
-    recheck: Option<Duration>,
-    /// Whether it has written anything. While that is so, failures are those of a server that is
-    /// busy or makes way for another, and the set goes on as soon as it can.
-    has_progressed: bool,
-}
-
-impl End {
-    fn new(outcome: Outcome, recheck: Option<Duration>) -> Self {
-        Self { outcome, recheck, has_progressed: false }
-    }
 }
 
 /// What became of the requests of a plan.
@@ -130,7 +107,7 @@ impl Reconciler {
                     reconciler.metrics.begun(work.waited());
                     reconciler.reconcile(work.key()).await;
                     let time = reconciler.rest_of(work.key());
-                    rest(work, time);
+                    rest::take(work, time);
                 }
             });
         }
@@ -144,10 +121,7 @@ impl Reconciler {
     /// How long a set rests.
     fn rest_of(&self, key: &SetKey) -> Duration {
         let pods = self.index.read(key, |entry| entry.pods.len()).unwrap_or(0);
-        let sets = self.queue.stats().working;
-        let times = |rest: Duration, count| rest * u32::try_from(count).unwrap_or(u32::MAX);
-        let crowd = times(REST_A_SET, sets).min(LONGEST_CROWD_REST);
-        REST.max(times(REST_A_POD, pods).min(LONGEST_POD_REST)).max(crowd)
+        rest::after(pods, self.queue.stats().working)
     }
 
     async fn reconcile(&self, key: &SetKey) {
@@ -161,6 +135,11 @@ impl Reconciler {
         let retry = match outcome {
             Outcome::Success | Outcome::Terminal => {
                 self.queue.forget(key);
+                None
+            }
+            Outcome::Unfinished => {
+                self.queue.forget(key);
+                self.queue.add(key.clone());
                 None
             }
             Outcome::Requeue | Outcome::Error | Outcome::TimedOut | Outcome::Panic => {
@@ -183,7 +162,9 @@ impl Reconciler {
         self.metrics.set_stored(key, set);
     }
 
-    /// Plans and acts until nothing is left to do before the status, and writes that.
+    /// Plans and acts until nothing is left to do before the status, and writes that. A round whose
+    /// requests are followed by none is the last: the next one comes after the rest, with what is
+    /// observed until then. A status that is due does not wait for it.
     async fn rounds(&self, key: &SetKey) -> End {
         let mut has_progressed = false;
         for _ in 0..MOST_ROUNDS {
@@ -206,16 +187,16 @@ impl Reconciler {
             };
             let wait = self.wait_of_record(key, &plan);
             let recheck = earlier(plan.recheck, wait);
-            let record = plan.record.take_if(|_| wait.is_none());
-            let writes_record = record.is_some();
-            plan.tasks.extend(record);
-            if plan.is_complete() {
+            if wait.is_some() {
+                plan.record = None;
+            }
+            if plan.is_complete() && plan.record.is_none() {
                 self.actor.tell(&set, &plan.revision, plan.events);
                 let told = self.tell(key, &set, &plan.revision, plan.status).await;
                 let End { outcome, recheck: wait, .. } = told;
                 return End { outcome, recheck: earlier(recheck, wait), has_progressed };
             }
-            let leads_on = plan.leads_on();
+            let goes_on = plan.leads_on() || self.is_due(key, plan.status.as_ref());
             let Acted { failed, has_written } = self.act(key, &set, plan).await;
             has_progressed |= has_written;
             if !failed.is_empty() {
@@ -227,16 +208,8 @@ impl Reconciler {
                     has_progressed,
                 };
             }
-            if writes_record {
-                self.records.told(key);
-            }
-            if !leads_on {
-                // The status is told after the rest, with what is observed until then.
-                return End {
-                    outcome: Outcome::Success,
-                    recheck: Some(Duration::ZERO),
-                    has_progressed,
-                };
+            if !goes_on {
+                return End { outcome: Outcome::Unfinished, recheck: None, has_progressed };
             }
         }
         let wait = self.tell_present(key, Verdict::Open).await;
@@ -252,14 +225,19 @@ impl Reconciler {
     }
 
     /// How long the record of members waits for more to record, like numbers; it is written at once
-    /// with a status that does not wait.
+    /// with the last status of a change.
     fn wait_of_record(&self, key: &SetKey, plan: &Plan) -> Option<Duration> {
         if plan.record.is_none() {
             self.records.settled(key);
             return None;
         }
         let is_last = plan.is_complete() && plan.status.as_ref().is_some_and(|it| !it.may_wait);
-        self.records.wait(key).filter(|_| !is_last)
+        if is_last { None } else { self.records.wait(key) }
+    }
+
+    /// Whether a changed status waits no longer for more to say.
+    fn is_due(&self, key: &SetKey, status: Option<&StatusChange>) -> bool {
+        status.is_some_and(|it| !it.may_wait || self.numbers.wait(key).is_none())
     }
 
     /// What failed requests show of a set. What was refused lasts; a fault of the server is told
@@ -273,7 +251,7 @@ impl Reconciler {
     /// Does what a plan asks for before the status.
     async fn act(&self, key: &SetKey, set: &LeaderWorkerSet, plan: Plan) -> Acted {
         self.actor.tell(set, &plan.revision, plan.events);
-        for task in &plan.tasks {
+        for task in plan.tasks.iter().chain(&plan.record) {
             let (revision, reason) = (&plan.revision, task.why());
             tracing::info!(set = %key, revision, reason, "{}", task.action);
         }
@@ -284,11 +262,29 @@ impl Reconciler {
         }
         failed.extend(self.actor.read_pods(key, plan.doubted_pods).await);
         failed.extend(self.explain_shortage(key, set, plan.unexplained).await);
-        let writes = plan.tasks.len();
-        let refused = self.actor.perform(set, plan.tasks).await;
+        let writes = plan.tasks.len() + usize::from(plan.record.is_some());
+        let others = self.actor.perform(set, plan.tasks);
+        let (mut refused, unrecorded) =
+            tokio::join!(others, self.write_record(key, set, plan.record));
+        refused.extend(unrecorded);
         let has_written = refused.len() < writes;
         failed.extend(refused);
         Acted { failed, has_written }
+    }
+
+    /// Writes the record of members; gives the failure.
+    async fn write_record(
+        &self,
+        key: &SetKey,
+        set: &LeaderWorkerSet,
+        record: Option<Task>,
+    ) -> Vec<Failed> {
+        let Some(record) = record else { return Vec::new() };
+        let failed = self.actor.perform(set, vec![record]).await;
+        if failed.is_empty() {
+            self.records.told(key);
+        }
+        failed
     }
 
     /// Writes a changed status, unless it waits for more to say.
@@ -373,43 +369,6 @@ impl Reconciler {
             Err(failed) => Some(failed),
         }
     }
-}
-
-/// The earlier of two moments to look again.
-fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    one.into_iter().chain(other).min()
-}
-
-/// Keeps a set from being worked on for a moment longer. Others have their turn meanwhile.
-fn rest(work: Work<SetKey>, time: Duration) {
-    tokio::spawn(async move {
-        tokio::time::sleep(time).await;
-        drop(work);
-    });
-}
-
-/// Logs failures and says what they amount to.
-fn outcome_of<'a>(key: &SetKey, failures: impl IntoIterator<Item = &'a Error>) -> Outcome {
-    let mut outcome = Outcome::Requeue;
-    for error in failures {
-        if error.is_conflict() {
-            tracing::debug!(set = %key, %error, "changed meanwhile, looking again");
-            continue;
-        }
-        if error.is_timed_out() {
-            outcome = Outcome::TimedOut;
-        } else if outcome != Outcome::TimedOut {
-            outcome = Outcome::Error;
-        }
-        if error.is_unmade() {
-            tracing::debug!(set = %key, %error, "left to the leader");
-        } else if error.is_forbidden() {
-            tracing::error!(set = %key, %error, "permission missing: grant {} on it", error.verb);
-        } else {
-            tracing::warn!(set = %key, %error, "request failed, trying again later");
-        }
-    }
-    outcome
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub struct Group<'a> {
     pub leader: &'a Arc<PodView>,
     /// Its worker `StatefulSet`, when it is this very leader's.
     pub worker_set: Option<&'a Arc<StatefulSetView>>,
-    /// Its workers: the pods that this very leader owns, at whatever revision, by name.
+    /// Its workers: the pods that this very leader owns, at whatever revision, by index.
     pub workers: Vec<&'a PodView>,
     /// The spec at the leader's revision; `None` when that revision is not known.
     pub spec: Option<Arc<LeaderWorkerSetSpec>>,
@@ -38,6 +38,8 @@ pub struct Group<'a> {
     pub ready: bool,
     /// Whether its objects carry the current revision key.
     pub updated: bool,
+    /// Whether its index is not that of its leader's name.
+    pub misplaced: bool,
 }
 
 /// The groups of a set.
@@ -47,8 +49,6 @@ pub struct Groups<'a> {
     pub all: Vec<Group<'a>>,
     /// Leader pods without a usable group index.
     pub unreadable: Vec<&'a Arc<PodView>>,
-    /// Leader pods whose group index is not that of their name.
-    pub misplaced: Vec<&'a Arc<PodView>>,
 }
 
 impl<'a> Groups<'a> {
@@ -62,30 +62,29 @@ impl<'a> Groups<'a> {
         revisions: &[&RevisionView],
     ) -> Self {
         let mut specs = Specs::new(set, key, revisions);
-        let mut groups = Self { all: Vec::new(), unreadable: Vec::new(), misplaced: Vec::new() };
-        // Both are walked once, in the order of names.
+        let mut groups = Self { all: Vec::new(), unreadable: Vec::new() };
+        // Both are in the order of names, so that nothing has to be looked up.
         let mut stateful_sets = entry.stateful_sets.iter().peekable();
         let mut pods = entry.pods.values();
         while let Some(leader) = pods.next() {
             if !leader.is_leader() || !leader.identity.is_controlled_by(leader_set.identity.uid()) {
                 continue;
             }
-            let Some(index) = leader.group() else {
+            let Some(index) = leader.group().map(i64::from) else {
                 groups.unreadable.push(leader);
                 continue;
             };
             let worker_set = next_named(&mut stateful_sets, leader.identity.name())
                 .filter(|it| it.identity.is_controlled_by(leader.identity.uid()));
             let through = worker_set.map(AsRef::as_ref);
-            let workers: Vec<_> = members::workers(entry, leader, through, pods.clone()).collect();
+            let mut workers: Vec<_> =
+                members::workers(entry, leader, through, pods.clone()).collect();
+            workers.sort_by_key(|it| by_index(it.identity.name()));
             let spec = specs.at(leader.revision.as_deref().unwrap_or_default());
             let size = spec.as_ref().unwrap_or(&specs.live).leader_worker_template.size();
             let carries_key = |revision: &Option<String>| revision.as_deref() == Some(key);
-            if !names::is_leader_pod(leader.identity.name(), set.name(), index) {
-                groups.misplaced.push(leader);
-            }
             groups.all.push(Group {
-                index: i64::from(index),
+                index,
                 leader,
                 worker_set,
                 ready: leader.is_ready()
@@ -95,6 +94,7 @@ impl<'a> Groups<'a> {
                     && !lacks_a_worker(leader, entry),
                 updated: carries_key(&leader.revision)
                     && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
+                misplaced: !names::is_leader_pod(leader.identity.name(), set.name(), index),
                 spec,
                 placement: placement(leader, leader_set),
                 workers,
@@ -118,9 +118,8 @@ impl<'a> Groups<'a> {
         let count = usize::try_from(count.min(highest + 1)).unwrap_or(0);
         let mut states = vec![GroupState::default(); count];
         for group in &self.all {
-            let is_misplaced = self.misplaced.iter().any(|it| Arc::ptr_eq(it, group.leader));
             let state = usize::try_from(group.index).ok().and_then(|it| states.get_mut(it));
-            if let Some(state) = state.filter(|_| !is_misplaced) {
+            if let Some(state) = state.filter(|_| !group.misplaced) {
                 *state = GroupState { ready: group.ready, updated: group.updated };
             }
         }
@@ -140,13 +139,19 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// The object of this name, and no one before it any more.
+/// Advances to the object of this name, if there is one. Names are to be asked for in ascending
+/// order.
 fn next_named<'a, V>(
     objects: &mut Peekable<btree_map::Iter<'a, String, Arc<V>>>,
     name: &str,
 ) -> Option<&'a Arc<V>> {
     while objects.next_if(|(it, _)| it.as_str() < name).is_some() {}
     objects.next_if(|(it, _)| *it == name).map(|(_, it)| it)
+}
+
+/// The order of the names of workers: that of their indexes, which have no leading zeros.
+fn by_index(name: &str) -> (usize, &str) {
+    (name.len(), name)
 }
 
 /// How the group of `leader` is placed: as the leader `StatefulSet` says when both are at the same
@@ -173,7 +178,10 @@ impl<'a> Group<'a> {
 
     /// Its worker of this name.
     pub(super) fn worker(&self, name: &str) -> Option<&'a PodView> {
-        let found = self.workers.binary_search_by(|it| it.identity.name().cmp(name)).ok()?;
+        let found = self
+            .workers
+            .binary_search_by_key(&by_index(name), |it| by_index(it.identity.name()))
+            .ok()?;
         self.workers.get(found).copied()
     }
 
@@ -244,6 +252,7 @@ pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
     }
     let is_due =
         set.spec.startup_policy() == StartupPolicy::LeaderCreated || leader.ready_condition;
+    // Mostly they are there, and nothing has to be looked up.
     let has_workers = group.worker_set.is_some_and(|it| !it.identity.is_terminating());
     if group.size() == 1 || has_workers || !is_due {
         return;

@@ -24,10 +24,16 @@ impl<'g, 'a> Members<'g, 'a> {
         Self { group, entry, waits_for_start }
     }
 
-    /// The workers that are there, by name.
+    /// The workers that are there, by index.
     pub(super) fn workers(&self) -> impl Iterator<Item = &'a PodView> + use<'g, 'a> {
         let leader: &PodView = self.group.leader;
         self.group.workers.iter().copied().filter(|pod| pod.revision == leader.revision)
+    }
+
+    /// Those of them that had started, if the policy waits for that.
+    pub(super) fn counted_workers(&self) -> impl Iterator<Item = &'a PodView> + use<'g, 'a> {
+        let waits_for_start = self.waits_for_start;
+        self.workers().filter(move |pod| has_begun(pod, waits_for_start))
     }
 
     /// Workers that vanished before our eyes.
@@ -35,7 +41,7 @@ impl<'g, 'a> Members<'g, 'a> {
         let Self { entry, waits_for_start, .. } = *self;
         let leader: &PodView = self.group.leader;
         entry.losses(leader.identity.uid()).filter(move |pod| {
-            (!waits_for_start || pod.phase != Phase::Pending)
+            has_begun(pod, waits_for_start)
                 && pod.revision == leader.revision
                 && is_worker_of(leader, pod, entry)
         })
@@ -46,6 +52,11 @@ impl<'g, 'a> Members<'g, 'a> {
         let leader: &PodView = self.group.leader;
         std::iter::once(leader).chain(self.workers())
     }
+}
+
+/// Whether a pod had started, where that matters.
+fn has_begun(pod: &PodView, waits_for_start: bool) -> bool {
+    !waits_for_start || pod.phase != Phase::Pending
 }
 
 /// Whether `leader` owns `pod`, through its worker `StatefulSet` or directly.
@@ -107,6 +118,6 @@ pub(super) fn is_of_set(pod: &PodView, leader_set: &StatefulSetView, entry: &Ent
 /// Whether the labels and the name of a pod are those of a worker in the group of this leader.
 fn is_named_like_worker_of(pod: &PodView, leader: &str) -> bool {
     let expected = pod.set.as_deref().zip(pod.group());
-    expected.is_some_and(|(set, index)| names::leader_pod(set, i64::from(index)) == leader)
+    expected.is_some_and(|(set, index)| names::is_leader_pod(leader, set, i64::from(index)))
         && names::parent_and_ordinal(pod.identity.name()).is_some_and(|(it, _)| it == leader)
 }

@@ -158,7 +158,8 @@ impl<'a> Scope<'a> {
         let key = self.current.key.as_str();
         let mut groups = Groups::of(self.set, leader_set, key, self.entry, self.revisions);
         plan.events.extend(groups.unreadable.iter().map(|leader| group::unreadable(leader)));
-        plan.events.extend(groups.misplaced.iter().map(|leader| group::misplaced(leader)));
+        let misplaced = groups.all.iter().filter(|it| it.misplaced);
+        plan.events.extend(misplaced.map(|it| group::misplaced(it.leader)));
         let record = Record::of(leader_set);
         let Failed { certain: failed, doubted } =
             restart::recreate(plan, self, leader_set, &groups, &record);

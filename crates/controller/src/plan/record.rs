@@ -23,7 +23,7 @@ use super::history::since;
 use super::members::Members;
 use super::task::{Action, EventDraft, Plan, Target, Task};
 use crate::observe::entry::Entry;
-use crate::observe::views::{Phase, PodView, StatefulSetView};
+use crate::observe::views::{PodView, StatefulSetView};
 
 /// How old the youngest member of an incomplete group is when the group is recorded. Creation
 /// times are whole seconds, so this is one to two seconds.
@@ -200,8 +200,7 @@ fn change(scope: &Scope<'_>, group: &Group<'_>, before: Option<Recorded<'_>>) ->
     let Some(worker_set) = worker_set else { return Change::None };
     let waits_for_start = scope.waits_for_start(group);
     let members = Members::of(group, scope.entry, waits_for_start);
-    let workers =
-        || members.workers().filter(|pod| !waits_for_start || pod.phase != Phase::Pending);
+    let workers = || members.counted_workers();
     if before.is_some_and(|it| it.is_of(workers().chain(members.lost()))) {
         return Change::None;
     }

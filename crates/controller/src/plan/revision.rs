@@ -182,6 +182,7 @@ pub(super) fn truncate(
     update_complete: bool,
 ) {
     let Scope { set, entry, current, revisions, .. } = *scope;
+    // The current one stays.
     if revisions.len() <= 1 {
         return;
     }

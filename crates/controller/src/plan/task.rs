@@ -188,8 +188,8 @@ impl Plan {
         self.tasks.is_empty() && self.knows_enough()
     }
 
-    /// Whether the next plan may ask for more as soon as this one is carried out. If not, it has the
-    /// status to tell at most, which may as well tell of what is observed meanwhile.
+    /// Whether more may be asked for as soon as this is carried out; if not, nothing follows from its
+    /// requests themselves but a status.
     #[must_use]
     pub fn leads_on(&self) -> bool {
         !self.knows_enough() || self.tasks.iter().any(|it| it.action.leads_on())

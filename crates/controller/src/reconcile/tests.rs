@@ -57,6 +57,24 @@ async fn groups_that_follow_each_other_are_recorded_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_status_waits_no_longer_while_there_is_always_a_group_to_complete() {
+    let world = World::new(1000);
+    world.run(Duration::from_secs(1)).await;
+    let before = world.requests("PUT");
+    let leaders = async {
+        for index in 0..600 {
+            let group = json!({labels::GROUP_INDEX: index.to_string()});
+            world.put_pod("s", &format!("s-{index}"), &group);
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    tokio::join!(world.run(Duration::from_secs(2)), leaders);
+    let (writes, created) = (world.requests("PUT") - before, world.requests("POST /apis/apps"));
+    assert!((1..=4).contains(&writes), "{writes} in 2 s");
+    assert!(created > 100, "{created}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_is_tried_ever_more_rarely() {
     for what in [MEMBERS, WORKERS] {
         for code in [403, 409, 429, 500, 503] {

@@ -170,7 +170,7 @@ impl World {
         let next = || tokio::time::timeout_at(end, self.reconciler.queue.next());
         while let Ok(Some(work)) = next().await {
             self.reconciler.reconcile(work.key()).await;
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(self.reconciler.rest_of(work.key())).await;
         }
     }
 
