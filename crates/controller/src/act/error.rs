@@ -35,6 +35,12 @@ pub enum Cause {
         keys::labels::NAME
     )]
     Unlabelled(String),
+    /// It was carried out, but for this annotation, which the answer has otherwise or not at all.
+    #[error(
+        "the API server has not kept annotation {_0}, as an admission policy makes it do: exempt the \
+         object from that policy"
+    )]
+    NotKept(String),
     /// The name was taken by an object that is gone.
     #[error("what was in the way is gone")]
     MadeWay,
@@ -85,7 +91,7 @@ impl Error {
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         match &self.cause {
-            Cause::Foreign(_) | Cause::Unlabelled(_) => Meaning::Refused,
+            Cause::Foreign(_) | Cause::Unlabelled(_) | Cause::NotKept(_) => Meaning::Refused,
             Cause::MadeWay | Cause::SetGone | Cause::TimedOut | Cause::NotLeading => {
                 Meaning::Nothing
             }

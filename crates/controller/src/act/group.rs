@@ -4,7 +4,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use lws_api_types::keys::FIELD_MANAGER;
 use serde_json::json;
 
-use super::error::Error;
+use super::error::{Cause, Error};
 use super::request::{Deleted, Requests, what};
 use crate::observe::views::{PodView, StatefulSetView};
 use crate::plan::task::Target;
@@ -24,10 +24,17 @@ impl Requests {
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(&body);
         let what = what::<StatefulSetView>(ns, &target.name);
-        match self.send("patch", &what, api.patch(&target.name, &params, &patch)).await {
-            Err(error) if error.is_gone() => Ok(None),
-            answer => answer.map(Some),
+        let annotated =
+            match self.send("patch", &what, api.patch(&target.name, &params, &patch)).await {
+                Err(error) if error.is_gone() => return Ok(None),
+                answer => answer?,
+            };
+        // Without a word the same would be asked for again and again.
+        if annotated.annotation(key) != value {
+            let cause = Cause::NotKept(key.to_owned());
+            return Err(Error { verb: "patch", what, cause });
         }
+        Ok(Some(annotated))
     }
 
     /// Deletes a worker `StatefulSet` in the foreground: it stays until its workers are gone, so

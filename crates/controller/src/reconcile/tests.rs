@@ -89,6 +89,22 @@ async fn what_fails_is_tried_ever_more_rarely() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_annotation_that_is_not_kept_is_a_failure() {
+    let world = two_groups(None).await;
+    world.server().drops = Some("members");
+    world.run(2 * MINUTE).await;
+    let before = world.requests(MEMBERS);
+    world.run(5 * MINUTE).await;
+    let tries = world.requests(MEMBERS) - before;
+    assert!((9..=12).contains(&tries), "{tries} in 5 min");
+    let told = world.replica_failure().unwrap();
+    assert!(told.contains("has not kept annotation") && told.contains("policy"), "{told}");
+    world.server().drops = None;
+    world.run(MINUTE).await;
+    assert_eq!(world.replica_failure(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn looking_is_no_progress() {
     let world = two_groups(Some((WORKERS, 403))).await;
     world.set_available("s-0", 0);
@@ -137,7 +153,7 @@ async fn a_single_fault_does_not_hide_what_is_refused() {
     let world = two_groups(Some((WORKERS, 403))).await;
     world.run(2 * MINUTE).await;
     let told = world.replica_failure();
-    assert!(told.contains("no, by policy"), "{told}");
+    assert!(told.as_ref().unwrap().contains("no, by policy"), "{told:?}");
     let before = world.requests("PUT");
     world.server().fails_once = Some("/services/s");
     world.forget_service();

@@ -96,9 +96,14 @@ pub(super) async fn delete(namespace: &Namespace) -> Result<Duration> {
 pub(super) async fn remove(namespace: &Namespace) -> Result<Duration> {
     let begin = Instant::now();
     let (params, all) = (DeleteParams::background(), ListParams::default());
-    namespace.sets().delete_collection(&params, &all).await?;
-    namespace.stateful_sets().delete_collection(&params, &all).await?;
-    namespace.services().delete_collection(&params, &all).await?;
+    // The API server may end a request that deletes thousands of objects before it is done.
+    wait::eventually(REMOVAL, "everything is deleted", async || {
+        namespace.sets().delete_collection(&params, &all).await?;
+        namespace.stateful_sets().delete_collection(&params, &all).await?;
+        namespace.services().delete_collection(&params, &all).await?;
+        Ok::<_, kube::Error>(Some(()))
+    })
+    .await?;
     nothing_is_left(namespace).await?;
     Ok(begin.elapsed())
 }

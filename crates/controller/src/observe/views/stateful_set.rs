@@ -85,6 +85,12 @@ impl PartialEq for Compared {
 }
 
 impl StatefulSetView {
+    /// The value of an annotation, on leader `StatefulSet`s.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.object.as_deref()?.pointer("/metadata/annotations")?.get(key)?.as_str()
+    }
+
     /// Whether all its pods are available and on its latest revision. Two absent revisions are
     /// equal, and the generation is not compared: clients rely on both.
     #[must_use]

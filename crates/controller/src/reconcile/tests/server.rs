@@ -35,6 +35,8 @@ pub(super) struct Server {
     pub(super) refused: Option<(&'static str, u16)>,
     /// What the next logged request ends with that is answered with 503.
     pub(super) fails_once: Option<&'static str>,
+    /// An annotation that is not kept, without its prefix.
+    pub(super) drops: Option<&'static str>,
 }
 
 impl Server {
@@ -76,6 +78,7 @@ impl Server {
                 object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
                 object["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
             }
+            _ if annotation(method, body).is_some_and(|it| self.drops == Some(it)) => {}
             _ => merge(&mut object, body),
         }
         (200, self.put(&path, object))
@@ -179,12 +182,13 @@ impl World {
         self.server().log.iter().filter(|it| it.contains(what)).count()
     }
 
-    /// The message of condition `ReplicaFailure`.
-    pub(super) fn replica_failure(&self) -> String {
+    /// The message of condition `ReplicaFailure`, if it holds.
+    pub(super) fn replica_failure(&self) -> Option<String> {
         let conditions = self.server().objects[SET]["status"]["conditions"].clone();
         let mut conditions = conditions.as_array().unwrap().iter();
-        let failure = conditions.find(|it| it["type"] == "ReplicaFailure").unwrap();
-        failure["message"].as_str().unwrap().to_owned()
+        let failure =
+            conditions.find(|it| it["type"] == "ReplicaFailure" && it["status"] == "True")?;
+        Some(failure["message"].as_str().unwrap().to_owned())
     }
 
     pub(super) fn uid(&self, stateful_set: &str) -> String {
