@@ -57,12 +57,12 @@ test-oldest: tools helm ## Run end-to-end tests on the oldest Kubernetes that wi
 	@LWS_PROGRAMS=$(CURDIR)/target/static tests/oldest
 
 .PHONY: soak
-soak: tools control-plane ## Run random changes against random faults until a promise is broken (HOURS; SEED: the first one, another each time).
+soak: tools control-plane ## Run random changes against random faults until a promise is broken (HOURS, 0 for one seed; SEED: the first one, another each time; WITHOUT: steps to leave out).
 	@cargo build $(addprefix --package ,lws-controller lws-webhook lws-harness) --bins
-	@CHAOS_SEED='$(SEED)' CHAOS_HOURS='$(HOURS)' cargo test --package lws-e2e --test chaos -- promises --nocapture
+	@CHAOS_SEED='$(SEED)' CHAOS_HOURS='$(HOURS)' CHAOS_WITHOUT='$(WITHOUT)' cargo test --package lws-e2e --test chaos -- promises --nocapture
 
 .PHONY: bench-admission
-bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set.
+bench-admission: bench-programs ## Measure the webhook under load; SCENARIO: some of worker, tpu, nine-containers, mutate-set, validate-set, refuse-set.
 	@$(BENCH) admission $(SCENARIO)
 
 .PHONY: profile-admission
@@ -83,7 +83,7 @@ bench: bench-programs control-plane ## Measure the controller at work and write 
 	@$(BENCH) controller $(or $(SCENARIO),--guide docs)
 
 .PHONY: bench-scale
-bench-scale: bench-programs control-plane ## Measure few groups and many, up to 10 000 pods, and write tables and pictures to docs/ (half an hour; SIZE: some of them, only printed).
+bench-scale: bench-programs control-plane ## Measure few groups and many, up to 10 000 pods, and write tables and pictures to docs/ (40 minutes; SIZE: some of them, only printed).
 	@$(BENCH) scale $(or $(SIZE),--guide docs)
 
 .PHONY: bench-planner
@@ -114,6 +114,7 @@ lint: tools ## Check format, style and, where cargo-deny is installed, what depe
 fuzz: tools ## Fuzz one target for a while (TARGET: configuration, patch, pod, quantity, review or revision; SECONDS; needs cargo-fuzz, a nightly toolchain and a C++ compiler).
 	@command -v cargo-fuzz >/dev/null || { echo "Fuzzing needs cargo-fuzz, and there is none: cargo install cargo-fuzz." >&2; exit 1; }
 	@cargo +nightly --version >/dev/null 2>&1 || { echo "Fuzzing needs a nightly toolchain, and there is none: rustup toolchain install nightly." >&2; exit 1; }
+	@[ -d tests/fuzz/seeds/$(TARGET) ] || { echo "There is no target $(TARGET): $$(ls tests/fuzz/seeds | paste -sd' ')." >&2; exit 1; }
 	@mkdir -p tests/fuzz/corpus/$(TARGET)
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_STRIP=none cargo +nightly fuzz run --fuzz-dir tests/fuzz --features link $(TARGET) tests/fuzz/corpus/$(TARGET) tests/fuzz/seeds/$(TARGET) -- -max_total_time=$(SECONDS)
 

@@ -36,6 +36,7 @@ mod startup;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
 #[command(about = "Measures the processes of the LeaderWorkerSet system")]
@@ -67,7 +68,21 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    let outcome = match command {
+    tokio::select! {
+        outcome = run(command) => match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                report::complain(&error);
+                ExitCode::FAILURE
+            }
+        },
+        // What was started is ended, and what was written is removed, as this drops it.
+        status = interruption() => ExitCode::from(status),
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Admission(arguments) => admission::run(&arguments).await,
         Command::Controller(arguments) => Box::pin(controller::run(&arguments)).await,
         Command::Scale(arguments) => Box::pin(controller::scale::run(&arguments)).await,
@@ -76,12 +91,17 @@ async fn main() -> ExitCode {
         Command::Planner(arguments) => planner::run(&arguments),
         Command::Startup(arguments) => Box::pin(startup::run(&arguments)).await,
         Command::Pictures(arguments) => Box::pin(pictures::run(&arguments)).await,
+    }
+}
+
+/// Waits for Ctrl-C or a termination, and gives the exit status that tells of it.
+async fn interruption() -> u8 {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signals) => _ = signals.recv().await,
+        Err(_) => std::future::pending().await,
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report::complain(&error);
-            ExitCode::FAILURE
-        }
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => 130,
+        () = wait(SignalKind::terminate()) => 143,
     }
 }

@@ -7,8 +7,9 @@
     reason = "a failed step is a failed test"
 )]
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -115,6 +116,32 @@ fn what_works_for_long_keeps_neither_files_nor_memory() {
         // There are too few looks for the other verdicts. A few KiB for each review or reconcile would be far more.
         let [quarter, end] = ["quarter", "end"].map(|it| number(row(text, it)[2]));
         assert!(end - quarter <= MEMORY, "{process}: {text}");
+    }
+}
+
+#[test]
+fn the_webhook_under_load_is_measured() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_lws-bench"));
+    let output = bench.args(["admission", "worker", "--requests=200"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for figure in ["CPU per request, µs, 1 connection", "CPU per request, µs, 32 connections"] {
+        assert!(number(row(&text, figure)[1]) > 0.0, "{text}");
+    }
+}
+
+#[test]
+fn stacks_are_drawn() {
+    let stacks = "lws-webhook 7/8 1.5: cycles:\n\t1 inner (/bin/x)\n\t2 outer (/bin/x)\n\n";
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_lws-bench"));
+    bench.args(["flame-graph", "--title", "the load"]);
+    let mut drawing = bench.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    drawing.stdin.take().unwrap().write_all(stacks.as_bytes()).unwrap();
+    let output = drawing.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let picture = String::from_utf8(output.stdout).unwrap();
+    for part in ["<svg", "the load", "lws-webhook", "inner", "outer"] {
+        assert!(picture.contains(part), "{part}: {picture}");
     }
 }
 

@@ -13,6 +13,7 @@ use lws_harness::wait;
 use rustls_pki_types::ServerName;
 use tempfile::TempDir;
 
+use super::client::{self, Connection};
 use crate::process::Measured;
 
 /// How long it may take to start and to stop: the drain takes some seconds.
@@ -30,7 +31,7 @@ pub(crate) struct Webhook {
 }
 
 impl Webhook {
-    /// Starts the webhook of the profile that this program is built for, and waits until it listens.
+    /// Starts the webhook of the profile that this program is built for, and waits until it serves.
     pub(crate) async fn start() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("lws-bench-").tempdir()?;
         let authority = write_certificate(directory.path())?;
@@ -44,6 +45,11 @@ impl Webhook {
                 anyhow::bail!("it has ended ({status}): {}", process.last_lines()?);
             }
             Ok(address(&process.last_lines()?))
+        })
+        .await?;
+        let tls = client::tls(&authority.pair().certificate_pem)?;
+        wait::eventually(DEADLINE, "the webhook has its certificate", async || {
+            Connection::open(address, &tls).await.map(Some)
         })
         .await?;
         Ok(Self { process, address, authority, _directory: directory })

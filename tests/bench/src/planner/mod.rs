@@ -26,7 +26,7 @@ const GROWTH_TARGET: f64 = 2.0;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Numbers of groups, the smallest first.
+    /// Numbers of groups.
     #[arg(default_values = ["10", "100", "1000", "10000", "100000"])]
     groups: Vec<NonZeroU32>,
     #[command(flatten)]
@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let sizes: Vec<u32> = arguments.groups.iter().map(|it| it.get()).collect();
+    let mut sizes: Vec<u32> = arguments.groups.iter().map(|it| it.get()).collect();
+    sizes.sort_unstable();
     let rollouts: Vec<_> = sizes.iter().map(|groups| Rollouts::measure(*groups)).collect();
     let plans: Vec<_> = sizes.iter().map(|groups| Plans::measure(*groups)).collect();
 

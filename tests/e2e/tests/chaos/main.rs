@@ -47,13 +47,18 @@ const SEEDS_OF_A_CLUSTER: usize = 20;
 async fn promises_are_kept_whatever_fails() -> Result<()> {
     let seed: Option<u64> = variable("CHAOS_SEED")?;
     let hours: Option<f64> = variable("CHAOS_HOURS")?;
-    let end = hours.map(|it| Instant::now() + Duration::from_secs_f64(it * 3600.0));
+    let duration = hours.map(|it| Duration::try_from_secs_f64(it * 3600.0)).transpose();
+    let end = duration.context("CHAOS_HOURS")?.map(|it| Instant::now() + it);
     let seeds: Box<dyn Iterator<Item = u64> + Send> = match (seed, end) {
         (first, Some(_)) => Box::new(first.unwrap_or(1)..),
         (Some(seed), None) => Box::new(std::iter::once(seed)),
         (None, None) => Box::new(SEEDS.into_iter()),
     };
-    let mut seeds = seeds.take_while(|_| end.is_none_or(|end| Instant::now() < end)).peekable();
+    // The first one is run in any case.
+    let mut is_first = true;
+    let goes_on =
+        |_: &u64| std::mem::take(&mut is_first) || end.is_none_or(|end| Instant::now() < end);
+    let mut seeds = seeds.take_while(goes_on).peekable();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let directory = fresh_directory(target, "chaos")?;
     while let Some(first) = seeds.peek().copied() {
@@ -92,8 +97,8 @@ async fn run_all(directory: &Path, seeds: impl Iterator<Item = u64>) -> Result<(
 fn failure(plan: &Plan, error: &anyhow::Error) -> anyhow::Error {
     let seed = plan.seed;
     anyhow!(
-        "seed {seed}: {error:#}\n\n{plan}\nAgain: CHAOS_SEED={seed} cargo test -p lws-e2e --test chaos promises\n\
-         without some of its steps: CHAOS_WITHOUT=3,4 in front"
+        "seed {seed}: {error:#}\n\n{plan}\nAgain: make soak SEED={seed} HOURS=0\n\
+         without some of its steps: make soak SEED={seed} HOURS=0 WITHOUT=3,4"
     )
 }
 

@@ -127,7 +127,9 @@ async fn create_pod(api: &Api<Pod>, name: &str) -> Result<Creation> {
                 let containers = created.spec.unwrap_or_default().containers;
                 let is_admitted = containers.iter().any(|it| it.env.is_some());
                 ensure!(is_admitted, "created, but not admitted");
-                return Ok(Creation { took: began.elapsed(), refused });
+                let took = began.elapsed();
+                ensure!(took < PATIENCE, "created only after {took:?}");
+                return Ok(Creation { took, refused });
             }
             Err(error) => {
                 ensure!(began.elapsed() < PATIENCE, "{error}");

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use lws_e2e::groups::Pods;
-use lws_e2e::recording::Recording;
+use lws_e2e::recording::{Change, Recording};
 use lws_e2e::set::set_worker_image;
 use lws_e2e::{Environment, Fixture};
 use serde_json::json;
@@ -16,8 +16,8 @@ use crate::{ENVIRONMENT, ONE_BY_ONE, environment, settle_in};
 #[derive(Clone, Copy)]
 struct Budget(i32, i32, i32);
 
-/// Updates a set and looks at every moment of it. Gives the smallest number of ready groups.
-async fn least_ready(environment: &Environment, budget: Budget) -> Result<usize> {
+/// Updates a set and looks at every moment of it. Gives the smallest number of ready groups, and what had happened then.
+async fn least_ready(environment: &Environment, budget: Budget) -> Result<(usize, String)> {
     let Budget(replicas, unavailable, surge) = budget;
     let fixture =
         Fixture::default().replicas(replicas).max_unavailable(unavailable).max_surge(surge);
@@ -29,21 +29,37 @@ async fn least_ready(environment: &Environment, budget: Budget) -> Result<usize>
 
     let most = usize::try_from(replicas + surge)?;
     let (mut pods, mut least) = (Pods::default(), most);
+    let (mut history, mut worst) = (Vec::new(), String::new());
     for (position, change) in recording.so_far()?.into_iter().enumerate() {
+        let what = told(&change);
         pods.apply(change);
-        if position + 1 >= recording.before() {
-            least = least.min(pods.ready_groups().len());
+        let ready = pods.ready_groups();
+        history.push(format!("{what}: ready {ready:?}"));
+        if position + 1 >= recording.before() && ready.len() < least {
+            least = ready.len();
+            worst = history.join("\n");
         }
         anyhow::ensure!(pods.groups().len() <= most, "{:?}", pods.groups());
     }
-    Ok(least)
+    Ok((least, format!("{worst}\nEvents: {:#?}", namespace.events().await?)))
+}
+
+/// A change of a pod, in a line.
+fn told(change: &Change<Pod>) -> String {
+    let (Change::Now(pod) | Change::Gone(pod)) = change;
+    let what = match (change, &pod.metadata.deletion_timestamp) {
+        (Change::Gone(_), _) => "is gone",
+        (_, Some(_)) => "ends",
+        _ => "is there",
+    };
+    format!("{} {} {what}", pod.name_any(), pod.uid().unwrap_or_default())
 }
 
 async fn keeps_its_budget(environment: &Environment, budget: Budget) -> Result<()> {
-    let least = least_ready(environment, budget).await?;
+    let (least, history) = least_ready(environment, budget).await?;
     let Budget(replicas, unavailable, _) = budget;
     let allowed = usize::try_from(replicas - unavailable)?;
-    anyhow::ensure!(least >= allowed, "{least} groups were ready, {allowed} had to be");
+    anyhow::ensure!(least >= allowed, "{least} groups were ready, {allowed} had to be:\n{history}");
     Ok(())
 }
 
@@ -64,8 +80,8 @@ async fn no_group_is_down_with_surge_alone() -> Result<()> {
 
 #[tokio::test]
 async fn groups_are_replaced_together_where_the_feature_is_off() -> Result<()> {
-    let least = least_ready(environment(&ONE_BY_ONE)?, Budget(6, 3, 0)).await?;
-    anyhow::ensure!(least == 3, "{least} of 6 groups were ready, 3 may be down");
+    let (least, history) = least_ready(environment(&ONE_BY_ONE)?, Budget(6, 3, 0)).await?;
+    anyhow::ensure!(least == 3, "{least} of 6 groups were ready, 3 may be down:\n{history}");
     Ok(())
 }
 

@@ -8,12 +8,15 @@ use crate::guide::Guide;
 use crate::report::count;
 
 /// Steps that are drawn.
-const DRAWN: [Step; 4] = [Step::Create, Step::Update, Step::ScaleUp, Step::Delete];
+const DRAWN: &[Step] = &[Step::Create, Step::Update, Step::ScaleUp, Step::Delete];
+/// Those whose time is: deletions wait for the garbage collector.
+const TIMED: &[Step] = &[Step::Create, Step::Update, Step::ScaleUp];
 
-/// A picture: what it tells of a step.
+/// A picture: what it tells of which steps.
 struct Picture {
     file: &'static str,
     title: &'static str,
+    steps: &'static [Step],
     value: fn(&Part) -> Option<f64>,
 }
 
@@ -21,16 +24,19 @@ const PICTURES: [Picture; 3] = [
     Picture {
         file: "scale-processor-time.svg",
         title: "processor time a group, ms",
+        steps: DRAWN,
         value: |part| Some(part.processor_milliseconds_a_group()),
     },
     Picture {
         file: "scale-requests.svg",
         title: "requests a group",
+        steps: DRAWN,
         value: |part| Some(count(part.spent.requests.total()) / part.groups),
     },
     Picture {
         file: "scale-time.svg",
         title: "time / floor",
+        steps: TIMED,
         value: |part| Some(part.took.as_secs_f64() / part.floor?.as_secs_f64()),
     },
 ];
@@ -38,14 +44,14 @@ const PICTURES: [Picture; 3] = [
 /// Draws the pictures into the guide, if it is written, and gives the Markdown that shows them.
 pub(super) fn draw(guide: &Guide, lives: &[Life]) -> Result<String> {
     let mut shown = Vec::new();
-    for Picture { file, title, value } in PICTURES {
+    for Picture { file, title, steps, value } in PICTURES {
         let Some(path) = guide.picture(file) else { continue };
-        let line = |step: Step| (step.to_string(), points(lives, step, value));
+        let line = |step: &Step| (step.to_string(), points(lives, *step, value));
         let chart = Chart {
             title,
             over: "groups of one set",
             scale: Scale::Logarithmic,
-            lines: DRAWN.into_iter().map(line).collect(),
+            lines: steps.iter().map(line).collect(),
         };
         chart.draw(&path)?;
         shown.push(format!("![{title}](images/{file})"));
