@@ -252,12 +252,10 @@ pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
     }
     let is_due =
         set.spec.startup_policy() == StartupPolicy::LeaderCreated || leader.ready_condition;
-    // Mostly they are there, and nothing has to be looked up.
-    let has_workers = group.worker_set.is_some_and(|it| !it.identity.is_terminating());
-    if group.size() == 1 || has_workers || !is_due {
+    if group.size() == 1 || !is_due {
         return;
     }
-    let found = entry.stateful_sets.get(name);
+    let found = group.worker_set.or_else(|| entry.stateful_sets.get(name));
     if ownership::is_held(plan, found, controller, "worker statefulset") {
         return;
     }
