@@ -69,6 +69,8 @@ enum Command {
 async fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     tokio::select! {
+        // What does not wait for anything never looks for signals: they end it as they end any process.
+        biased;
         outcome = run(command) => match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -98,6 +100,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
 async fn interruption() -> u8 {
     let wait = async |kind| match signal(kind) {
         Ok(mut signals) => _ = signals.recv().await,
+        // The signal then ends the process by itself.
         Err(_) => std::future::pending().await,
     };
     tokio::select! {
