@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{io, thread};
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
@@ -28,6 +29,7 @@ use lws_runtime::flags::{self, Flags};
 use lws_runtime::health::Health;
 use lws_runtime::logging::LogControl;
 use lws_runtime::{endpoints, logging, metrics, shutdown, version};
+use tokio::runtime::{self, Runtime};
 use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,18 +48,29 @@ struct Arguments {
 /// How long a set waits for more of what nothing is to be done about at once.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-// One thread: this process waits for the API server, and threads that wake one another cost more
-// than they gain.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+/// How long this process lets things gather each time it has nothing to do. While groups change there
+/// are hundreds of observations a second, and to wake up for each costs as much as to take it in. The
+/// API server needs about as long for a write.
+const GATHERING: Duration = Duration::from_millis(4);
+
+fn main() -> ExitCode {
     let Arguments { common } = flags::parse();
-    match start(&common).await {
+    let ended =
+        runtime().context("unable to start").and_then(|runtime| runtime.block_on(start(&common)));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "stopping");
             ExitCode::FAILURE
         }
     }
+}
+
+/// One thread: this process waits for the API server, and threads that wake one another cost more
+/// than they gain.
+fn runtime() -> io::Result<Runtime> {
+    let mut runtime = runtime::Builder::new_current_thread();
+    runtime.enable_all().on_thread_park(|| thread::sleep(GATHERING)).build()
 }
 
 async fn start(common: &Flags) -> anyhow::Result<()> {

@@ -21,11 +21,11 @@ pub const COUNTS_WAIT: Duration = Duration::from_millis(400);
 pub const LONGEST_WAIT: Duration = Duration::from_millis(1600);
 /// After so long without a change the next one waits no longer than the first did.
 const CALM: Duration = Duration::from_secs(5);
-/// How long numbers wait at least for each set whose numbers change: up to 50 sets together write ten
+/// How long numbers wait at least for each set whose numbers change: up to 50 sets together write five
 /// times a second, so that a burst of sets leaves the API server free for its groups.
-const CROWD_WAIT: Duration = Duration::from_millis(100);
+const CROWD_WAIT: Duration = Duration::from_millis(200);
 /// How long numbers wait at most because of other sets.
-const LONGEST_CROWD_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_CROWD_WAIT: Duration = Duration::from_secs(10);
 
 /// Sets whose numbers wait to be written, or were written lately.
 #[derive(Debug, Default)]
@@ -132,7 +132,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_more_sets_change_the_longer_each_waits() {
         let (pace, set) = (Pace::default(), |it: u32| SetKey::new("n", &it.to_string()));
-        for (crowd, wait) in [(1, 400), (4, 400), (5, 500), (20, 2000), (50, 5000), (200, 5000)] {
+        for (crowd, wait) in
+            [(1, 400), (2, 400), (5, 1000), (20, 4000), (50, 10_000), (200, 10_000)]
+        {
             for it in 1..crowd {
                 assert!(pace.wait(&set(it)).is_some());
             }

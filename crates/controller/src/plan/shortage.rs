@@ -16,6 +16,9 @@ use crate::observe::views::StatefulSetView;
 /// How long a `StatefulSet` is short of pods until it is asked why. Pods that are merely being
 /// created are there in less.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How much longer for each other one that is short: their controller works through them a few at a
+/// time, and the server reads all events of the namespace for an answer.
+const FOR_EACH_OTHER: Duration = Duration::from_millis(100);
 /// How often it is asked while it stays short: the reason may be another one by then.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -54,7 +57,7 @@ pub(super) fn look(
     }
     let Some((short, known)) = longest else { return };
     let rest = match known.asked {
-        None => PATIENCE.saturating_sub(since(known.since, now)),
+        None => patience(plan.shortages.len()).saturating_sub(since(known.since, now)),
         Some(asked) => AGAIN.saturating_sub(since(asked, now)),
     };
     if !plan.waits(rest) {
@@ -63,6 +66,13 @@ pub(super) fn look(
     if let Some(reason) = known.reason {
         plan.events.push(EventDraft::warning("FailedCreate", "Create", reason));
     }
+}
+
+/// How long the first of so many is short until it is asked why, at most as long as until it is asked
+/// again.
+fn patience(short: usize) -> Duration {
+    let others = u32::try_from(short.saturating_sub(1)).unwrap_or(u32::MAX);
+    PATIENCE.saturating_add(FOR_EACH_OTHER.saturating_mul(others)).min(AGAIN)
 }
 
 /// Whether it lacks pods although its controller knows how many it is to have.

@@ -8,10 +8,10 @@ use crate::queue::Work;
 /// How long it does at least.
 const SHORTEST: Duration = Duration::from_millis(5);
 /// How long it does for each of its pods, up to [`LONGEST_OF_PODS`], if that is longer. A plan takes
-/// a quarter of a microsecond a pod and a reconcile is one or two plans, so a set of up to 2000 pods
-/// that change all the time takes a two-hundredth of a core, one of 10 000 pods a fortieth.
+/// a quarter of a microsecond a pod and a reconcile is one or two plans, so a set of up to 4000 pods
+/// that change all the time takes a two-hundredth of a core, one of 10 000 pods an eightieth.
 const OF_A_POD: Duration = Duration::from_micros(100);
-const LONGEST_OF_PODS: Duration = Duration::from_millis(200);
+const LONGEST_OF_PODS: Duration = Duration::from_millis(400);
 /// The same for each set that is being worked on or rests, up to [`LONGEST_OF_SETS`]: a burst of sets
 /// keeps the API server busy, so that they have to wait for it anyway.
 const OF_A_SET: Duration = Duration::from_millis(1);
@@ -42,11 +42,11 @@ mod tests {
             (0, 1, 5),
             (40, 1, 5),
             (400, 1, 40),
-            (2000, 1, 200),
-            (10_000, 1, 200),
+            (4000, 1, 400),
+            (10_000, 1, 400),
             (8, 50, 50),
             (8, 300, 100),
-            (usize::MAX, usize::MAX, 200),
+            (usize::MAX, usize::MAX, 400),
         ] {
             let rest = Duration::from_millis(milliseconds);
             assert_eq!(after(pods, sets), rest, "{pods} pods, {sets} sets");

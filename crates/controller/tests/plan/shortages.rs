@@ -99,9 +99,28 @@ fn the_one_that_is_short_for_longest_is_asked_for_all() {
     world.pass(2);
     has_pods(&mut world, "s-0", 1);
     remember(&mut world);
-    world.pass(4);
+    world.pass(3);
+    assert_eq!(world.plan().unexplained, None, "each that is short adds a moment");
+    world.pass(1);
     assert_eq!(world.plan().unexplained.unwrap().name, "s-1");
     answer(&mut world, None);
     world.pass(1);
     assert_eq!(world.plan().unexplained, None);
+}
+
+#[test]
+fn the_more_are_short_the_longer_nobody_is_asked() {
+    for (groups, seconds) in [(11, 6), (51, 10), (400, 30)] {
+        let set = json!({"replicas": groups, "leaderWorkerTemplate": {"size": 3}});
+        let mut world = World::settled(set);
+        for index in 0..groups {
+            has_pods(&mut world, &format!("s-{index}"), 1);
+        }
+        remember(&mut world);
+        world.pass(seconds - 1);
+        let plan = world.plan();
+        assert_eq!((plan.unexplained, plan.recheck.unwrap().as_secs()), (None, 1), "{groups}");
+        world.pass(1);
+        assert!(world.plan().unexplained.is_some(), "{groups}");
+    }
 }
