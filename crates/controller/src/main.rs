@@ -48,29 +48,35 @@ struct Arguments {
 /// How long a set waits for more of what nothing is to be done about at once.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long this process lets things gather each time it has nothing to do. While groups change there
-/// are hundreds of observations a second, and to wake up for each costs as much as to take it in. The
-/// API server needs about as long for a write.
+/// How long this process lets things gather once no task can go on, before it looks for news. While
+/// groups change there are hundreds of observations a second, and to wake up for each costs as much as
+/// to take it in. What comes first is taken up at once; answers, timers and probes that follow wait up
+/// to this long, about as long as the API server needs for a write. The election has a thread and a
+/// runtime of its own.
 const GATHERING: Duration = Duration::from_millis(4);
 
-fn main() -> ExitCode {
+fn main() -> anyhow::Result<ExitCode> {
     let Arguments { common } = flags::parse();
-    let ended =
-        runtime().context("unable to start").and_then(|runtime| runtime.block_on(start(&common)));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "stopping");
-            ExitCode::FAILURE
+    let runtime = runtime().context("unable to start")?;
+    let code = runtime.block_on(async {
+        match start(&common).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "stopping");
+                ExitCode::FAILURE
+            }
         }
-    }
+    });
+    // Names that are being looked up are not waited for.
+    runtime.shutdown_background();
+    Ok(code)
 }
 
 /// One thread: this process waits for the API server, and threads that wake one another cost more
 /// than they gain.
 fn runtime() -> io::Result<Runtime> {
-    let mut runtime = runtime::Builder::new_current_thread();
-    runtime.enable_all().on_thread_park(|| thread::sleep(GATHERING)).build()
+    let mut builder = runtime::Builder::new_current_thread();
+    builder.enable_all().on_thread_park(|| thread::sleep(GATHERING)).build()
 }
 
 async fn start(common: &Flags) -> anyhow::Result<()> {

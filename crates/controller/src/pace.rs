@@ -21,15 +21,37 @@ pub const COUNTS_WAIT: Duration = Duration::from_millis(400);
 pub const LONGEST_WAIT: Duration = Duration::from_millis(1600);
 /// After so long without a change the next one waits no longer than the first did.
 const CALM: Duration = Duration::from_secs(5);
-/// How long numbers wait at least for each set whose numbers change: up to 50 sets together write five
-/// times a second, so that a burst of sets leaves the API server free for its groups.
-const CROWD_WAIT: Duration = Duration::from_millis(200);
-/// How long numbers wait at most because of other sets.
-const LONGEST_CROWD_WAIT: Duration = Duration::from_secs(10);
+/// How numbers of groups wait in a crowd: up to 50 sets that change together write five times a second,
+/// so that the API server is left free for their groups.
+pub const NUMBERS: Crowd =
+    Crowd { for_each: Duration::from_millis(200), at_most: Duration::from_secs(10) };
+/// How records of members do. A loss that no controller sees before the record is written is missed, so
+/// they wait half as long.
+pub const RECORDS: Crowd =
+    Crowd { for_each: Duration::from_millis(100), at_most: Duration::from_secs(5) };
+
+/// How long each set waits where many change.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// For each set that changes.
+    pub for_each: Duration,
+    /// However many do.
+    pub at_most: Duration,
+}
+
+impl Crowd {
+    fn wait(self, sets: usize) -> Duration {
+        let sets = u32::try_from(sets).unwrap_or(u32::MAX);
+        self.for_each.saturating_mul(sets).min(self.at_most)
+    }
+}
 
 /// Sets whose numbers wait to be written, or were written lately.
-#[derive(Debug, Default)]
-pub struct Pace(Mutex<Sets>);
+#[derive(Debug)]
+pub struct Pace {
+    crowd: Crowd,
+    sets: Mutex<Sets>,
+}
 
 #[derive(Debug, Default)]
 struct Sets {
@@ -50,6 +72,12 @@ struct Changing {
 }
 
 impl Pace {
+    /// A pace that no set has changed by yet.
+    #[must_use]
+    pub fn new(crowd: Crowd) -> Self {
+        Self { crowd, sets: Mutex::default() }
+    }
+
     /// How much longer the changed numbers of a set wait; `None` when they are due. The first call
     /// since numbers were written begins the wait.
     #[must_use]
@@ -58,14 +86,13 @@ impl Pace {
         let mut sets = self.lock();
         sets.sweep(now);
         let crowd = sets.by_key.len() + usize::from(!sets.by_key.contains_key(key));
-        let crowd_wait = CROWD_WAIT.saturating_mul(u32::try_from(crowd).unwrap_or(u32::MAX));
         let first = Changing { due: None, wait: COUNTS_WAIT, at: now };
         let changing = sets.by_key.entry(key.clone()).or_insert(first);
         if changing.is_calm(now) {
             changing.wait = COUNTS_WAIT;
         }
         changing.at = now;
-        let wait = changing.wait.max(crowd_wait.min(LONGEST_CROWD_WAIT));
+        let wait = changing.wait.max(self.crowd.wait(crowd));
         let due = *changing.due.get_or_insert(now + wait);
         due.checked_duration_since(now).filter(|it| !it.is_zero())
     }
@@ -93,7 +120,7 @@ impl Pace {
     }
 
     fn lock(&self) -> MutexGuard<'_, Sets> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,7 +147,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn numbers_wait_for_each_other_but_not_for_ever() {
-        let (pace, key) = (Pace::default(), SetKey::new("n", "s"));
+        let (pace, key) = (Pace::new(NUMBERS), SetKey::new("n", "s"));
         assert_eq!(pace.wait(&key), Some(COUNTS_WAIT));
         tokio::time::advance(COUNTS_WAIT / 2).await;
         assert_eq!(pace.wait(&key), Some(COUNTS_WAIT / 2), "the wait is not renewed");
@@ -131,7 +158,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_more_sets_change_the_longer_each_waits() {
-        let (pace, set) = (Pace::default(), |it: u32| SetKey::new("n", &it.to_string()));
+        let (pace, set) = (Pace::new(NUMBERS), |it: u32| SetKey::new("n", &it.to_string()));
         for (crowd, wait) in
             [(1, 400), (2, 400), (5, 1000), (20, 4000), (50, 10_000), (200, 10_000)]
         {
@@ -148,7 +175,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sets_that_were_written_are_of_the_crowd_until_they_are_calm_or_forgotten() {
-        let (pace, set) = (Pace::default(), |it: u32| SetKey::new("n", &it.to_string()));
+        let (pace, set) = (Pace::new(NUMBERS), |it: u32| SetKey::new("n", &it.to_string()));
         for it in 1..=20 {
             assert!(pace.wait(&set(it)).is_some());
         }
@@ -156,7 +183,7 @@ mod tests {
             if it % 2 == 0 { pace.told(&set(it)) } else { pace.settled(&set(it)) }
         }
         pace.forget(&set(1));
-        assert_eq!(pace.wait(&set(30)), Some(20 * CROWD_WAIT));
+        assert_eq!(pace.wait(&set(30)), Some(20 * NUMBERS.for_each));
         tokio::time::advance(CALM + Duration::from_millis(1)).await;
         assert_eq!(pace.wait(&set(30)), None);
         pace.forget(&set(30));
@@ -166,7 +193,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn numbers_that_go_on_changing_wait_longer() {
-        let (pace, key) = (Pace::default(), SetKey::new("n", "s"));
+        let (pace, key) = (Pace::new(NUMBERS), SetKey::new("n", "s"));
         for wait in [1, 2, 4, 4].map(|it| it * COUNTS_WAIT) {
             assert_eq!(pace.wait(&key), Some(wait));
             pace.told(&key);

@@ -22,7 +22,7 @@ use crate::metrics::{Metrics, Outcome};
 use crate::observe::index::{Index, SetKey};
 use crate::observe::nodes::KnownNodes;
 use crate::observe::watch::Synced;
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::plan::history::{Failing, Incident, Incidents};
 use crate::plan::shortage::{Shortage, Shortages};
 use crate::plan::task::{Plan, StatusChange, Target, Task, Verdict};
@@ -74,7 +74,7 @@ impl Reconciler {
         metrics: Metrics,
     ) -> Self {
         let (shortages, unwritten) = (Kept::default(), Kept::default());
-        let (numbers, records) = (Pace::default(), Pace::default());
+        let (numbers, records) = (Pace::new(pace::NUMBERS), Pace::new(pace::RECORDS));
         let nodes = KnownNodes::default();
         Self {
             index,

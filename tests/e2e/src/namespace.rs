@@ -18,8 +18,9 @@ use serde_json::json;
 
 use crate::{CONTROLLER, DEADLINE, Fixture, TestSet};
 
-/// Who makes no request for so long has nothing to do: longer than numbers and records wait for more of their kind.
-const SILENCE: Duration = Duration::from_secs(2);
+/// Who makes no request for so long has nothing to do: longer than numbers and records wait for more of their kind, as
+/// long as no more than a dozen sets of the cluster change.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// The quota of [`Namespace::allow_pods`].
 pub const QUOTA: &str = "pods";

@@ -88,7 +88,8 @@ impl<'a> Groups<'a> {
                 leader,
                 worker_set,
                 ready: leader.is_ready()
-                    && (size == 1 || worker_set.is_some_and(|it| it.is_ready()))
+                    && (size == 1
+                        || worker_set.is_some_and(|it| it.is_ready() && has_ready(it, &workers)))
                     // A `StatefulSet` counts a pod on its way out as available.
                     && workers.iter().all(|it| !it.identity.is_terminating())
                     && !lacks_a_worker(leader, entry),
@@ -159,6 +160,16 @@ fn by_index(name: &str) -> (usize, &str) {
 /// has one placement.
 fn placement<'a>(leader: &'a PodView, leader_set: &'a StatefulSetView) -> &'a Placement {
     if leader.revision == leader_set.revision { &leader_set.placement } else { &leader.placement }
+}
+
+/// Whether the pods of a worker `StatefulSet` are ready that it says are. Its status may be that of the
+/// former one of its name: Kubernetes' controller reads it by name when it writes a status anew after a
+/// conflict.
+fn has_ready(worker_set: &StatefulSetView, workers: &[&PodView]) -> bool {
+    let is_its_ready =
+        |it: &&&PodView| it.identity.is_controlled_by(worker_set.identity.uid()) && it.is_ready();
+    let ready = workers.iter().filter(is_its_ready).count();
+    i64::try_from(ready).is_ok_and(|it| it >= worker_set.replicas)
 }
 
 /// Whether a worker was lost and there is no ready pod in its place: the numbers of its

@@ -68,8 +68,7 @@ pub(super) fn look(
     }
 }
 
-/// How long the first of so many is short until it is asked why, at most as long as until it is asked
-/// again.
+/// How long the first of so many is short until it is asked why; never longer than [`AGAIN`].
 fn patience(short: usize) -> Duration {
     let others = u32::try_from(short.saturating_sub(1)).unwrap_or(u32::MAX);
     PATIENCE.saturating_add(FOR_EACH_OTHER.saturating_mul(others)).min(AGAIN)

@@ -328,6 +328,32 @@ fn a_group_with_a_pod_on_its_way_out_is_not_ready_whatever_its_conditions_say() 
 }
 
 #[test]
+fn a_status_that_was_meant_for_the_former_stateful_set_makes_no_group_ready() {
+    let mut world = World::settled(json!({"replicas": 3, "leaderWorkerTemplate": {"size": 3}}));
+    world.change_image("new");
+    world.carry_out_all();
+    for (kind, name) in [("Pod", "s-2-1"), ("Pod", "s-2-2"), ("Pod", "s-2"), ("StatefulSet", "s-2")]
+    {
+        world.forget(kind, name);
+    }
+    world.start_leader(2);
+    world.carry_out_all();
+    world.make_ready("s-2");
+    world.change("StatefulSet", "s-2", |it| it["status"] = json!({"availableReplicas": 2}));
+    let partition = |world: &World| {
+        world.get("StatefulSet", "s")["spec"]["updateStrategy"]["rollingUpdate"]["partition"]
+            .clone()
+    };
+    for worker in 1..=2 {
+        world.carry_out_all();
+        assert_eq!((world.status().ready_replicas, partition(&world)), (2, json!(2)), "{worker}");
+        world.start_worker(2, worker);
+    }
+    world.carry_out_all();
+    assert_eq!(partition(&world), json!(1));
+}
+
+#[test]
 fn groups_change_to_services_of_their_own_and_back() {
     let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
     let change = |world: &mut World, policy: &str| {
