@@ -72,7 +72,7 @@ struct Changing {
 }
 
 impl Pace {
-    /// A pace that no set has changed by yet.
+    /// Paces sets that change by `crowd`.
     #[must_use]
     pub fn new(crowd: Crowd) -> Self {
         Self { crowd, sets: Mutex::default() }

@@ -62,6 +62,7 @@ impl<'a> Groups<'a> {
         revisions: &[&RevisionView],
     ) -> Self {
         let mut specs = Specs::new(set, key, revisions);
+        let shows_workers = shows_workers(entry);
         let mut groups = Self { all: Vec::new(), unreadable: Vec::new() };
         // Both are in the order of names, so that nothing has to be looked up.
         let mut stateful_sets = entry.stateful_sets.iter().peekable();
@@ -88,8 +89,8 @@ impl<'a> Groups<'a> {
                 leader,
                 worker_set,
                 ready: leader.is_ready()
-                    && (size == 1
-                        || worker_set.is_some_and(|it| it.is_ready() && has_ready(it, &workers)))
+                    && (size == 1 || worker_set.is_some_and(|it| it.is_ready()))
+                    && (!shows_workers || worker_set.is_none_or(|it| pods_are_ready(it, &workers)))
                     // A `StatefulSet` counts a pod on its way out as available.
                     && workers.iter().all(|it| !it.identity.is_terminating())
                     && !lacks_a_worker(leader, entry),
@@ -162,14 +163,22 @@ fn placement<'a>(leader: &'a PodView, leader_set: &'a StatefulSetView) -> &'a Pl
     if leader.revision == leader_set.revision { &leader_set.placement } else { &leader.placement }
 }
 
-/// Whether the pods of a worker `StatefulSet` are ready that it says are. Its status may be that of the
+/// Whether there are pods of worker `StatefulSet`s. Where nobody makes any, as in a cluster without
+/// Kubernetes' controllers, what a `StatefulSet` says is all that there is.
+fn shows_workers(entry: &Entry) -> bool {
+    let is_of_stateful_set = |pod: &PodView| {
+        pod.identity.owner.as_ref().is_some_and(|it| it.kind == "StatefulSet") && !pod.is_leader()
+    };
+    entry.pods.values().any(|it| is_of_stateful_set(it))
+}
+
+/// Whether as many pods of this very `StatefulSet` are ready as it wants. Its status may be that of the
 /// former one of its name: Kubernetes' controller reads it by name when it writes a status anew after a
 /// conflict.
-fn has_ready(worker_set: &StatefulSetView, workers: &[&PodView]) -> bool {
-    let is_its_ready =
-        |it: &&&PodView| it.identity.is_controlled_by(worker_set.identity.uid()) && it.is_ready();
-    let ready = workers.iter().filter(is_its_ready).count();
-    i64::try_from(ready).is_ok_and(|it| it >= worker_set.replicas)
+fn pods_are_ready(worker_set: &StatefulSetView, workers: &[&PodView]) -> bool {
+    let uid = worker_set.identity.uid();
+    let ready = workers.iter().filter(|it| it.identity.is_controlled_by(uid) && it.is_ready());
+    i64::try_from(ready.count()).is_ok_and(|it| it >= worker_set.replicas)
 }
 
 /// Whether a worker was lost and there is no ready pod in its place: the numbers of its

@@ -354,6 +354,38 @@ fn a_status_that_was_meant_for_the_former_stateful_set_makes_no_group_ready() {
 }
 
 #[test]
+fn a_stateful_set_is_believed_where_nobody_makes_its_pods() {
+    let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3}}));
+    world.carry_out_all();
+    world.start_leader(0);
+    world.carry_out_all();
+    world.make_ready("s-0");
+    world.change("StatefulSet", "s-0", |it| it["status"] = json!({"availableReplicas": 2}));
+    world.carry_out_all();
+    assert_eq!(world.status().ready_replicas, 1);
+    world.start_worker(0, 1);
+    world.carry_out_all();
+    assert_eq!(world.status().ready_replicas, 0, "one of its pods is missing");
+}
+
+#[test]
+fn a_status_that_was_meant_for_the_former_stateful_set_makes_no_leader_outdated() {
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 1}}));
+    for leader in ["s-0", "s-1"] {
+        world.change("Pod", leader, |it| {
+            it["metadata"]["labels"]["controller-revision-hash"] = json!("present");
+        });
+    }
+    for (generation, replaced) in [(1, 0), (2, 1)] {
+        world.change("StatefulSet", "s", |it| {
+            it["metadata"]["generation"] = json!(generation);
+            it["status"] = json!({"observedGeneration": generation, "updateRevision": "other"});
+        });
+        assert_eq!(world.plan().tasks.len(), replaced, "{generation}");
+    }
+}
+
+#[test]
 fn groups_change_to_services_of_their_own_and_back() {
     let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
     let change = |world: &mut World, policy: &str| {

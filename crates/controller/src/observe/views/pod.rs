@@ -126,8 +126,8 @@ impl View for PodView {
     fn set_name(&self) -> Option<&str> {
         self.set.as_deref()
     }
-    /// A worker that comes into being, finds a node, starts and becomes ready is one of many; its
-    /// `StatefulSet` tells when all are ready.
+    /// A worker that comes into being, finds a node, starts and becomes ready is one of many; mostly
+    /// its `StatefulSet` tells later that all are ready.
     fn may_wait(&self, before: Option<&Self>) -> bool {
         let is_starting = matches!(self.phase, Phase::Pending | Phase::Running)
             && !self.restarted
