@@ -160,8 +160,7 @@ pub fn change(
         event = transition.map(|it| EventDraft::normal(it.reason, "Update", it.note));
     }
     tell_failure(&mut status.conditions, &stored.conditions, verdict, generation, now);
-    let begins = set.status.is_none() && failure(&status).is_none() && available(&status).is_none();
-    let may_wait = begins || has_same_conditions(&stored, &status);
+    let may_wait = has_same_conditions(&stored, &status);
     (status != stored).then_some(StatusChange { status, event, may_wait })
 }
 
@@ -192,12 +191,6 @@ fn tell_failure(
 /// Condition `ReplicaFailure`, which is there as long as it is true.
 pub(super) fn failure(status: &LeaderWorkerSetStatus) -> Option<&Condition> {
     status.conditions.iter().find(|it| it.type_ == REPLICA_FAILURE)
-}
-
-/// Condition `Available`, if it is true.
-pub(super) fn available(status: &LeaderWorkerSetStatus) -> Option<&Condition> {
-    let available = ConditionType::Available.as_str();
-    status.conditions.iter().find(|it| it.type_ == available && it.status == "True")
 }
 
 /// Whether two statuses differ in the numbers of groups at most.

@@ -63,7 +63,7 @@ pub struct StatusChange {
     /// Told once the status is written.
     pub event: Option<EventDraft>,
     /// Whether nobody is kept waiting when it is written a moment later, with more to say: nothing
-    /// but numbers of groups has changed, or the set is new and begins to progress.
+    /// but numbers of groups has changed.
     pub may_wait: bool,
 }
 
