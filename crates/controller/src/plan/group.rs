@@ -1,5 +1,6 @@
 //! The groups of a set: how each stands, and what each still lacks.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, btree_map};
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl<'a> Groups<'a> {
         revisions: &[&RevisionView],
     ) -> Self {
         let mut specs = Specs::new(set, key, revisions);
-        let shows_workers = shows_workers(entry);
+        let shows_workers = LazyCell::new(|| shows_workers(entry));
         let mut groups = Self { all: Vec::new(), unreadable: Vec::new() };
         // Both are in the order of names, so that nothing has to be looked up.
         let mut stateful_sets = entry.stateful_sets.iter().peekable();
@@ -89,8 +90,10 @@ impl<'a> Groups<'a> {
                 leader,
                 worker_set,
                 ready: leader.is_ready()
-                    && (size == 1 || worker_set.is_some_and(|it| it.is_ready()))
-                    && (!shows_workers || worker_set.is_none_or(|it| pods_are_ready(it, &workers)))
+                    && (size == 1
+                        || worker_set.is_some_and(|it| {
+                            it.is_ready() && (!*shows_workers || pods_are_ready(it, &workers))
+                        }))
                     // A `StatefulSet` counts a pod on its way out as available.
                     && workers.iter().all(|it| !it.identity.is_terminating())
                     && !lacks_a_worker(leader, entry),

@@ -156,11 +156,12 @@ pub(super) fn replace(
     leader_set: &StatefulSetView,
     groups: &Groups<'_>,
 ) {
-    let has_had_one_template = leader_set.identity.meta.generation == Some(1);
-    let is_older =
-        |group: &Group<'_>| group.leader.identity.created() < leader_set.identity.created();
-    // The status may be that of the former one of its name, see `group`.
-    let may_be_outdated = |group: &Group<'_>| !has_had_one_template || is_older(group);
+    // As long as it has had one template only, all leaders that it made have that. Its status may be
+    // that of the former one of its name, see `group`.
+    let has_had_others = leader_set.identity.meta.generation != Some(1);
+    let may_be_outdated = |leader: &PodView| {
+        has_had_others || leader.identity.created() < leader_set.identity.created()
+    };
     let leaders: Vec<_> = groups
         .all
         .iter()
@@ -168,11 +169,8 @@ pub(super) fn replace(
             index: group.index,
             ready: group.ready,
             terminating: group.leader.identity.is_terminating(),
-            revision: group
-                .leader
-                .stateful_set_revision
-                .as_deref()
-                .filter(|_| may_be_outdated(group)),
+            revision: (group.leader.stateful_set_revision.as_deref())
+                .filter(|_| may_be_outdated(group.leader)),
         })
         .collect();
     let reported = rollout::Reported {
