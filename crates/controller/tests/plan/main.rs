@@ -340,17 +340,13 @@ fn a_status_that_was_meant_for_the_former_stateful_set_makes_no_group_ready() {
     world.carry_out_all();
     world.make_ready("s-2");
     world.change("StatefulSet", "s-2", |it| it["status"] = json!({"availableReplicas": 2}));
-    let partition = |world: &World| {
-        world.get("StatefulSet", "s")["spec"]["updateStrategy"]["rollingUpdate"]["partition"]
-            .clone()
-    };
     for worker in 1..=2 {
         world.carry_out_all();
-        assert_eq!((world.status().ready_replicas, partition(&world)), (2, json!(2)), "{worker}");
+        assert_eq!((world.status().ready_replicas, world.partition()), (2, json!(2)), "{worker}");
         world.start_worker(2, worker);
     }
     world.carry_out_all();
-    assert_eq!(partition(&world), json!(1));
+    assert_eq!(world.partition(), json!(1));
 }
 
 #[test]

@@ -605,20 +605,16 @@ fn no_group_is_released_while_another_is_in_doubt() {
     world.change_image("new");
     world.carry_out_all();
     world.rebuild_group(1, 3);
-    let partition = |world: &World| {
-        let leader_set = world.get("StatefulSet", "s");
-        leader_set["spec"]["updateStrategy"]["rollingUpdate"]["partition"].clone()
-    };
-    assert_eq!(partition(&world), 0);
+    assert_eq!(world.partition(), 0);
     let mut world = World::settled(json!({"replicas": 3, "leaderWorkerTemplate": template}));
     world.change_image("new");
     world.carry_out_all();
     world.replace_pod_unseen("s-0-1");
     world.restart_controller(&[]);
-    let before = partition(&world);
+    let before = world.partition();
     assert!(!world.plan().doubted_pods.is_empty());
     assert_eq!(world.tasks(), [""; 0]);
-    assert_eq!(partition(&world), before);
+    assert_eq!(world.partition(), before);
 }
 
 #[test]

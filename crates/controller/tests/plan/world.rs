@@ -244,6 +244,12 @@ impl World {
         });
     }
 
+    /// The partition of the leader `StatefulSet`.
+    pub(crate) fn partition(&self) -> Value {
+        let leader_set = self.get("StatefulSet", "s");
+        leader_set["spec"]["updateStrategy"]["rollingUpdate"]["partition"].clone()
+    }
+
     pub(crate) fn change_image(&mut self, image: &str) {
         self.change_set(|set| {
             let template = &mut set["spec"]["leaderWorkerTemplate"]["workerTemplate"];
