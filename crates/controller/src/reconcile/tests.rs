@@ -57,6 +57,22 @@ async fn groups_that_follow_each_other_are_recorded_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_many_sets_change_records_wait_half_as_long_as_numbers() {
+    let world = two_groups(None).await;
+    for other in 0..50 {
+        let other = SetKey::new("n", &format!("other-{other}"));
+        assert!(world.reconciler.numbers.wait(&other).is_some());
+        assert!(world.reconciler.records.wait(&other).is_some());
+    }
+    let statuses = world.requests("PUT");
+    let written = || (world.requests(MEMBERS), world.requests("PUT") - statuses);
+    for (seconds, expected) in [(4, (0, 0)), (2, (1, 0)), (3, (1, 0)), (2, (1, 1))] {
+        world.run(Duration::from_secs(seconds)).await;
+        assert_eq!(written(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_status_waits_no_longer_while_there_is_always_a_group_to_complete() {
     let world = World::new(1000);
     world.run(Duration::from_secs(1)).await;
