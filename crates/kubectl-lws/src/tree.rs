@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use lws_api_types::keys;
-use lws_controller::observe::views::{Identity, PodView, StatefulSetView};
+use lws_controller::observe::views::{Identity, PodView, StatefulSetView, View as _};
 use serde::Serialize;
 
 use crate::connection::Connection;
@@ -146,14 +146,29 @@ impl Snapshot {
 
     fn pod(&self, it: &PodView) -> Found {
         let mut found = self.found("Pod", &it.identity);
+        found.owner = self.owner(it);
         found.object.ready = Some(if it.is_ready() { "1/1" } else { "0/1" }.to_owned());
         found.object.note.clone_from(&it.node);
         found.object.problems.extend(self.obstacle(it).map(|it| it.told));
         found
     }
 
-    /// What is wrong with the owner of an object; `None` when it is the set, or an object of it.
+    /// The UID of what a pod is shown below: its owner, or, of a worker whose `StatefulSet` is gone, the
+    /// leader of that name.
+    fn owner(&self, pod: &PodView) -> Option<String> {
+        let owner = pod.identity.owner.as_ref()?;
+        let is_there = self.entry.stateful_sets.values().any(|it| it.identity.uid() == owner.uid);
+        let leader =
+            self.entry.pods.get(&owner.name).filter(|_| pod.is_of_worker_set() && !is_there);
+        Some(leader.map_or(&*owner.uid, |it| it.identity.uid()).to_owned())
+    }
+
+    /// What is wrong with the owner of an object; `None` when it is the set, or an object of it, or when
+    /// the object is on its way out.
     pub(crate) fn stranger(&self, kind: &str, identity: &Identity) -> Option<String> {
+        if identity.is_terminating() {
+            return None;
+        }
         let Some(owner) = &identity.owner else {
             return Some("is controlled by nobody".to_owned());
         };
@@ -252,6 +267,17 @@ mod tests {
             assert!(line(&text, object).starts_with(&format!("{indented}{object} ")), "{text}");
         }
         assert!(line(&text, "Pod/s-0-1").contains(" 1/1 "), "{text}");
+    }
+
+    #[test]
+    fn workers_that_end_are_below_the_leader_of_their_name_once_their_stateful_set_is_gone() {
+        let mut objects = Objects::ready(1, 2);
+        objects.stateful_sets.retain(|it| it["metadata"]["name"] != "s-0");
+        objects.pod("s-0-1")["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:05:20Z");
+        let text = drawn(&objects);
+        let worker = line(&text, "Pod/s-0-1");
+        assert!(worker.starts_with("      └─ Pod/s-0-1 "), "{text}");
+        assert!(worker.ends_with(" is being deleted"), "{text}");
     }
 
     #[test]

@@ -6,17 +6,19 @@ use lws_controller::plan::group::Group;
 use crate::snapshot::Snapshot;
 
 /// What the workers of a group wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// That the leader is ready: start-up policy `LeaderReady`.
     Leader,
     /// The node of the leader, whose topology domain they share.
     Node,
+    /// A pod of the former group, of this name.
+    Predecessor(String),
 }
 
 impl Wait {
     /// It in words; `leader` is the name of the leader pod.
-    pub(crate) fn told(self, leader: &str) -> String {
+    pub(crate) fn told(&self, leader: &str) -> String {
         match self {
             Self::Leader => {
                 format!("its workers wait until pod {leader} is ready (startupPolicy LeaderReady)")
@@ -24,6 +26,9 @@ impl Wait {
             Self::Node => format!(
                 "its workers wait for the node of pod {leader}, whose topology domain they share"
             ),
+            Self::Predecessor(pod) => {
+                format!("its workers wait until pod {pod} of the former group is gone")
+            }
         }
     }
 }
@@ -41,6 +46,10 @@ impl Snapshot {
         if waits_for_leader && !leader.ready_condition {
             return Some(Wait::Leader);
         }
-        (group.placement.group.is_some() && leader.node.is_none()).then_some(Wait::Node)
+        if group.placement.group.is_some() && leader.node.is_none() {
+            return Some(Wait::Node);
+        }
+        let predecessor = group.predecessor(&self.entry, self.now)?;
+        Some(Wait::Predecessor(predecessor.identity.name().to_owned()))
     }
 }

@@ -37,14 +37,16 @@ impl Requests {
         Ok(Some(annotated))
     }
 
-    /// Deletes a worker `StatefulSet` in the foreground: it stays until its workers are gone, so
-    /// that its successor does not meet them.
+    /// Deletes a worker `StatefulSet`; gives what there is of it then. One that `stays` is gone after
+    /// all that it owns.
     pub(super) async fn delete_worker_set(
         &self,
         ns: &str,
         target: &Target,
+        stays: bool,
     ) -> Result<Deleted<StatefulSetView>, Error> {
-        self.delete(ns, target, DeleteParams::foreground()).await
+        let params = if stays { DeleteParams::foreground() } else { DeleteParams::background() };
+        self.delete(ns, target, params).await
     }
 
     /// Deletes a pod without waiting for its node. Finalizers are still waited for.

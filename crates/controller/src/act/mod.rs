@@ -285,8 +285,8 @@ impl Actor {
                 let deleted = requests.delete_leader(namespace, target).await?;
                 return Ok(self.removed(namespace, target, deleted));
             }
-            Action::DeleteWorkerSet(target) => {
-                let deleted = requests.delete_worker_set(namespace, target).await?;
+            Action::DeleteWorkerSet { target, stays } => {
+                let deleted = requests.delete_worker_set(namespace, target, *stays).await?;
                 return Ok(self.removed(namespace, target, deleted));
             }
             Action::ReleasePod(target) => {

@@ -1,6 +1,7 @@
 //! Everything that is known of one set: its objects, and what was noted that they do not show.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -30,6 +31,7 @@ pub struct Entry {
     pub pod_groups: Objects<PodGroupView>,
     notes: Notes,
     last_apply: Option<LastApply>,
+    shows_workers: bool,
 }
 
 /// The last server-side apply that succeeded.
@@ -97,6 +99,17 @@ impl Entry {
         self.last_apply = Some(last_apply);
     }
 
+    /// Whether pods of worker `StatefulSet`s, of whatever set, were seen when this was last changed: there
+    /// is somebody who makes them.
+    #[must_use]
+    pub fn shows_workers(&self) -> bool {
+        self.shows_workers
+    }
+
+    pub(super) fn show_workers(&mut self) {
+        self.shows_workers = true;
+    }
+
     /// Worker pods that vanished from the living group of this leader, one of each name.
     pub fn losses(&self, leader_uid: &str) -> impl Iterator<Item = &PodView> {
         self.notes.losses(leader_uid)
@@ -106,6 +119,12 @@ impl Entry {
     #[must_use]
     pub fn is_doubted(&self, uid: &str) -> bool {
         self.notes.is_doubted(uid)
+    }
+
+    /// Whether the leader with this UID has been read anew, and was there.
+    #[must_use]
+    pub fn is_confirmed(&self, leader_uid: &str) -> bool {
+        self.notes.is_confirmed(leader_uid)
     }
 
     /// Whether the worker `StatefulSet` of the leader with this UID was seen to go.
@@ -132,6 +151,9 @@ impl Entry {
     /// Takes note that the pod `name` was looked for, whose UID is `uid` or begins with it.
     pub(super) fn confirmed(&mut self, name: &str, uid: &str, is_there: bool) {
         self.notes.trust(uid);
+        if is_there && self.pods.get(name).is_some_and(|it| it.is_leader()) {
+            self.notes.note_confirmed(uid);
+        }
         let leader = leader_name_of(name).and_then(|it| self.pods.get(it));
         if let Some(leader) = leader.filter(|_| !is_there) {
             self.notes.note_gone(leader.identity.uid(), uid);
@@ -165,9 +187,24 @@ impl Entry {
         }
     }
 
-    /// Whether a worker goes because its leader does.
+    /// Whether a worker goes because its leader does, or is one of several that a former leader has
+    /// left: only the last of these makes room for others.
     pub(super) fn is_leaving(&self, worker: &PodView) -> bool {
-        !worker.is_leader() && self.leader_of(worker).is_some_and(|it| it.identity.is_terminating())
+        !worker.is_leader()
+            && match self.leader_of(worker) {
+                Some(leader) => leader.identity.is_terminating(),
+                None => self.has_siblings(worker),
+            }
+    }
+
+    fn has_siblings(&self, worker: &PodView) -> bool {
+        let name = worker.identity.name();
+        let Some(leader) = leader_name_of(name) else { return false };
+        let after = (Bound::Excluded(leader), Bound::Unbounded);
+        let follow = self.pods.range::<str, _>(after).map(|(name, _)| name);
+        follow
+            .take_while(|it| it.strip_prefix(leader).is_some_and(|it| it.starts_with('-')))
+            .any(|it| it != name)
     }
 
     pub(super) fn stateful_set_removed(&mut self, gone: &Arc<StatefulSetView>) {

@@ -143,6 +143,8 @@ pub struct Index {
 struct Inner {
     entries: HashMap<SetKey, Arc<Mutex<Entry>>>,
     kinds: Kinds,
+    /// Whether a pod of a worker `StatefulSet` was ever there.
+    shows_workers: bool,
 }
 
 impl Index {
@@ -336,6 +338,10 @@ impl Inner {
         };
         let entry = self.entries.entry(key.clone()).or_default().clone();
         let mut entry = lock(&entry);
+        self.shows_workers |= object.is_of_worker_set();
+        if self.shows_workers {
+            entry.show_workers();
+        }
         let before = V::objects(&mut entry).get(&place.1).cloned();
         if before.as_ref().is_some_and(|it| it.identity().version() > object.identity().version()) {
             return concerned;

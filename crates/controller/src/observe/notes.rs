@@ -19,6 +19,9 @@ pub(super) struct Notes {
     /// leader `StatefulSet` did. The owner may have changed or gone as well: streams of different
     /// kinds are not in step. It is read anew before anything is created for it.
     doubted: BTreeSet<String>,
+    /// UIDs of leaders that were read anew and are there: what is known of them is no older than what
+    /// is known of `StatefulSet`s.
+    confirmed: BTreeSet<String>,
     /// The last worker `StatefulSet` of a leader that disappeared, by their UIDs. Pods that it has
     /// left still are members of the group.
     former_sets: BTreeMap<String, String>,
@@ -74,6 +77,14 @@ impl Notes {
         self.doubted.remove(uid);
     }
 
+    pub(super) fn note_confirmed(&mut self, leader_uid: &str) {
+        self.confirmed.insert(leader_uid.to_owned());
+    }
+
+    pub(super) fn is_confirmed(&self, leader_uid: &str) -> bool {
+        self.confirmed.contains(leader_uid)
+    }
+
     pub(super) fn note_former_set(&mut self, leader_uid: &str, worker_set_uid: &str) {
         self.former_sets.insert(leader_uid.to_owned(), worker_set_uid.to_owned());
     }
@@ -108,6 +119,7 @@ impl Notes {
     pub(super) fn forget_leader(&mut self, uid: &str) {
         self.losses.0.remove(uid);
         self.doubted.remove(uid);
+        self.confirmed.remove(uid);
         self.former_sets.remove(uid);
         self.outlasted.remove(uid);
         self.gone.remove(uid);
@@ -117,7 +129,7 @@ impl Notes {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let losses = self.losses.0.values().map(BTreeMap::len).sum::<usize>();
-        let owners = self.doubted.len() + self.former_sets.len() + self.outlasted.len();
-        losses + owners + self.gone.values().map(BTreeSet::len).sum::<usize>()
+        let leaders = self.confirmed.len() + self.former_sets.len() + self.outlasted.len();
+        losses + self.doubted.len() + leaders + self.gone.values().map(BTreeSet::len).sum::<usize>()
     }
 }

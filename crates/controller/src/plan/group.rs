@@ -1,11 +1,11 @@
 //! The groups of a set: how each stands, and what each still lacks.
 
-use std::cell::LazyCell;
 use std::collections::{BTreeMap, btree_map};
 use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::{annotations, labels};
 use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, names, revision as content};
@@ -15,7 +15,7 @@ use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Scope, gang, members, revision};
+use super::{Scope, gang, members, readiness, revision};
 use crate::observe::entry::Entry;
 use crate::observe::nodes::{NodeHealth, Nodes};
 use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
@@ -63,7 +63,6 @@ impl<'a> Groups<'a> {
         revisions: &[&RevisionView],
     ) -> Self {
         let mut specs = Specs::new(set, key, revisions);
-        let shows_workers = LazyCell::new(|| shows_workers(entry));
         let mut groups = Self { all: Vec::new(), unreadable: Vec::new() };
         // Both are in the order of names, so that nothing has to be looked up.
         let mut stateful_sets = entry.stateful_sets.iter().peekable();
@@ -89,14 +88,7 @@ impl<'a> Groups<'a> {
                 index,
                 leader,
                 worker_set,
-                ready: leader.is_ready()
-                    && (size == 1
-                        || worker_set.is_some_and(|it| {
-                            it.is_ready() && (!*shows_workers || pods_are_ready(it, &workers))
-                        }))
-                    // A `StatefulSet` counts a pod on its way out as available.
-                    && workers.iter().all(|it| !it.identity.is_terminating())
-                    && !lacks_a_worker(leader, entry),
+                ready: readiness::is_ready(entry, leader, size, through, &workers),
                 updated: carries_key(&leader.revision)
                     && (size == 1 || worker_set.is_some_and(|it| carries_key(&it.revision))),
                 misplaced: !names::is_leader_pod(leader.identity.name(), set.name(), index),
@@ -166,32 +158,6 @@ fn placement<'a>(leader: &'a PodView, leader_set: &'a StatefulSetView) -> &'a Pl
     if leader.revision == leader_set.revision { &leader_set.placement } else { &leader.placement }
 }
 
-/// Whether there are pods of worker `StatefulSet`s. Where nobody makes any, as in a cluster without
-/// Kubernetes' controllers, what a `StatefulSet` says is all that there is.
-fn shows_workers(entry: &Entry) -> bool {
-    let is_of_stateful_set = |pod: &PodView| {
-        pod.identity.owner.as_ref().is_some_and(|it| it.kind == "StatefulSet") && !pod.is_leader()
-    };
-    entry.pods.values().any(|it| is_of_stateful_set(it))
-}
-
-/// Whether as many pods of this very `StatefulSet` are ready as it wants. Its status may be that of the
-/// former one of its name: Kubernetes' controller reads it by name when it writes a status anew after a
-/// conflict.
-fn pods_are_ready(worker_set: &StatefulSetView, workers: &[&PodView]) -> bool {
-    let uid = worker_set.identity.uid();
-    let ready = workers.iter().filter(|it| it.identity.is_controlled_by(uid) && it.is_ready());
-    i64::try_from(ready.count()).is_ok_and(|it| it >= worker_set.replicas)
-}
-
-/// Whether a worker was lost and there is no ready pod in its place: the numbers of its
-/// `StatefulSet` may be older than the loss. One of another revision is replaced anyway.
-fn lacks_a_worker(leader: &PodView, entry: &Entry) -> bool {
-    let is_there = |name: &str| entry.pods.get(name).is_some_and(|it| it.is_ready());
-    let mut losses = entry.losses(leader.identity.uid());
-    losses.any(|it| it.revision == leader.revision && !is_there(it.identity.name()))
-}
-
 impl<'a> Group<'a> {
     /// Its leader and its workers.
     pub(super) fn pods(&self) -> impl Iterator<Item = &'a PodView> {
@@ -208,9 +174,25 @@ impl<'a> Group<'a> {
         self.workers.get(found).copied()
     }
 
+    /// A pod of the former group of its name that its workers wait for.
+    #[must_use]
+    pub fn predecessor(&self, entry: &'a Entry, now: Timestamp) -> Option<&'a PodView> {
+        members::predecessor(entry, self.leader, self.size(), now)
+    }
+
     /// Its leader, to be deleted.
     pub(super) fn target(&self) -> Target {
         Target::of(self.leader.as_ref())
+    }
+
+    /// Whether its workers may have volume claims that go with their `StatefulSet`.
+    pub(super) fn loses_claims(&self) -> bool {
+        self.spec.as_deref().is_none_or(|spec| {
+            let template = &spec.leader_worker_template;
+            let retention = template.persistent_volume_claim_retention_policy.as_ref();
+            let goes = retention.and_then(|it| it.when_deleted.as_deref()) == Some("Delete");
+            goes && template.volume_claim_templates.as_ref().is_some_and(|it| !it.is_empty())
+        })
     }
 
     /// Pods of the group at its own revision, leader included; 0 when that is not known.
@@ -284,6 +266,8 @@ pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
     }
     if entry.is_doubted(leader.identity.uid()) {
         plan.doubt(group.target());
+    } else if group.predecessor(entry, context.now).is_some() {
+        plan.recheck_after(ownership::PATIENCE);
     } else if let Ok(topology) = topology(plan, group, context.nodes) {
         let object =
             build::worker_stateful_set(set, spec, leader, group.placement, topology.as_ref());

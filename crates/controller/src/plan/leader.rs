@@ -157,7 +157,7 @@ pub(super) fn replace(
     groups: &Groups<'_>,
 ) {
     // As long as it has had one template only, all leaders that it made have that. Its status may be
-    // that of the former one of its name, see `group`.
+    // that of the former one of its name, see `readiness`.
     let has_had_others = leader_set.identity.meta.generation != Some(1);
     let may_be_outdated = |leader: &PodView| {
         has_had_others || leader.identity.created() < leader_set.identity.created()
@@ -216,7 +216,7 @@ pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
             && group.placement.group.is_some()
             && !leader.identity.is_terminating()
             && scope.entry.has_outlasted(leader.identity.uid())
-            && !members::is_any_named_like_worker(scope.entry, leader);
+            && members::all_named_like_workers(scope.entry, leader).next().is_none();
         if !is_stuck || going.contains(&group.target()) {
             continue;
         }

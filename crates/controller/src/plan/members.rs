@@ -2,12 +2,15 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use lws_api_types::names;
 
 use super::group::Group;
+use super::history::since;
 use crate::observe::entry::Entry;
-use crate::observe::views::{Phase, PodView, StatefulSetView};
+use crate::observe::views::{Phase, PodView, StatefulSetView, View as _};
 
 /// The pods of one group: those that this very leader owns through its worker `StatefulSet`, at its
 /// revision. A worker at another revision is about to be replaced anyway.
@@ -78,11 +81,41 @@ pub(super) fn workers<'a>(
         .filter(move |pod| is_its(pod) || is_worker_of(leader, pod, entry))
 }
 
-/// Whether any pod has the name of a worker of `leader`, whosever it is.
-pub(super) fn is_any_named_like_worker(entry: &Entry, leader: &PodView) -> bool {
+/// The pods that have names of workers of `leader`, whosever they are.
+pub(super) fn all_named_like_workers<'a>(
+    entry: &'a Entry,
+    leader: &'a PodView,
+) -> impl Iterator<Item = &'a PodView> {
     let after = (Bound::Excluded(leader.identity.name()), Bound::Unbounded);
     let follow = entry.pods.range::<str, _>(after).map(|(_, pod)| pod);
-    named_like_workers(leader, follow).next().is_some()
+    named_like_workers(leader, follow)
+}
+
+/// How long after its grace period a pod is waited for before the workers of the next leader are made
+/// nevertheless: then all others come up, and what is in the way of this one is told.
+const PATIENCE_WITH_END: Duration = Duration::from_secs(10);
+
+/// A pod of a former `StatefulSet` that has the name of one of the `size` − 1 workers of `leader`, which
+/// has none yet, and is about to go. A new `StatefulSet` could not make its own before: it would fail, and
+/// try again ever more rarely.
+pub(super) fn predecessor<'a>(
+    entry: &'a Entry,
+    leader: &'a PodView,
+    size: i32,
+    now: Timestamp,
+) -> Option<&'a PodView> {
+    let is_needed = |pod: &PodView| {
+        let ordinal = names::parent_and_ordinal(pod.identity.name());
+        ordinal.is_some_and(|(it, index)| {
+            it == leader.identity.name() && i64::from(index) < size.into()
+        })
+    };
+    let is_going = |pod: &PodView| match pod.identity.ends() {
+        Some(end) => since(end, now) < PATIENCE_WITH_END,
+        // The garbage collector has not come to it yet.
+        None => pod.is_of_worker_set(),
+    };
+    all_named_like_workers(entry, leader).find(|it| is_needed(it) && is_going(it))
 }
 
 /// The pods that have names of workers of `leader`. No character of a name sorts before the hyphen,

@@ -8,6 +8,7 @@
 //! | [`applied`] | whether an apply would change anything |
 //! | [`group`] | how each group stands and what it lacks |
 //! | `members` | who belongs to a group |
+//! | `readiness` | whether a group is ready |
 //! | `record` | the record of who belongs to each group, and who is missing by that |
 //! | `gang` | which groups need a `PodGroup`, and whether they have it |
 //! | `restart` | which groups are recreated because a pod failed |
@@ -30,6 +31,7 @@ mod leader;
 mod members;
 pub mod obstacle;
 pub(crate) mod ownership;
+mod readiness;
 mod record;
 mod restart;
 pub mod revision;
@@ -176,7 +178,9 @@ impl<'a> Scope<'a> {
         }
         leader::revive(plan, self, &groups);
         // Those beyond are about to go.
-        let is_kept = |it: &&Group<'_>| it.index < existing && !failed.contains(&it.index);
+        let is_kept = |it: &&Group<'_>| {
+            it.index < existing && !failed.contains(&it.index) && !doubted.contains(&it.index)
+        };
         for group in groups.all.iter().filter(is_kept) {
             group::complete(plan, self, group);
         }

@@ -1,11 +1,13 @@
 //! What is in the way of a set: pods that do not come up, and what a failure that its status tells
 //! of is about.
 
+use std::iter;
 use std::time::Duration;
 
 use super::Scope;
 use super::group::{Group, Groups, reference};
 use super::history::since;
+use super::members;
 use super::task::{EventDraft, Plan};
 use crate::observe::views::{Placement, PodView, Trouble};
 
@@ -129,9 +131,10 @@ pub(super) fn is_told(reason: &str) -> bool {
 pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     let now = scope.context.now;
     let unready = groups.all.iter().filter(|it| !it.ready);
-    if let Some((pod, node)) =
-        unready.flat_map(Group::pods).find_map(|it| Some((it, silent(plan, scope, it)?)))
-    {
+    // Those of a former leader are in the way of this one's.
+    let workers = |leader| members::all_named_like_workers(scope.entry, leader);
+    let mut pods = unready.flat_map(|it| iter::once(it.leader.as_ref()).chain(workers(it.leader)));
+    if let Some((pod, node)) = pods.find_map(|it| Some((it, silent(plan, scope, it)?))) {
         let note = format!(
             "pod {}: its node {node} does not answer, and has not ended it in time",
             pod.identity.name()

@@ -93,8 +93,10 @@ impl Recreations {
         let lost = recorded.and_then(|it| it.lost_with_worker_set(group, scope.entry));
         // It is on record, so it had started.
         let waits_for_start = waits_for_start && lost.is_none();
+        // What is listed of pods may be older than what is listed of `StatefulSet`s.
+        let is_unsure = lost.is_some() && !is_counted && !scope.entry.is_confirmed(uid);
         let failure = failure.or(lost.map(|pod| (pod, Cause::PodLost)));
-        if failure.is_some() && scope.entry.is_doubted(uid) {
+        if failure.is_some() && (is_unsure || scope.entry.is_doubted(uid)) {
             // It may have gone with its workers.
             self.failed.doubted.insert(group.index);
             plan.doubt(group.target());

@@ -19,6 +19,9 @@ const NODE_AGAIN: Duration = Duration::from_secs(15);
 /// Adds the deletion of worker `StatefulSet`s whose leader is on its way out. Whoever deleted the
 /// leader in the background would else have its workers end only after it: two grace periods
 /// instead of one.
+///
+/// It goes at once, which spares the cluster most of the work that it would make while its pods end:
+/// its successor waits for these. Claims that go with it have no such guard, and it stays for them.
 pub(super) fn of_workers(plan: &mut Plan, groups: &Groups<'_>) {
     for group in groups.all.iter().filter(|group| ends_alone(group.leader)) {
         let running = group.worker_set.filter(|it| !it.identity.is_terminating());
@@ -26,7 +29,9 @@ pub(super) fn of_workers(plan: &mut Plan, groups: &Groups<'_>) {
             let target = Target::of(worker_set.as_ref());
             let failed = format!("Failed to delete worker statefulset {}", target.name);
             let failed = EventDraft::warning("FailedDelete", "Delete", failed);
-            plan.tasks.push(Task::new(Action::DeleteWorkerSet(target)).or_warned(failed));
+            let stays = group.loses_claims();
+            let deletion = Action::DeleteWorkerSet { target, stays };
+            plan.tasks.push(Task::new(deletion).or_warned(failed));
         }
     }
 }

@@ -350,6 +350,46 @@ fn a_status_that_was_meant_for_the_former_stateful_set_makes_no_group_ready() {
 }
 
 #[test]
+fn only_pods_of_the_stateful_set_itself_bear_it_out() {
+    let mut world = World::settled(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3}}));
+    let leader = world.get("Pod", "s-0")["metadata"]["uid"].clone();
+    let owner = json!([{"kind": "Pod", "name": "s-0", "uid": leader, "controller": true}]);
+    world.change("Pod", "s-0-2", |it| it["metadata"]["ownerReferences"] = owner);
+    world.carry_out_all();
+    assert_eq!(world.status().ready_replicas, 0);
+}
+
+#[test]
+fn a_loss_beyond_what_a_stateful_set_wants_now_leaves_its_group_ready() {
+    let template = json!({"size": 3, "restartPolicy": "None"});
+    let mut world = World::settled(json!({"replicas": 1, "leaderWorkerTemplate": template}));
+    world.change("StatefulSet", "s-0", |it| {
+        it["spec"]["replicas"] = json!(1);
+        it["status"] = json!({"availableReplicas": 1});
+    });
+    world.forget("Pod", "s-0-2");
+    world.carry_out_all();
+    assert_eq!(world.status().ready_replicas, 1);
+    world.forget("Pod", "s-0-1");
+    world.carry_out_all();
+    assert_eq!(world.status().ready_replicas, 0);
+}
+
+#[test]
+fn a_stateful_set_is_not_believed_when_all_groups_are_built_anew() {
+    let mut world = World::settled(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2}}));
+    for (kind, name) in [("Pod", "s-0-1"), ("Pod", "s-0"), ("StatefulSet", "s-0")] {
+        world.forget(kind, name);
+    }
+    world.start_leader(0);
+    world.make_ready("s-0");
+    world.carry_out_all();
+    world.change("StatefulSet", "s-0", |it| it["status"] = json!({"availableReplicas": 1}));
+    world.carry_out_all();
+    assert_eq!(world.status().ready_replicas, 0);
+}
+
+#[test]
 fn a_stateful_set_is_believed_where_nobody_makes_its_pods() {
     let mut world = World::with_set(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3}}));
     world.carry_out_all();
@@ -414,10 +454,13 @@ fn a_group_that_is_about_to_go_gets_nothing_more() {
 
 #[test]
 fn a_worker_stateful_set_that_disappeared_is_made_anew_once_its_leader_is_confirmed() {
-    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": {"size": 2}}));
+    let template = json!({"size": 2, "restartPolicy": "None"});
+    let mut world = World::settled(json!({"replicas": 2, "leaderWorkerTemplate": template}));
     world.forget("StatefulSet", "s-1");
     assert_eq!(world.tasks(), [""; 0]);
     world.read_pods();
+    assert_eq!(world.tasks(), [""; 0], "its pod is about to end");
+    world.forget("Pod", "s-1-1");
     assert_eq!(world.tasks(), ["create statefulset s-1"]);
 }
 

@@ -126,6 +126,31 @@ fn a_lost_node_that_does_not_end_a_pod_is_told_until_the_pod_is_gone() {
     }
 }
 
+#[test]
+fn a_pod_of_a_former_leader_that_a_lost_node_does_not_end_is_told_too() {
+    let template = json!({"size": 2, "restartPolicy": "None"});
+    let mut world = World::settled(json!({"replicas": 1, "leaderWorkerTemplate": template}));
+    world.change("Pod", "s-0-1", |it| {
+        it["status"] = json!({"phase": "Running", "conditions": [
+            {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"},
+        ]});
+        it["spec"]["nodeName"] = json!("n1");
+        it["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:30Z");
+        it["metadata"]["deletionGracePeriodSeconds"] = json!(30);
+    });
+    world.forget("StatefulSet", "s-0");
+    world.forget("Pod", "s-0");
+    world.start_leader(0);
+    world.make_ready("s-0");
+    world.pass(39);
+    world.carry_out_all();
+    assert_eq!(told(&world), None);
+    world.pass(1);
+    let expected =
+        "NodeNotAnswering: pod s-0-1: its node n1 does not answer, and has not ended it in time";
+    assert_eq!(told(&world).as_deref(), Some(expected));
+}
+
 /// What failures of ours are about is read in their texts.
 #[test]
 fn what_a_failure_is_about_is_known_from_its_text() {

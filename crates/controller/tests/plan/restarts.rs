@@ -1,8 +1,11 @@
 //! Groups whose pods fail: which are recreated, how often, and what is kept of that.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::{annotations, labels};
 use lws_controller::observe::nodes::NodeHealth;
+use lws_controller::plan::task::Action;
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -241,6 +244,8 @@ fn a_worker_set_that_went_while_no_controller_ran_takes_its_group_with_it() {
             assert_eq!(world.tasks(), ["create statefulset s-0"], "{policy}");
             continue;
         };
+        assert_eq!(world.tasks(), [""; 0], "the leader may be going, too");
+        world.read_pods();
         assert_eq!(world.tasks(), RECREATION, "{policy} {lost}");
         // It is one incident, whoever goes on with it.
         world.carry_out_first(1);
@@ -679,6 +684,90 @@ fn workers_end_with_a_leader_that_somebody_else_deleted() {
 }
 
 #[test]
+fn a_worker_set_whose_claims_go_with_it_stays_until_these_are_gone() {
+    let claim = json!([{"metadata": {"name": "data"}}]);
+    for (claims, when_deleted, stays) in [
+        (json!(null), "Delete", false),
+        (json!([]), "Delete", false),
+        (claim.clone(), "Retain", false),
+        (claim, "Delete", true),
+    ] {
+        let template = json!({
+            "size": 3,
+            "volumeClaimTemplates": claims,
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": when_deleted},
+        });
+        let mut world = World::settled(json!({"replicas": 1, "leaderWorkerTemplate": template}));
+        world.change("Pod", "s-0", terminating(0, 30));
+        let task = world.plan().tasks.pop().unwrap();
+        let Action::DeleteWorkerSet { stays: found, .. } = task.action else { panic!("{task:?}") };
+        assert_eq!(found, stays, "{claims} {when_deleted}");
+    }
+}
+
+#[test]
+fn workers_of_the_next_leader_wait_until_those_of_the_former_one_are_gone() {
+    let mut world = one_group();
+    world.pass(3600);
+    world.change("Pod", "s-0", terminating(3600, 30));
+    assert_eq!(world.tasks(), ["delete statefulset s-0"]);
+    world.carry_out_all();
+    assert!(!world.has("StatefulSet", "s-0"));
+    world.forget("Pod", "s-0");
+    world.start_leader(0);
+    world.carry_out_all();
+    assert!(!world.has("StatefulSet", "s-0"), "the garbage collector was not there yet");
+    assert_eq!(world.plan().recheck, Some(Duration::from_secs(5)));
+    world.pass(60);
+    world.restart_controller(&[]);
+    assert_eq!(world.tasks(), [""; 0]);
+    for worker in ["s-0-1", "s-0-2"] {
+        world.change("Pod", worker, terminating(3660, 30));
+    }
+    world.pass(20);
+    assert_eq!(world.tasks(), [""; 0]);
+    world.forget("Pod", "s-0-2");
+    assert_eq!(world.tasks(), [""; 0]);
+    world.forget("Pod", "s-0-1");
+    assert_eq!(world.tasks(), ["create statefulset s-0"]);
+}
+
+#[test]
+fn a_worker_of_the_former_leader_that_does_not_end_is_not_waited_for_for_ever() {
+    let mut world = one_group();
+    world.change("Pod", "s-0-2", terminating(0, 30));
+    world.carry_out_all();
+    for (kind, name) in [("StatefulSet", "s-0"), ("Pod", "s-0-1"), ("Pod", "s-0")] {
+        world.forget(kind, name);
+    }
+    world.start_leader(0);
+    world.carry_out_all();
+    world.pass(39);
+    assert_eq!(world.tasks(), [""; 0]);
+    world.pass(1);
+    assert_eq!(world.tasks(), ["create statefulset s-0"]);
+}
+
+#[test]
+fn a_pod_whose_name_no_worker_gets_is_not_waited_for() {
+    for (name, waits) in [("s-0-2", true), ("s-0-3", false), ("s-0-x", false)] {
+        let mut world = one_group();
+        let mut pod = world.get("Pod", "s-0-2");
+        for (kind, name) in
+            [("StatefulSet", "s-0"), ("Pod", "s-0-1"), ("Pod", "s-0-2"), ("Pod", "s-0")]
+        {
+            world.forget(kind, name);
+        }
+        pod["metadata"]["name"] = json!(name);
+        pod["metadata"]["uid"] = json!(null);
+        world.put(pod);
+        world.start_leader(0);
+        let expected: &[&str] = if waits { &[] } else { &["create statefulset s-0"] };
+        assert_eq!(world.tasks(), expected, "{name}");
+    }
+}
+
+#[test]
 fn a_pod_is_released_when_it_should_have_ended_and_its_node_is_lost() {
     for (policy, grace, after, health, released) in [
         ("RecreateGroupOnPodRestart", 30, 90, NodeHealth::NotReady, true),
@@ -738,11 +827,12 @@ fn a_worker_of_a_former_leader_is_released_too() {
             world.forget("StatefulSet", "s-0");
         }
         world.start_leader(0);
-        if worker_set_is_gone {
-            world.carry_out_all();
-            assert!(!world.get("StatefulSet", "s-0").is_null());
-        }
-        world.pass(90);
+        world.carry_out_all();
+        assert_eq!(world.has("StatefulSet", "s-0"), !worker_set_is_gone);
+        world.pass(40);
+        world.carry_out_all();
+        assert!(world.has("StatefulSet", "s-0"));
+        world.pass(50);
         world.read_node("n1", &[], NodeHealth::NotReady);
         assert_eq!(world.tasks(), ["delete pod s-0-2 for good"], "{worker_set_is_gone}");
         world.carry_out();

@@ -492,7 +492,11 @@ impl World {
                 let leader = self.answer::<PodView>(object);
                 assert!(self.index.written(leader));
             }
-            Action::DeleteWorkerSet(target) => {
+            Action::DeleteWorkerSet { target, stays: false } => {
+                self.objects.remove(&("StatefulSet".into(), target.name.clone())).unwrap();
+                self.index.forget::<StatefulSetView>("n", &target.name, &target.uid);
+            }
+            Action::DeleteWorkerSet { target, stays: true } => {
                 let mut object = self.get("StatefulSet", &target.name);
                 object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
                 let worker_set = self.answer::<StatefulSetView>(object);

@@ -205,7 +205,7 @@ fn strangers(snapshot: &Snapshot) -> Vec<Finding> {
     let services = entry.services.values().map(|it| ("Service", &it.identity));
     let stateful_sets = entry.stateful_sets.values().map(|it| ("StatefulSet", &it.identity));
     let stranger = |(kind, identity): (&str, &Identity)| {
-        let why = snapshot.stranger(kind, identity).filter(|_| !identity.is_terminating())?;
+        let why = snapshot.stranger(kind, identity)?;
         let name = identity.name();
         Some(Finding {
             what: what::NAME_TAKEN.to_owned(),

@@ -26,7 +26,7 @@ pub(super) fn of(snapshot: &Snapshot) -> Option<Finding> {
 fn short(snapshot: &Snapshot) -> impl Iterator<Item = &StatefulSetView> {
     let all = snapshot.entry.stateful_sets.values().map(AsRef::as_ref);
     all.filter(move |it: &&StatefulSetView| {
-        snapshot.stranger("StatefulSet", &it.identity).is_none()
+        !it.identity.is_terminating() && snapshot.stranger("StatefulSet", &it.identity).is_none()
     })
     .filter(|it| lacks_pods(it))
 }

@@ -176,6 +176,14 @@ fn what_a_group_waits_for() {
             State::Waiting,
             "group 1 is waiting: pod s-1 waits for a node; its workers wait for the node of pod s-1, whose topology domain they share",
         ),
+        (
+            |it| {
+                it.stateful_sets.retain(|it| it["metadata"]["name"] != "s-1");
+                it.pod("s-1-1")["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:05:20Z");
+            },
+            State::Waiting,
+            "group 1 is waiting: its workers wait until pod s-1-1 of the former group is gone",
+        ),
     ]);
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Api, Resource};
 use lws_api_types::keys::annotations;
 use lws_api_types::set::RestartPolicy::{self, RecreateGroupAfterStart, RecreateGroupOnPodRestart};
 use lws_e2e::policy::{Refusal, Refused};
@@ -229,12 +229,10 @@ async fn a_worker_set_is_deleted_by_its_uid_when_somebody_else_deletes_its_leade
     let held = Patch::Merge(json!({"metadata": {"finalizers": ["example.org/held"]}}));
     pods.patch(&set.group(0), &PatchParams::default(), &held).await?;
     pods.delete(&set.group(0), &DeleteParams::background()).await?;
-    let is_ending = async || stateful_sets.get(&set.group(0)).await;
-    wait::until(DEADLINE, "the worker StatefulSet is deleted in the foreground", is_ending, |it| {
-        it.metadata.deletion_timestamp.is_some()
-            && it.finalizers().iter().any(|it| it == "foregroundDeletion")
-    })
-    .await?;
+    let found = async || stateful_sets.get_opt(&set.group(0)).await;
+    wait::until(DEADLINE, "the worker StatefulSet is deleted", found, Option::is_none).await?;
+    let leader = pods.get(&set.group(0)).await?;
+    assert!(leader.metadata.deletion_timestamp.is_some(), "its leader still is there");
     Ok(())
 }
 

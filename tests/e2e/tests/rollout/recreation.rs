@@ -106,7 +106,11 @@ async fn a_deleted_leader_takes_its_group_with_it() -> Result<()> {
     let set = settle(Fixture::default().size(3)).await?;
     let recording = Recording::start(set.namespace()).await?;
     set.namespace().pods().delete(&set.group(0), &DeleteParams::default()).await?;
-    recreated_once(&set, &recording).await
+    recreated_once(&set, &recording).await?;
+    let mut failed = set.namespace().events().await?;
+    failed.retain(|it| it.starts_with("Warning"));
+    anyhow::ensure!(failed.is_empty(), "new workers have met the former ones: {failed:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -156,6 +156,19 @@ fn workers_that_start_or_leave_with_their_leader_may_wait() {
 }
 
 #[test]
+fn of_the_workers_that_a_former_leader_has_left_the_last_counts() {
+    let index = Index::default();
+    let worker = |name, version| pod(name, name, version, Some(("StatefulSet", "s-0", "former")));
+    let leader = |version| pod("s-0", "l", version, Some(("StatefulSet", "s", "ls")));
+    index.observed(worker("s-0-1", 1));
+    index.observed(worker("s-0-2", 2));
+    index.observed(pod("s-00-1", "other", 3, None));
+    index.observed(leader(4));
+    assert!(index.deleted(&worker("s-0-1", 5)).may_wait);
+    assert!(!index.deleted(&worker("s-0-2", 6)).may_wait);
+}
+
+#[test]
 fn workers_are_counted_once_all_are_ready() {
     let index = Index::default();
     let counted = |version: u64, replicas, available_replicas| {

@@ -39,6 +39,10 @@ pub trait View: Clone + Footprint + PartialEq + Send + Sync + 'static {
     fn may_wait(&self, _before: Option<&Self>) -> bool {
         false
     }
+    /// Whether it is a pod that a worker `StatefulSet` has made.
+    fn is_of_worker_set(&self) -> bool {
+        false
+    }
 }
 
 /// Implements `kube::Resource` for a view that keeps an [`Identity`], so that typed API calls and

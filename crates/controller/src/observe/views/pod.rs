@@ -136,6 +136,9 @@ impl View for PodView {
         let is_same = before.is_none_or(|it| it.identity.uid() == self.identity.uid());
         !self.is_leader() && is_starting && is_same
     }
+    fn is_of_worker_set(&self) -> bool {
+        !self.is_leader() && self.identity.owner.as_ref().is_some_and(|it| it.kind == "StatefulSet")
+    }
 }
 
 impl Footprint for PodView {

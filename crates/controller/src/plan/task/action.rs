@@ -46,7 +46,12 @@ pub enum Action {
     /// Deletes a leader pod, and with it its group.
     DeleteLeader(Target),
     /// Deletes the worker `StatefulSet` of a group, and with it its workers.
-    DeleteWorkerSet(Target),
+    DeleteWorkerSet {
+        /// The `StatefulSet`.
+        target: Target,
+        /// Whether it stays until all that it owns is gone.
+        stays: bool,
+    },
     /// Deletes a pod whose end its node will not confirm.
     ReleasePod(Target),
     /// Sets or removes an annotation of a `StatefulSet`, and changes nothing else.
@@ -94,7 +99,7 @@ impl Action {
             | Self::CreateWorkerSet(_)
             | Self::CreateService(_)
             | Self::DeleteLeader(_)
-            | Self::DeleteWorkerSet(_)
+            | Self::DeleteWorkerSet { .. }
             | Self::ReleasePod(_)
             | Self::Annotate { .. } => false,
         }
@@ -111,7 +116,7 @@ impl Action {
             Self::Adopt { .. } => "a former set of this name has left it",
             Self::CreateService(_) | Self::CreatePodGroup(_) => "it is missing",
             Self::DeleteLeader(_) => "the group is replaced by one of the current revision",
-            Self::DeleteWorkerSet(_) => "the leader of the group goes without it",
+            Self::DeleteWorkerSet { .. } => "the leader of the group goes without it",
             Self::ReleasePod(_) => "its node does not confirm its end",
             Self::Annotate { .. } => "what is recorded there has changed",
         }
@@ -153,7 +158,7 @@ impl fmt::Display for Action {
             Self::CreateService(object) => write!(formatter, "create service {}", name(object)),
             Self::CreatePodGroup(object) => write!(formatter, "create podgroup {}", name(object)),
             Self::DeleteLeader(target) => write!(formatter, "delete pod {}", target.name),
-            Self::DeleteWorkerSet(target) => {
+            Self::DeleteWorkerSet { target, .. } => {
                 write!(formatter, "delete statefulset {}", target.name)
             }
             Self::ReleasePod(target) => write!(formatter, "delete pod {} for good", target.name),
