@@ -63,9 +63,9 @@ struct Sets {
 /// A set whose numbers change.
 #[derive(Debug)]
 struct Changing {
-    /// Until when its numbers wait, if there are new ones.
-    due: Option<Instant>,
-    /// How long the next ones wait.
+    /// Since when its numbers wait, if there are new ones.
+    since: Option<Instant>,
+    /// How long they wait, or the next ones, without a crowd.
     wait: Duration,
     /// When it was last looked at.
     at: Instant,
@@ -79,30 +79,30 @@ impl Pace {
     }
 
     /// How much longer the changed numbers of a set wait; `None` when they are due. The first call
-    /// since numbers were written begins the wait.
+    /// since numbers were written begins the wait; it gets longer and shorter with the crowd.
     #[must_use]
     pub fn wait(&self, key: &SetKey) -> Option<Duration> {
         let now = Instant::now();
         let mut sets = self.lock();
         sets.sweep(now);
         let crowd = sets.by_key.len() + usize::from(!sets.by_key.contains_key(key));
-        let first = Changing { due: None, wait: COUNTS_WAIT, at: now };
+        let first = Changing { since: None, wait: COUNTS_WAIT, at: now };
         let changing = sets.by_key.entry(key.clone()).or_insert(first);
         if changing.is_calm(now) {
             changing.wait = COUNTS_WAIT;
         }
         changing.at = now;
         let wait = changing.wait.max(self.crowd.wait(crowd));
-        let due = *changing.due.get_or_insert(now + wait);
-        due.checked_duration_since(now).filter(|it| !it.is_zero())
+        let waited = now - *changing.since.get_or_insert(now);
+        wait.checked_sub(waited).filter(|it| !it.is_zero())
     }
 
     /// The numbers of a set have been written, and nothing else. If they have waited, the next ones
     /// wait longer.
     pub fn told(&self, key: &SetKey) {
         let mut sets = self.lock();
-        if let Some(changing) = sets.by_key.get_mut(key).filter(|it| it.due.is_some()) {
-            changing.due = None;
+        if let Some(changing) = sets.by_key.get_mut(key).filter(|it| it.since.is_some()) {
+            changing.since = None;
             changing.wait = (2 * changing.wait).min(LONGEST_WAIT);
         }
     }
@@ -110,7 +110,7 @@ impl Pace {
     /// The stored numbers of a set are as they should be.
     pub fn settled(&self, key: &SetKey) {
         if let Some(changing) = self.lock().by_key.get_mut(key) {
-            changing.due = None;
+            changing.since = None;
         }
     }
 
@@ -137,7 +137,7 @@ impl Sets {
 impl Changing {
     /// Whether it has not changed for long.
     fn is_calm(&self, now: Instant) -> bool {
-        self.due.is_none() && now - self.at > CALM
+        self.since.is_none() && now - self.at > CALM
     }
 }
 
@@ -171,6 +171,21 @@ mod tests {
                 pace.forget(&set(it));
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_follows_the_crowd_while_it_lasts() {
+        let (pace, set) = (Pace::new(NUMBERS), |it: u32| SetKey::new("n", &it.to_string()));
+        assert_eq!(pace.wait(&set(1)), Some(COUNTS_WAIT));
+        for it in 2..=10 {
+            assert!(pace.wait(&set(it)).is_some());
+        }
+        tokio::time::advance(COUNTS_WAIT).await;
+        assert_eq!(pace.wait(&set(1)), Some(10 * NUMBERS.for_each - COUNTS_WAIT));
+        for it in 2..=10 {
+            pace.forget(&set(it));
+        }
+        assert_eq!(pace.wait(&set(1)), None);
     }
 
     #[tokio::test(start_paused = true)]
