@@ -91,6 +91,31 @@ async fn the_status_waits_no_longer_while_there_is_always_a_group_to_complete() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thousand_groups_at_rest_cost_no_request_however_often_they_are_looked_at() {
+    let world = World::new(1000);
+    world.run(Duration::from_secs(1)).await;
+    for index in 0..1000 {
+        let group = json!({labels::GROUP_INDEX: index.to_string()});
+        world.put_pod("s", &format!("s-{index}"), &group);
+    }
+    world.run(MINUTE).await;
+    for index in 0..1000 {
+        let leader = format!("s-{index}");
+        world.put_pod(&leader, &format!("{leader}-1"), &json!({labels::WORKER_INDEX: "1"}));
+        world.set_available(&leader, 1);
+    }
+    world.set_available("s", 1000);
+    world.run(MINUTE).await;
+    assert_eq!(world.ready_groups(), 1000);
+    let before = world.requests("");
+    for _ in 0..10 {
+        world.reconciler.queue.add(world.key.clone());
+        world.run(MINUTE).await;
+    }
+    assert_eq!(world.requests("") - before, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_is_tried_ever_more_rarely() {
     for what in [MEMBERS, WORKERS] {
         for code in [403, 409, 429, 500, 503] {

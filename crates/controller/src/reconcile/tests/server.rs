@@ -182,6 +182,11 @@ impl World {
         self.server().log.iter().filter(|it| it.contains(what)).count()
     }
 
+    /// How many groups are ready by the stored status.
+    pub(super) fn ready_groups(&self) -> i64 {
+        self.server().objects[SET]["status"]["readyReplicas"].as_i64().unwrap_or(0)
+    }
+
     /// The message of condition `ReplicaFailure`, if it holds.
     pub(super) fn replica_failure(&self) -> Option<String> {
         let conditions = self.server().objects[SET]["status"]["conditions"].clone();
