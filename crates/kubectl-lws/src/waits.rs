@@ -49,7 +49,7 @@ impl Snapshot {
         if group.placement.group.is_some() && leader.node.is_none() {
             return Some(Wait::Node);
         }
-        let predecessor = group.predecessor(&self.entry, self.now)?;
+        let predecessor = group.predecessor(&self.entry)?;
         Some(Wait::Predecessor(predecessor.identity.name().to_owned()))
     }
 }

@@ -5,7 +5,6 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use lws_api_types::keys::{annotations, labels};
 use lws_api_types::set::{StartupPolicy, SubdomainPolicy};
 use lws_api_types::{LeaderWorkerSet, LeaderWorkerSetSpec, names, revision as content};
@@ -15,7 +14,7 @@ use super::ownership::{self, Controller};
 use super::rollout::GroupState;
 use super::status::GroupObservation;
 use super::task::{Action, EventDraft, ObjectRef, Plan, Related, Target, Task};
-use super::{Scope, gang, members, readiness, revision};
+use super::{Scope, gang, members, obstacle, readiness, revision};
 use crate::observe::entry::Entry;
 use crate::observe::nodes::{NodeHealth, Nodes};
 use crate::observe::views::{Placement, PodView, RevisionView, StatefulSetView};
@@ -176,8 +175,8 @@ impl<'a> Group<'a> {
 
     /// A pod of the former group of its name that its workers wait for.
     #[must_use]
-    pub fn predecessor(&self, entry: &'a Entry, now: Timestamp) -> Option<&'a PodView> {
-        members::predecessor(entry, self.leader, self.size(), now)
+    pub fn predecessor(&self, entry: &'a Entry) -> Option<&'a PodView> {
+        members::predecessor(entry, self.leader, self.size())
     }
 
     /// Its leader, to be deleted.
@@ -266,8 +265,8 @@ pub(super) fn complete(plan: &mut Plan, scope: &Scope<'_>, group: &Group<'_>) {
     }
     if entry.is_doubted(leader.identity.uid()) {
         plan.doubt(group.target());
-    } else if group.predecessor(entry, context.now).is_some() {
-        plan.recheck_after(ownership::PATIENCE);
+    } else if let Some(pod) = group.predecessor(entry) {
+        obstacle::outlasts(plan, scope, leader, pod);
     } else if let Ok(topology) = topology(plan, group, context.nodes) {
         let object =
             build::worker_stateful_set(set, spec, leader, group.placement, topology.as_ref());

@@ -2,13 +2,10 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use lws_api_types::names;
 
 use super::group::Group;
-use super::history::since;
 use crate::observe::entry::Entry;
 use crate::observe::views::{Phase, PodView, StatefulSetView, View as _};
 
@@ -91,18 +88,13 @@ pub(super) fn all_named_like_workers<'a>(
     named_like_workers(leader, follow)
 }
 
-/// How long after its grace period a pod is waited for before the workers of the next leader are made
-/// nevertheless: then all others come up, and what is in the way of this one is told.
-const PATIENCE_WITH_END: Duration = Duration::from_secs(10);
-
 /// A pod of a former `StatefulSet` that has the name of one of the `size` − 1 workers of `leader`, which
-/// has none yet, and is about to go. A new `StatefulSet` could not make its own before: it would fail, and
-/// try again ever more rarely.
+/// has none yet, and is about to go. A new `StatefulSet` could not make its own before: it would fail, make
+/// no others either, and try again ever more rarely.
 pub(super) fn predecessor<'a>(
     entry: &'a Entry,
     leader: &'a PodView,
     size: i32,
-    now: Timestamp,
 ) -> Option<&'a PodView> {
     let is_needed = |pod: &PodView| {
         let ordinal = names::parent_and_ordinal(pod.identity.name());
@@ -110,11 +102,8 @@ pub(super) fn predecessor<'a>(
             it == leader.identity.name() && i64::from(index) < size.into()
         })
     };
-    let is_going = |pod: &PodView| match pod.identity.ends() {
-        Some(end) => since(end, now) < PATIENCE_WITH_END,
-        // The garbage collector has not come to it yet.
-        None => pod.is_of_worker_set(),
-    };
+    // The garbage collector may not have come to it yet.
+    let is_going = |pod: &PodView| pod.identity.is_terminating() || pod.is_of_worker_set();
     all_named_like_workers(entry, leader).find(|it| is_needed(it) && is_going(it))
 }
 

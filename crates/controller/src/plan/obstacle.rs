@@ -8,6 +8,7 @@ use super::Scope;
 use super::group::{Group, Groups, reference};
 use super::history::since;
 use super::members;
+use super::ownership;
 use super::task::{EventDraft, Plan};
 use crate::observe::views::{Placement, PodView, Trouble};
 
@@ -15,14 +16,15 @@ use crate::observe::views::{Placement, PodView, Trouble};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same if it finds no node: others may be on their way out.
 const PATIENCE_FOR_NODE: Duration = Duration::from_secs(30);
-/// How long after its grace period a pod that its node was given up for counts as stuck on it. Nodes that
-/// are only to be left by their pods (a taint of an administrator) have ended it by then.
+/// How long after its grace period a pod counts as stuck. Nodes that are only to be left by their pods (a
+/// taint of an administrator) have ended it by then.
 const PATIENCE_WITH_END: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether any node carries a label.
 const AGAIN: Duration = Duration::from_secs(30);
 
 const NODE_SILENT: &str = "NodeNotAnswering";
+const NOT_ENDING: &str = "PodNotEnding";
 const IMAGE_PULL: &str = "ImagePullFailed";
 const CONTAINER_START: &str = "ContainerStartFailed";
 const CRASH: &str = "ContainerCrashing";
@@ -42,6 +44,8 @@ pub enum Obstacle {
     TopologyLabel,
     /// A node does not answer.
     NodeLost,
+    /// A pod of a former group does not end.
+    NotEnding,
     /// An image cannot be pulled.
     ImagePull,
     /// A container cannot be started.
@@ -56,12 +60,13 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All that there are.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Quota,
         Self::Webhook,
         Self::NameTaken,
         Self::TopologyLabel,
         Self::NodeLost,
+        Self::NotEnding,
         Self::ImagePull,
         Self::ContainerStart,
         Self::Crash,
@@ -78,6 +83,7 @@ impl Obstacle {
             Self::NameTaken => "name_taken",
             Self::TopologyLabel => "topology_label",
             Self::NodeLost => "node_lost",
+            Self::NotEnding => "not_ending",
             Self::ImagePull => "image_pull",
             Self::ContainerStart => "container_start",
             Self::Crash => "crash",
@@ -91,6 +97,7 @@ impl Obstacle {
     pub fn of_failure(reason: &str, message: &str) -> Self {
         match reason {
             NODE_SILENT => Self::NodeLost,
+            NOT_ENDING => Self::NotEnding,
             IMAGE_PULL => Self::ImagePull,
             CONTAINER_START => Self::ContainerStart,
             CRASH => Self::Crash,
@@ -122,7 +129,13 @@ impl Obstacle {
 pub(super) fn is_told(reason: &str) -> bool {
     matches!(
         reason,
-        NODE_SILENT | IMAGE_PULL | CONTAINER_START | CRASH | NO_TOPOLOGY | UNSCHEDULABLE
+        NODE_SILENT
+            | NOT_ENDING
+            | IMAGE_PULL
+            | CONTAINER_START
+            | CRASH
+            | NO_TOPOLOGY
+            | UNSCHEDULABLE
     )
 }
 
@@ -165,10 +178,39 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
 /// The node of a pod that should have ended, if it was given up.
 fn silent<'a>(plan: &mut Plan, scope: &Scope<'_>, pod: &'a PodView) -> Option<&'a str> {
     let node = pod.node.as_deref().filter(|_| pod.has_lost_node())?;
-    let end = pod.identity.ends()?;
+    is_stuck(plan, scope, pod).then_some(node)
+}
+
+/// Whether a pod should have ended a while ago.
+fn is_stuck(plan: &mut Plan, scope: &Scope<'_>, pod: &PodView) -> bool {
     let now = scope.context.now;
-    let rest = (PATIENCE_WITH_END + since(now, end)).saturating_sub(since(end, now));
-    (!plan.waits(rest)).then_some(node)
+    pod.identity.ends().is_some_and(|end| {
+        let rest = (PATIENCE_WITH_END + since(now, end)).saturating_sub(since(end, now));
+        !plan.waits(rest)
+    })
+}
+
+/// Adds that the workers of `leader` wait for `pod`, of the former group, once that should have ended a
+/// while ago. That its node is lost is told for itself.
+pub(super) fn outlasts(plan: &mut Plan, scope: &Scope<'_>, leader: &PodView, pod: &PodView) {
+    // Its end is observed too; this only covers a missed one.
+    plan.recheck_after(ownership::PATIENCE);
+    if pod.has_lost_node() || !is_stuck(plan, scope, pod) {
+        return;
+    }
+    let finalizers = pod.identity.meta.finalizers.as_deref().unwrap_or_default();
+    let why = if finalizers.is_empty() {
+        "its node has not confirmed its end".to_owned()
+    } else {
+        format!("it waits for finalizers {}", finalizers.join(", "))
+    };
+    let note = format!(
+        "workers of leader pod {} cannot be created: pod {} of the former group has not ended in \
+         time, {why}",
+        leader.identity.name(),
+        pod.identity.name(),
+    );
+    plan.events.push(EventDraft::warning(NOT_ENDING, "Create", note).about(reference(pod)));
 }
 
 /// A pod that does not say when it was created is old.
@@ -252,6 +294,7 @@ mod tests {
     fn a_failure_is_about_what_its_reason_or_the_server_says() {
         for (reason, message, expected) in [
             (NODE_SILENT, "", Obstacle::NodeLost),
+            (NOT_ENDING, "", Obstacle::NotEnding),
             (IMAGE_PULL, "", Obstacle::ImagePull),
             (UNSCHEDULABLE, "exceeded quota", Obstacle::Unschedulable),
             ("FailedCreate", "pods \"s-0\" is forbidden: exceeded quota: q", Obstacle::Quota),
@@ -274,7 +317,15 @@ mod tests {
 
     #[test]
     fn every_reason_that_is_told_is_about_something_else() {
-        let reasons = [NODE_SILENT, IMAGE_PULL, CONTAINER_START, CRASH, NO_TOPOLOGY, UNSCHEDULABLE];
+        let reasons = [
+            NODE_SILENT,
+            NOT_ENDING,
+            IMAGE_PULL,
+            CONTAINER_START,
+            CRASH,
+            NO_TOPOLOGY,
+            UNSCHEDULABLE,
+        ];
         let about: std::collections::BTreeSet<_> =
             reasons.map(|it| Obstacle::of_failure(it, "")).into();
         assert!(reasons.iter().all(|it| is_told(it)));

@@ -111,12 +111,18 @@ fn foreign<V: View + Resource<DynamicType = ()>>(what: &str, object: &V) -> Even
 /// What is in the way, whose it is, and what to do.
 pub(crate) fn in_the_way<V: View + Resource<DynamicType = ()>>(object: &V) -> String {
     let (kind, name) = (V::kind(&()).to_lowercase(), object.identity().name());
-    let owner = object.identity().owner.as_ref();
-    let owner = owner.map_or("nobody".to_owned(), |it| format!("{} {}", it.kind, it.name));
-    let set = object.set_name().filter(|_| owner.starts_with("Pod "));
+    let Some(owner) = &object.identity().owner else {
+        return format!(
+            "{kind} {name} exists and is controlled by nobody: it is left as it is; remove that {kind} \
+             if nobody needs it, as an orphaning deletion may have left it, or create this set under \
+             another name"
+        );
+    };
+    let set = object.set_name().filter(|_| owner.kind == "Pod");
     let set = set.map(|it| format!(" of set {it}")).unwrap_or_default();
     format!(
-        "{kind} {name} exists and is controlled by {owner}{set}: it is left as it is; create this \
-         set under another name, or remove that {kind}"
+        "{kind} {name} exists and is controlled by {} {}{set}: it is left as it is; create this set \
+         under another name, or remove that {kind}",
+        owner.kind, owner.name
     )
 }

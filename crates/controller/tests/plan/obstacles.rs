@@ -151,6 +151,41 @@ fn a_pod_of_a_former_leader_that_a_lost_node_does_not_end_is_told_too() {
     assert_eq!(told(&world).as_deref(), Some(expected));
 }
 
+#[test]
+fn a_pod_of_a_former_leader_that_does_not_end_is_told_with_what_it_waits_for() {
+    for (finalizers, why) in [
+        (json!([]), "its node has not confirmed its end"),
+        (json!(["a/b", "c/d"]), "it waits for finalizers a/b, c/d"),
+    ] {
+        let mut world = World::settled(json!({"replicas": 1, "leaderWorkerTemplate": {"size": 3}}));
+        world.change("Pod", "s-0-1", |it| {
+            it["metadata"]["finalizers"] = finalizers.clone();
+            it["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:30Z");
+        });
+        world.carry_out_all();
+        for (kind, name) in [("StatefulSet", "s-0"), ("Pod", "s-0-2"), ("Pod", "s-0")] {
+            world.forget(kind, name);
+        }
+        world.start_leader(0);
+        world.make_ready("s-0");
+        world.pass(39);
+        world.carry_out_all();
+        assert_eq!(told(&world), None);
+        assert!(world.plan().recheck.is_some_and(|it| it.as_secs() <= 1));
+        world.pass(1);
+        let expected = format!(
+            "PodNotEnding: workers of leader pod s-0 cannot be created: pod s-0-1 of the former group \
+             has not ended in time, {why}"
+        );
+        assert_eq!(told(&world), Some(expected));
+        world.carry_out_all();
+        world.forget("Pod", "s-0-1");
+        assert_eq!(world.tasks(), ["create statefulset s-0"]);
+        world.carry_out();
+        assert_eq!(told(&world), None);
+    }
+}
+
 /// What failures of ours are about is read in their texts.
 #[test]
 fn what_a_failure_is_about_is_known_from_its_text() {

@@ -52,6 +52,7 @@ fn alike(hindrance: Hindrance) -> &'static [&'static str] {
         Hindrance::TopologyLabel => &[what::NO_TOPOLOGY, what::UNLABELLED_NODE],
         // Without the permission to read nodes, only that the pod does not end is known.
         Hindrance::NodeLost => &[what::NODE_LOST, what::STUCK],
+        Hindrance::NotEnding => &[what::STUCK],
         Hindrance::ImagePull => &[what::IMAGE],
         Hindrance::ContainerStart => &[what::CONTAINER],
         Hindrance::Crash => &[what::CRASH],

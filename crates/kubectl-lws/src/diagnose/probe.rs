@@ -26,9 +26,31 @@ pub(super) fn pod(snapshot: &Snapshot) -> Option<Value> {
     let name = names::leader_pod(snapshot.set.name(), index);
     let mut metadata = template.get("metadata").cloned().unwrap_or_else(|| json!({}));
     metadata.as_object_mut()?.insert("name".to_owned(), json!(name));
-    Some(json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec")?,
-    }))
+    let mut spec = template.get("spec")?.clone();
+    mount_claims(
+        &mut spec,
+        leader_set.object.as_ref()?.pointer("/spec/volumeClaimTemplates"),
+        &name,
+    );
+    Some(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
+}
+
+/// Adds the volumes that the `StatefulSet` controller gives to the pod `name`: one for each claim, in place
+/// of one of that name.
+fn mount_claims(spec: &mut Value, claims: Option<&Value>, name: &str) {
+    let claims = claims.and_then(Value::as_array).into_iter().flatten();
+    let claims: Vec<_> = claims.filter_map(|it| it.pointer("/metadata/name")?.as_str()).collect();
+    if claims.is_empty() {
+        return;
+    }
+    let mut volumes = spec.get("volumes").and_then(Value::as_array).cloned().unwrap_or_default();
+    volumes.retain(|it| it["name"].as_str().is_none_or(|it| !claims.contains(&it)));
+    volumes.extend(claims.iter().map(|claim| {
+        json!({
+            "name": claim, "persistentVolumeClaim": {"claimName": format!("{claim}-{name}")},
+        })
+    }));
+    spec["volumes"] = json!(volumes);
 }
 
 /// What the server says against a pod; `None` when nothing. Nothing is stored.

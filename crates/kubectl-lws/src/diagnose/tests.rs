@@ -445,6 +445,13 @@ fn a_pod_is_tried_out_at_an_index_where_there_is_none() {
         json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}});
     let pod = probe::pod(&objects.snapshot()).unwrap();
     assert_eq!(pod["metadata"], json!({"name": "s-2", "labels": {"a": "b"}}));
+    objects.sts("s")["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": "own", "emptyDir": {}}, {"name": "data", "emptyDir": {}}]);
+    objects.sts("s")["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}}]);
+    let pod = probe::pod(&objects.snapshot()).unwrap();
+    let claimed = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data-s-2"}});
+    let own = json!({"name": "own", "emptyDir": {}});
+    assert_eq!(pod["spec"]["volumes"], json!([own, claimed]), "as its controller mounts them");
     let message = "admission webhook: failed calling webhook \"mpod.kb.io\"";
     let refused = probe::finding(&objects.snapshot(), message).unwrap();
     assert_eq!(refused.what, "An admission webhook does not answer");

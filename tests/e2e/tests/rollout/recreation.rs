@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, EvictParams};
+use kube::api::{DeleteParams, EvictParams, Patch, PatchParams};
 use lws_e2e::groups::leaders;
 use lws_e2e::recording::Recording;
 use lws_e2e::stand_in::uid;
 use lws_e2e::{DEADLINE, Fixture, TestSet, set};
 use lws_harness::simulator::READY_AFTER;
 use lws_harness::wait;
+use serde_json::json;
 
 use crate::{ENVIRONMENT, environment, namespace, settle};
 
@@ -111,6 +112,29 @@ async fn a_deleted_leader_takes_its_group_with_it() -> Result<()> {
     failed.retain(|it| it.starts_with("Warning"));
     anyhow::ensure!(failed.is_empty(), "new workers have met the former ones: {failed:?}");
     Ok(())
+}
+
+/// Its `StatefulSet` could not make the pod of that name, and would make none of the others either.
+#[tokio::test]
+async fn workers_wait_until_the_last_of_the_former_group_has_ended_and_tell_which() -> Result<()> {
+    let set = settle(Fixture::default().size(3).short_lived()).await?;
+    let recording = Recording::start(set.namespace()).await?;
+    let (pods, stateful_sets) = (set.namespace().pods(), set.namespace().stateful_sets());
+    let finalizers = async |all: &[&str]| {
+        let change = Patch::Merge(json!({"metadata": {"finalizers": all}}));
+        pods.patch(&set.worker(0, 1), &PatchParams::default(), &change).await
+    };
+    finalizers(&["example.org/held"]).await?;
+    pods.delete(&set.group(0), &DeleteParams::default()).await?;
+    let parts = ["PodNotEnding", &set.worker(0, 1), "it waits for finalizers example.org/held"];
+    set.expect_failure(&parts).await?;
+    anyhow::ensure!(
+        stateful_sets.get_opt(&set.group(0)).await?.is_none(),
+        "they were not to be made"
+    );
+    finalizers(&[]).await?;
+    recreated_once(&set, &recording).await?;
+    set.expect_no_failure().await
 }
 
 #[tokio::test]
