@@ -63,9 +63,9 @@ struct Sets {
 /// A set whose numbers change.
 #[derive(Debug)]
 struct Changing {
-    /// Since when its numbers wait, if there are new ones.
-    since: Option<Instant>,
-    /// How long they wait, or the next ones, without a crowd.
+    /// Since when its numbers wait and how long, if there are new ones.
+    waiting: Option<(Instant, Duration)>,
+    /// How long the next ones wait without a crowd.
     wait: Duration,
     /// When it was last looked at.
     at: Instant,
@@ -79,30 +79,32 @@ impl Pace {
     }
 
     /// How much longer the changed numbers of a set wait; `None` when they are due. The first call
-    /// since numbers were written begins the wait; it gets longer and shorter with the crowd.
+    /// since numbers were written begins the wait, which gets longer while more sets change. It does not get
+    /// shorter: a crowd ends as its sets become what people wait for, and then these are written.
     #[must_use]
     pub fn wait(&self, key: &SetKey) -> Option<Duration> {
         let now = Instant::now();
         let mut sets = self.lock();
         sets.sweep(now);
         let crowd = sets.by_key.len() + usize::from(!sets.by_key.contains_key(key));
-        let first = Changing { since: None, wait: COUNTS_WAIT, at: now };
+        let first = Changing { waiting: None, wait: COUNTS_WAIT, at: now };
         let changing = sets.by_key.entry(key.clone()).or_insert(first);
         if changing.is_calm(now) {
             changing.wait = COUNTS_WAIT;
         }
         changing.at = now;
         let wait = changing.wait.max(self.crowd.wait(crowd));
-        let waited = now - *changing.since.get_or_insert(now);
-        wait.checked_sub(waited).filter(|it| !it.is_zero())
+        let (since, longest) = changing.waiting.get_or_insert((now, wait));
+        *longest = wait.max(*longest);
+        longest.checked_sub(now - *since).filter(|it| !it.is_zero())
     }
 
     /// The numbers of a set have been written, and nothing else. If they have waited, the next ones
     /// wait longer.
     pub fn told(&self, key: &SetKey) {
         let mut sets = self.lock();
-        if let Some(changing) = sets.by_key.get_mut(key).filter(|it| it.since.is_some()) {
-            changing.since = None;
+        if let Some(changing) = sets.by_key.get_mut(key).filter(|it| it.waiting.is_some()) {
+            changing.waiting = None;
             changing.wait = (2 * changing.wait).min(LONGEST_WAIT);
         }
     }
@@ -110,7 +112,7 @@ impl Pace {
     /// The stored numbers of a set are as they should be.
     pub fn settled(&self, key: &SetKey) {
         if let Some(changing) = self.lock().by_key.get_mut(key) {
-            changing.since = None;
+            changing.waiting = None;
         }
     }
 
@@ -137,7 +139,7 @@ impl Sets {
 impl Changing {
     /// Whether it has not changed for long.
     fn is_calm(&self, now: Instant) -> bool {
-        self.since.is_none() && now - self.at > CALM
+        self.waiting.is_none() && now - self.at > CALM
     }
 }
 
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_follows_the_crowd_while_it_lasts() {
+    async fn a_wait_gets_longer_with_the_crowd_and_not_shorter() {
         let (pace, set) = (Pace::new(NUMBERS), |it: u32| SetKey::new("n", &it.to_string()));
         assert_eq!(pace.wait(&set(1)), Some(COUNTS_WAIT));
         for it in 2..=10 {
@@ -185,6 +187,8 @@ mod tests {
         for it in 2..=10 {
             pace.forget(&set(it));
         }
+        assert_eq!(pace.wait(&set(1)), Some(8 * NUMBERS.for_each));
+        tokio::time::advance(8 * NUMBERS.for_each).await;
         assert_eq!(pace.wait(&set(1)), None);
     }
 
