@@ -157,7 +157,8 @@ impl Snapshot {
     /// leader of that name.
     fn owner(&self, pod: &PodView) -> Option<String> {
         let owner = pod.identity.owner.as_ref()?;
-        let is_there = self.entry.stateful_sets.values().any(|it| it.identity.uid() == owner.uid);
+        let found = self.entry.stateful_sets.get(&owner.name);
+        let is_there = found.is_some_and(|it| it.identity.uid() == owner.uid);
         let leader =
             self.entry.pods.get(&owner.name).filter(|_| pod.is_of_worker_set() && !is_there);
         Some(leader.map_or(&*owner.uid, |it| it.identity.uid()).to_owned())

@@ -199,12 +199,15 @@ impl Entry {
 
     fn has_siblings(&self, worker: &PodView) -> bool {
         let name = worker.identity.name();
-        let Some(leader) = leader_name_of(name) else { return false };
+        leader_name_of(name).is_some_and(|leader| {
+            self.named_like_workers(leader).any(|it| it.identity.name() != name)
+        })
+    }
+
+    /// The pods that have names of workers of this leader, whosever they are.
+    pub fn named_like_workers(&self, leader: &str) -> impl Iterator<Item = &PodView> {
         let after = (Bound::Excluded(leader), Bound::Unbounded);
-        let follow = self.pods.range::<str, _>(after).map(|(name, _)| name);
-        follow
-            .take_while(|it| it.strip_prefix(leader).is_some_and(|it| it.starts_with('-')))
-            .any(|it| it != name)
+        named_like_workers(leader, self.pods.range::<str, _>(after).map(|(_, pod)| pod))
     }
 
     pub(super) fn stateful_set_removed(&mut self, gone: &Arc<StatefulSetView>) {
@@ -264,6 +267,19 @@ fn applied_metadata(desired: &Value, live: &Value) -> Vec<Option<Value>> {
         keys.map(move |key| live.pointer(part)?.get(key).cloned())
     };
     ["/metadata/labels", "/metadata/annotations"].into_iter().flat_map(of).collect()
+}
+
+/// The pods that have names of workers of `leader`, of those that `follow` it by name. No character of a
+/// name sorts before the hyphen, so that they are the first.
+pub fn named_like_workers<'a>(
+    leader: &str,
+    follow: impl Iterator<Item = &'a Arc<PodView>>,
+) -> impl Iterator<Item = &'a PodView> {
+    let is_named = move |pod: &&PodView| {
+        let rest = pod.identity.name().strip_prefix(leader);
+        rest.is_some_and(|it| it.starts_with('-'))
+    };
+    follow.map(AsRef::as_ref).take_while(is_named)
 }
 
 /// The name of the leader of the worker `name`.

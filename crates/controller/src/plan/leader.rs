@@ -12,7 +12,7 @@ use super::group::{Group, Groups, reference};
 use super::history::since;
 use super::ownership::{self, Controller, Holder};
 use super::task::{Action, EventDraft, Orphaned, Plan, Target, Task};
-use super::{Scope, applied, members, revision, rollout};
+use super::{Scope, applied, revision, rollout};
 use crate::observe::entry::Entry;
 use crate::observe::views::{PodView, StatefulSetView};
 
@@ -216,7 +216,7 @@ pub(super) fn revive(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
             && group.placement.group.is_some()
             && !leader.identity.is_terminating()
             && scope.entry.has_outlasted(leader.identity.uid())
-            && members::all_named_like_workers(scope.entry, leader).next().is_none();
+            && scope.entry.named_like_workers(leader.identity.name()).next().is_none();
         if !is_stuck || going.contains(&group.target()) {
             continue;
         }

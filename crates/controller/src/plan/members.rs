@@ -1,12 +1,11 @@
 //! Who belongs to a group: the pods that its leader owns.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use lws_api_types::names;
 
 use super::group::Group;
-use crate::observe::entry::Entry;
+use crate::observe::entry::{Entry, named_like_workers};
 use crate::observe::views::{Phase, PodView, StatefulSetView, View as _};
 
 /// The pods of one group: those that this very leader owns through its worker `StatefulSet`, at its
@@ -74,18 +73,8 @@ pub(super) fn workers<'a>(
 ) -> impl Iterator<Item = &'a PodView> {
     let through = worker_set.map(|it| it.identity.uid());
     let is_its = move |pod: &PodView| through.is_some_and(|it| pod.identity.is_controlled_by(it));
-    named_like_workers(leader, follow)
+    named_like_workers(leader.identity.name(), follow)
         .filter(move |pod| is_its(pod) || is_worker_of(leader, pod, entry))
-}
-
-/// The pods that have names of workers of `leader`, whosever they are.
-pub(super) fn all_named_like_workers<'a>(
-    entry: &'a Entry,
-    leader: &'a PodView,
-) -> impl Iterator<Item = &'a PodView> {
-    let after = (Bound::Excluded(leader.identity.name()), Bound::Unbounded);
-    let follow = entry.pods.range::<str, _>(after).map(|(_, pod)| pod);
-    named_like_workers(leader, follow)
 }
 
 /// A pod of a former `StatefulSet` that has the name of one of the `size` − 1 workers of `leader`, which
@@ -104,20 +93,7 @@ pub(super) fn predecessor<'a>(
     };
     // The garbage collector may not have come to it yet.
     let is_going = |pod: &PodView| pod.identity.is_terminating() || pod.is_of_worker_set();
-    all_named_like_workers(entry, leader).find(|it| is_needed(it) && is_going(it))
-}
-
-/// The pods that have names of workers of `leader`. No character of a name sorts before the hyphen,
-/// so that they are the first that follow it by name.
-fn named_like_workers<'a>(
-    leader: &'a PodView,
-    follow: impl Iterator<Item = &'a Arc<PodView>>,
-) -> impl Iterator<Item = &'a PodView> {
-    let is_named = |pod: &&PodView| {
-        let rest = pod.identity.name().strip_prefix(leader.identity.name());
-        rest.is_some_and(|it| it.starts_with('-'))
-    };
-    follow.map(AsRef::as_ref).take_while(is_named)
+    entry.named_like_workers(leader.identity.name()).find(|it| is_needed(it) && is_going(it))
 }
 
 /// Whether a pod is a leader of the set, or a worker of one of its leaders, who may be gone.
@@ -133,7 +109,7 @@ pub(super) fn is_of_set(pod: &PodView, leader_set: &StatefulSetView, entry: &Ent
             leader.is_some_and(|it| it.kind == "Pod" && it.name == worker_set.identity.name())
         }
         // The garbage collector ends it before its pods.
-        None => owner.kind == "StatefulSet" && is_named_like_worker_of(pod, &owner.name),
+        None => pod.is_of_worker_set() && is_named_like_worker_of(pod, &owner.name),
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::Scope;
 use super::group::{Group, Groups, reference};
 use super::history::since;
-use super::members;
 use super::ownership;
 use super::task::{EventDraft, Plan};
 use crate::observe::views::{Placement, PodView, Trouble};
@@ -145,8 +144,10 @@ pub(super) fn look(plan: &mut Plan, scope: &Scope<'_>, groups: &Groups<'_>) {
     let now = scope.context.now;
     let unready = groups.all.iter().filter(|it| !it.ready);
     // Those of a former leader are in the way of this one's.
-    let workers = |leader| members::all_named_like_workers(scope.entry, leader);
-    let mut pods = unready.flat_map(|it| iter::once(it.leader.as_ref()).chain(workers(it.leader)));
+    let mut pods = unready.flat_map(|group| {
+        let leader = group.leader.as_ref();
+        iter::once(leader).chain(scope.entry.named_like_workers(leader.identity.name()))
+    });
     if let Some((pod, node)) = pods.find_map(|it| Some((it, silent(plan, scope, it)?))) {
         let note = format!(
             "pod {}: its node {node} does not answer, and has not ended it in time",

@@ -18,7 +18,8 @@ pub(super) fn pod(snapshot: &Snapshot) -> Option<Value> {
         return None;
     }
     let leader_set = snapshot.leader_set()?;
-    let template = leader_set.object.as_ref()?.pointer("/spec/template")?;
+    let object = leader_set.object.as_ref()?;
+    let template = object.pointer("/spec/template")?;
     let present = snapshot.entry.pods.values().filter(|it| it.is_leader());
     let ordinals = present.filter_map(|it| names::parent_and_ordinal(it.identity.name()));
     let highest = ordinals.map(|(_, ordinal)| i64::from(ordinal)).max().unwrap_or(-1);
@@ -27,11 +28,7 @@ pub(super) fn pod(snapshot: &Snapshot) -> Option<Value> {
     let mut metadata = template.get("metadata").cloned().unwrap_or_else(|| json!({}));
     metadata.as_object_mut()?.insert("name".to_owned(), json!(name));
     let mut spec = template.get("spec")?.clone();
-    mount_claims(
-        &mut spec,
-        leader_set.object.as_ref()?.pointer("/spec/volumeClaimTemplates"),
-        &name,
-    );
+    mount_claims(&mut spec, object.pointer("/spec/volumeClaimTemplates"), &name);
     Some(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
 }
 

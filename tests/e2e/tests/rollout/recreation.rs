@@ -110,7 +110,7 @@ async fn a_deleted_leader_takes_its_group_with_it() -> Result<()> {
     recreated_once(&set, &recording).await?;
     let mut failed = set.namespace().events().await?;
     failed.retain(|it| it.starts_with("Warning"));
-    anyhow::ensure!(failed.is_empty(), "new workers have met the former ones: {failed:?}");
+    anyhow::ensure!(failed.is_empty(), "it went without a fault: {failed:?}");
     Ok(())
 }
 
